@@ -1,0 +1,1 @@
+"""A .tflite file in, figures on this machine out."""

@@ -1,0 +1,1 @@
+"""A trained model in, .tflite variants that passed the gate out."""

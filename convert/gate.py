@@ -1,0 +1,112 @@
+"""The gate: no variant leaves without proof, image by image, that quantisation lost nothing that matters."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from osteolite.train.evaluation import resamples
+from osteolite.train.recipes import Gate
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A paired difference, variant less reference, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found about one variant on the validation part."""
+
+    passed: bool
+    reasons: tuple[str, ...]  # why not; empty when passed
+    images: int
+    agreement: float  # share of equal decisions at the threshold
+    auroc: Change
+    sensitivity: Change  # at the threshold
+    specificity: Change  # at the threshold
+    mean_difference: float  # of fracture probabilities, absolute
+    largest_difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+
+def judge(
+    labels: Array, groups: Array, reference: Array, variant: Array, threshold: float, limits: Gate, seed: int = 0
+) -> Verdict:
+    """Compare a variant's fracture probabilities with the Keras model's on the same images.
+
+    Args:
+        labels: 0 or 1 for each image; both occur.
+        groups: of each image; the paired bootstrap draws whole groups.
+        reference: fracture probabilities of the Keras model.
+        variant: fracture probabilities of the variant, in the same order; may hold NaN.
+        threshold: the stored decision threshold.
+        limits: how much may be lost.
+        seed: of the bootstrap.
+
+    Returns:
+        The verdict. A variant passes when its outputs are finite and not constant, and the losses of
+        AUROC and sensitivity and the share of changed decisions are within the limits; the
+        intervals (percentile bootstrap of 1,000 paired draws) say how sure that is.
+    """
+    finite = bool(np.isfinite(variant).all())
+    scores = np.where(np.isfinite(variant), variant, 0.5)
+    drawn = resamples(groups, labels, seed)
+    changes = {
+        name: _change(figure, labels, reference, scores, threshold, drawn)
+        for name, figure in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
+    }
+    agreement = float(((reference >= threshold) == (scores >= threshold)).mean())
+    reasons = []
+    if not finite:
+        reasons.append(f"{int((~np.isfinite(variant)).sum())} of {len(variant)} outputs are not finite")
+    if float(scores.max() - scores.min()) == 0.0:
+        reasons.append(f"every image gets the same probability, {scores[0]:.4f}")
+    if -changes["auroc"].value > limits.auroc_loss:
+        reasons.append(f"AUROC changes by {changes['auroc'].value:+.4f}; at most {limits.auroc_loss} may be lost")
+    if -changes["sensitivity"].value > limits.sensitivity_loss:
+        reasons.append(
+            f"sensitivity changes by {changes['sensitivity'].value:+.4f}; at most {limits.sensitivity_loss} may be lost"
+        )
+    if agreement < limits.agreement:
+        reasons.append(f"{agreement:.1%} of the decisions agree; at least {limits.agreement:.1%} must")
+    difference = np.abs(scores - reference)
+    return Verdict(
+        passed=not reasons,
+        reasons=tuple(reasons),
+        images=len(labels),
+        agreement=agreement,
+        mean_difference=float(difference.mean()),
+        largest_difference=float(difference.max()),
+        **changes,
+    )
+
+
+def _change(figure: Any, labels: Array, before: Array, after: Array, threshold: float, drawn: list[Array]) -> Change:
+    differences = [
+        figure(labels[i], after[i], threshold) - figure(labels[i], before[i], threshold) for i in drawn
+    ]  # the same images in both terms: a paired interval
+    low, high = np.percentile(differences, [2.5, 97.5])
+    value = figure(labels, after, threshold) - figure(labels, before, threshold)
+    return Change(float(value), float(low), float(high))
+
+
+def _auroc(labels: Array, scores: Array, threshold: float) -> float:
+    return float(roc_auc_score(labels, scores))
+
+
+def _sensitivity(labels: Array, scores: Array, threshold: float) -> float:
+    return float((scores[labels == 1] >= threshold).mean())
+
+
+def _specificity(labels: Array, scores: Array, threshold: float) -> float:
+    return float((scores[labels == 0] < threshold).mean())

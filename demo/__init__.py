@@ -1,0 +1,1 @@
+"""A page that scores uploaded radiographs, from one or several model files."""

@@ -1,0 +1,89 @@
+"""The command line `osteolite`.
+
+A command is one line of `COMMANDS`; its module is imported when it is called, and what is heavy
+inside its function, so that `osteolite predict` never loads TensorFlow and `--help` loads nothing.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from .errors import MissingExtra, OsteoliteError
+
+# name: (module, the extra that installs what it needs, one line of help)
+COMMANDS: dict[str, tuple[str, str | None, str]] = {
+    "run": ("osteolite.train.commands", "all", "Train, convert, gate, benchmark and try a model in one go."),
+    "train": ("osteolite.train.commands", "train", "Train a recipe on labelled radiographs."),
+    "evaluate": ("osteolite.train.commands", "train", "Figures of a model file or a run on labelled radiographs."),
+    "convert": ("osteolite.convert.commands", "convert", "Turn a run into quantised files that pass the gate."),
+    "predict": ("osteolite.edge.commands", None, "Score radiographs with a model file."),
+    "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
+    "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
+    "inspect": ("osteolite.edge.commands", None, "Show what a model file says of itself."),
+    "doctor": ("osteolite.edge.commands", None, "Show what is installed here and whether it works."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them, and prints this package's errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OsteoliteError, ModuleNotFoundError) as error:
+            if ctx.params["debug"]:
+                raise
+            if isinstance(error, ModuleNotFoundError):
+                error = _missing_extra(error, ctx.invoked_subcommand)
+            click.echo(f"osteolite: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def load_command(name: str) -> click.Command:
+    """The click command of that name; its module is imported now."""
+    command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+    return command
+
+
+def _missing_extra(error: ModuleNotFoundError, command: str | None) -> OsteoliteError:
+    extra = COMMANDS[command][1] if command else None
+    if extra is None or (error.name or "").startswith("osteolite"):
+        raise error
+    return MissingExtra(
+        f"`osteolite {command}` needs the package {error.name}, which is not installed; "
+        f"pip install 'osteolite[{extra}]'"
+    )
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(version("osteolite"), prog_name="osteolite")
+def cli(debug: bool) -> None:
+    """From a folder of labelled X-rays to a fracture classifier on a Raspberry Pi, in a browser and
+    behind a shared link. Research use only: no medical device.
+
+    Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 the call was wrong;
+    3 refused, by the gate or the audit.
+    """
+
+
+def main() -> None:
+    # File names may hold bytes that are no text; they are printed escaped instead of failing.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    cli(prog_name="osteolite")

@@ -1,0 +1,162 @@
+"""`osteolite predict`, `inspect` and `doctor`: what a device needs."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import ImageError, OsteoliteError, UsageError
+
+if TYPE_CHECKING:
+    from .classifier import FractureClassifier
+
+Row = dict[str, Any]
+
+
+def image_files(paths: Iterable[str]) -> list[str]:
+    """Files as given; for a folder, the images in it and below by name, sorted.
+
+    Raises:
+        UsageError: a folder without one image.
+    """
+    from .radiograph import SUFFIXES
+
+    found: list[str] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        inside = sorted(
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(path)
+            for name in names
+            if Path(name).suffix.lower() in SUFFIXES
+        )
+        if not inside:
+            raise UsageError(f"{path} holds no image; looked for {', '.join(sorted(SUFFIXES))}")
+        found += inside
+    return found
+
+
+def predict_rows(classifier: "FractureClassifier", names: Iterable[str]) -> Iterator[Row]:
+    """One row an image, in order: the prediction, or what was wrong with the file."""
+    for name in names:
+        try:
+            yield {"file": name, **classifier.predict(name).to_dict()}
+        except ImageError as error:
+            yield {"file": name, "error": {"type": type(error).__name__, "message": str(error)}}
+
+
+def _print_jsonl(rows: Iterable[Row], names: list[str]) -> None:
+    for row in rows:
+        click.echo(json.dumps(row, allow_nan=False))
+
+
+def _print_csv(rows: Iterable[Row], names: list[str]) -> None:
+    columns = ["file", "label", "fracture_probability", "threshold", "model"]
+    steps = ["read", "preprocess", "invoke"]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*columns, *(f"{step}_ms" for step in steps), "error"])
+    for row in rows:
+        spent, error = row.get("milliseconds", {}), row.get("error")
+        message = f"{error['type']}: {error['message']}" if error else ""
+        writer.writerow([*(row.get(c, "") for c in columns), *(spent.get(s, "") for s in steps), message])
+
+
+def _printable(name: str) -> str:
+    """A file name on one line of a terminal: line ends, control characters and undecodable bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _print_table(rows: Iterable[Row], names: list[str]) -> None:
+    width = max(len(_printable(name)) for name in names)
+    click.echo(f"{'file':<{width}}  {'label':<9}  probability  threshold  milliseconds")
+    for row in rows:
+        file = _printable(row["file"])
+        if "error" in row:
+            click.echo(f"{file:<{width}}  {row['error']['type']}: {row['error']['message']}")
+            continue
+        total = sum(row["milliseconds"].values())
+        click.echo(
+            f"{file:<{width}}  {row['label']:<9}  {row['fracture_probability']:11.3f}"
+            f"  {row['threshold']:9.3f}  {total:12.1f}"
+        )
+
+
+PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--format", "style", type=click.Choice(list(PRINTERS)), default="table", show_default=True)
+def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
+    """Score radiographs: files, or folders of them.
+
+    PNG, JPEG, TIFF, BMP or WebP. An image that cannot be read gets an error of its own, the others
+    are still scored, and the exit code is 1. Research use only: no diagnosis.
+    """
+    names = image_files(paths)
+    from .classifier import FractureClassifier
+
+    classifier = FractureClassifier(model)
+    failed = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal failed
+        hidden = not sys.stderr.isatty() or sys.stdout.isatty() or len(names) < 2
+        with click.progressbar(names, label="scoring", file=sys.stderr, hidden=hidden) as bar:
+            for row in predict_rows(classifier, bar):
+                failed += "error" in row
+                yield row
+
+    PRINTERS[style](counted(), names)
+    if failed:
+        raise SystemExit(OsteoliteError.exit_code)
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(file: str, as_json: bool) -> None:
+    """Show what a model file says of itself: preprocessing, threshold, data, figures, the gate's verdict."""
+    from .modelfile import read_description
+
+    details = read_description(file).details
+    if as_json:
+        click.echo(json.dumps(details, indent=2, allow_nan=False))
+        return
+    for key, value in _flatten(details):
+        click.echo(f"{key:<40} {value}")
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and value and any(isinstance(v, dict) for v in value):
+        for index, inner in enumerate(value):
+            yield from _flatten(inner, f"{prefix}[{index}]")
+    else:
+        yield prefix, value
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Show what is installed here, and score a blank image with the model that ships."""
+    from .doctor import examine
+
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for key, value in _flatten(found):
+            click.echo(f"{key:<28} {value}")
+    if not found["works"]:
+        raise SystemExit(OsteoliteError.exit_code)

@@ -1,0 +1,67 @@
+"""The one tree of errors.
+
+    OsteoliteError                exit code 1
+    +-- UsageError                exit code 2: the call was wrong
+    |   +-- DatasetError          the labelled data cannot be used as given
+    |   +-- MissingExtra          an optional part of the package is not installed
+    +-- Refusal                   exit code 3: nothing broke, but the result must not be used
+    |   +-- GateRefusal           a converted model lost more than the limits allow
+    +-- InputError                exit code 1: this input failed, others may not
+        +-- ImageError
+        |   +-- UnreadableImage   no image, or a damaged one
+        |   +-- UnsupportedImage  an image, but of a kind that has no defined grey values
+        |   +-- ImageTooLarge     over the limit of bytes or pixels
+        +-- ModelFileError        no model file of ours, or a damaged one
+
+A message says what was wrong, what is allowed, and what to do, in one line.
+"""
+
+
+class OsteoliteError(Exception):
+    """Root of every error this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(OsteoliteError):
+    exit_code = 2
+
+
+class DatasetError(UsageError):
+    pass
+
+
+class MissingExtra(UsageError):
+    pass
+
+
+class Refusal(OsteoliteError):
+    exit_code = 3
+
+
+class GateRefusal(Refusal):
+    pass
+
+
+class InputError(OsteoliteError):
+    pass
+
+
+class ImageError(InputError):
+    pass
+
+
+class UnreadableImage(ImageError):
+    pass
+
+
+class UnsupportedImage(ImageError):
+    pass
+
+
+class ImageTooLarge(ImageError):
+    pass
+
+
+class ModelFileError(InputError):
+    pass

@@ -1,0 +1,111 @@
+"""The interpreter: LiteRT where it is installed, else tflite-runtime."""
+
+import math
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from .errors import MissingExtra, ModelFileError
+
+_PACKAGES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
+_INTEGERS = (np.int8, np.uint8, np.int16)
+
+
+def interpreter_class() -> tuple[Any, str]:
+    """The interpreter class of the installed runtime, and the runtime's name and version."""
+    for module, package in _PACKAGES:
+        try:
+            loaded = __import__(module, fromlist=["Interpreter"])
+        except ImportError:
+            continue
+        try:
+            return loaded.Interpreter, f"{package} {version(package)}"
+        except PackageNotFoundError:
+            return loaded.Interpreter, package
+    raise MissingExtra(
+        "no TFLite runtime is installed; pip install ai-edge-litert, or on 32-bit boards pip install 'osteolite[tflite]'"
+    )
+
+
+def default_threads() -> int:
+    """As many threads as this process has cores, at most 4: more do not help models this small."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return max(1, min(4, len(affinity(0)) if affinity else os.cpu_count() or 1))
+
+
+class Runtime:
+    """One loaded model with its buffers; `invoke` takes and gives float32 whatever the file's types.
+
+    Args:
+        path: a .tflite file with one input and one output.
+        threads: for the interpreter; default, one for each core, at most 4.
+
+    Raises:
+        ModelFileError: the interpreter refuses the file.
+        MissingExtra: no runtime is installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+        interpreter, self.name = interpreter_class()
+        self.threads = threads or default_threads()
+        try:
+            self._interpreter = interpreter(model_path=os.fspath(path), num_threads=self.threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(f"{path}: {self.name} refuses the model ({reason})") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelFileError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
+        self._input, self._output = inputs[0], outputs[0]
+        for end, details in (("input", self._input), ("output", self._output)):
+            quantised = details["dtype"] in _INTEGERS and details["quantization"][0] > 0
+            if details["dtype"] != np.float32 and not quantised:
+                raise ModelFileError(
+                    f"{path}: its {end} is {np.dtype(details['dtype'])}; float32, or a quantised int8, uint8 or "
+                    "int16 is needed"
+                )
+        self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
+        self.output_shape: tuple[int, ...] = tuple(int(n) for n in self._output["shape"])
+
+    def invoke(self, tensor: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Run the model once: float32 of `input_shape` in, float32 out."""
+        self._interpreter.set_tensor(self._input["index"], quantise(tensor, self._input))
+        self._interpreter.invoke()
+        return dequantise(self._interpreter.get_tensor(self._output["index"]), self._output)
+
+
+def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Quantise as the interpreter's own QUANTIZE does, ties included.
+
+    It multiplies by the reciprocal of the scale in float32, rounds half to even, and only then adds
+    the zero point. Rounding after the zero point was added turns a white pixel into 126 instead of
+    127 (scale 2/255, zero point -1), and radiographs are full of white and black pixels.
+    """
+    if details["dtype"] == np.float32:
+        return tensor
+    scale, zero_point = details["quantization"]
+    limits = np.iinfo(details["dtype"])
+    rounded = np.rint(tensor * (np.float32(1) / np.float32(scale))) + zero_point
+    return np.clip(rounded, limits.min, limits.max).astype(details["dtype"])
+
+
+def dequantise(values: np.ndarray[Any, Any], details: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Turn the output back to real numbers; a float output is passed through."""
+    if details["dtype"] == np.float32:
+        return values
+    scale, zero_point = details["quantization"]
+    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+def sigmoid(value: float) -> float:
+    """The logistic function, without overflow at either end.
+
+    >>> sigmoid(0.0), sigmoid(-1000.0), sigmoid(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    if value >= 0:
+        return 1.0 / (1.0 + math.exp(-value))
+    return math.exp(value) / (1.0 + math.exp(value))

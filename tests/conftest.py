@@ -1,0 +1,195 @@
+"""Fixtures: the shared data, and model files so small that a test can work out their answer by hand."""
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+
+from osteolite.edge.modelfile import write_model
+
+TYPES = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
+    np.dtype(np.int16): schema.TensorType.INT16,
+    np.dtype(np.bool_): schema.TensorType.BOOL,
+}
+Quantisation = tuple[float, int]  # scale, zero point
+
+
+class Graph:
+    """Builds a TFLite flatbuffer operator by operator: TensorFlow is not needed to test what runs without it."""
+
+    def __init__(self) -> None:
+        self.model, self.subgraph = schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.subgraphs, self.model.operatorCodes = 3, [self.subgraph], []
+        self.model.buffers = [schema.BufferT()]  # buffer 0 is the empty one, by convention
+        self.subgraph.tensors, self.subgraph.operators = [], []
+
+    def tensor(self, shape: tuple[int, ...], dtype: Any, quantisation: Quantisation | None = None) -> int:
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = list(shape), TYPES[np.dtype(dtype)], 0
+        tensor.name = f"t{len(self.subgraph.tensors)}"
+        if quantisation:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [quantisation[0]], [quantisation[1]]
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+    def constant(self, values: Any, dtype: Any, quantisation: Quantisation | None = None) -> int:
+        array = np.asarray(values, dtype)
+        index = self.tensor(array.shape, dtype, quantisation)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(array.tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        self.subgraph.tensors[index].buffer = len(self.model.buffers) - 1
+        return index
+
+    def operator(self, code: int, inputs: list[int], output: int, options: tuple[int, Any] | None = None) -> int:
+        operator, known = schema.OperatorT(), schema.OperatorCodeT()
+        known.builtinCode = known.deprecatedBuiltinCode = code
+        # Enough for every operator used here, with and without int8.
+        known.version = 4 if code == schema.BuiltinOperator.FULLY_CONNECTED else 2
+        self.model.operatorCodes.append(known)
+        operator.opcodeIndex = len(self.model.operatorCodes) - 1
+        operator.inputs, operator.outputs = inputs, [output]
+        if options:
+            operator.builtinOptionsType, operator.builtinOptions = options
+        self.subgraph.operators.append(operator)
+        return output
+
+    def to_bytes(self, inputs: list[int], outputs: list[int]) -> bytes:
+        self.subgraph.inputs, self.subgraph.outputs = inputs, outputs
+        builder = Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def quantize_flatbuffer(dtype: Any, scale: float, zero_point: int, shape: tuple[int, ...]) -> bytes:
+    """A model that is nothing but TFLite's QUANTIZE."""
+    graph = Graph()
+    given = graph.tensor(shape, np.float32)
+    taken = graph.tensor(shape, dtype, (scale, zero_point))
+    graph.operator(schema.BuiltinOperator.QUANTIZE, [given], taken)
+    return graph.to_bytes([given], [taken])
+
+
+def mean_flatbuffer(
+    shape: tuple[int, int, int, int] = (1, 32, 32, 1),
+    weight: float = 4.0,
+    bias: float = 0.5,
+    outputs: int = 1,
+    twice: bool = False,
+) -> bytes:
+    """logit = weight * mean of the input + bias, in float32; `outputs` times the same in one tensor, or `twice`."""
+    graph = Graph()
+    picture = graph.tensor(shape, np.float32)
+    mean = _mean(graph, picture, graph.tensor((1, shape[3]), np.float32))
+    weights = graph.constant(np.full((outputs, shape[3]), weight / shape[3]), np.float32)
+    biases = graph.constant(np.full(outputs, bias), np.float32)
+    logit = _dense(graph, [mean, weights, biases], graph.tensor((1, outputs), np.float32))
+    return graph.to_bytes([picture], [logit, mean] if twice else [logit])
+
+
+def mean_int8_flatbuffer(weight: float = 4.0, bias: float = 0.5, float_ends: bool = False) -> bytes:
+    """The same in int8; with `float_ends` the file quantises and dequantises itself."""
+    graph, shape = Graph(), (1, 32, 32, 1)
+    pixels, unit, logits = (2 / 255, -1), weight / 127, ((weight + bias) / 120, 0)
+    quantised = graph.tensor(shape, np.int8, pixels)
+    mean = _mean(graph, quantised, graph.tensor((1, 1), np.int8, pixels))
+    weights = graph.constant([[127]], np.int8, (unit, 0))
+    biases = graph.constant([round(bias / (unit * pixels[0]))], np.int32, (unit * pixels[0], 0))
+    logit = _dense(graph, [mean, weights, biases], graph.tensor((1, 1), np.int8, logits))
+    if not float_ends:
+        return graph.to_bytes([quantised], [logit])
+    picture = graph.tensor(shape, np.float32)
+    graph.operator(schema.BuiltinOperator.QUANTIZE, [picture], quantised)
+    graph.subgraph.operators.insert(0, graph.subgraph.operators.pop())
+    answer = graph.operator(schema.BuiltinOperator.DEQUANTIZE, [logit], graph.tensor((1, 1), np.float32))
+    return graph.to_bytes([picture], [answer])
+
+
+def _mean(graph: Graph, picture: int, output: int) -> int:
+    options = schema.ReducerOptionsT()
+    options.keepDims = False
+    axes = graph.constant([1, 2], np.int32)
+    return graph.operator(
+        schema.BuiltinOperator.MEAN, [picture, axes], output, (schema.BuiltinOptions.ReducerOptions, options)
+    )
+
+
+def _dense(graph: Graph, inputs: list[int], output: int) -> int:
+    options = (schema.BuiltinOptions.FullyConnectedOptions, schema.FullyConnectedOptionsT())
+    return graph.operator(schema.BuiltinOperator.FULLY_CONNECTED, inputs, output, options)
+
+
+def tiny_description(**changes: Any) -> dict[str, Any]:
+    """What `write_model` needs to know of the tiny models, with `changes`."""
+    return {
+        "name": "tiny_float32",
+        "variant": "float32",
+        "preprocessing": {"width": 32, "height": 32, "channels": "grey"},
+        "threshold": {"value": 0.4, "chosen": "by hand"},
+        "probability_calibration": {"slope": 1.5, "intercept": -0.25},
+        **changes,
+    }
+
+
+class TinyModels:
+    """Model files whose logit is 4 * mean of the input + 0.5, and the means to make odd ones."""
+
+    graph = Graph
+    mean = staticmethod(mean_flatbuffer)
+    mean_int8 = staticmethod(mean_int8_flatbuffer)
+    quantize = staticmethod(quantize_flatbuffer)
+    description = staticmethod(tiny_description)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real radiographs and damaged files that is no part of the repository."""
+    folder = Path(os.environ.get("OSTEOLITE_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"needs the data for testing; {folder} is no folder, name it in OSTEOLITE_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> type[TinyModels]:
+    return TinyModels
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of float32: probability = sigmoid(1.5 * (4 * mean + 0.5) - 0.25)."""
+    path = tmp_path_factory.mktemp("models") / "tiny_float32.tflite"
+    write_model(path, mean_flatbuffer(), tiny_description())
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_int8_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model in int8, with int8 input and output."""
+    path = tmp_path_factory.mktemp("models") / "tiny_int8.tflite"
+    write_model(path, mean_int8_flatbuffer(), tiny_description(name="tiny_int8", variant="int8"))
+    return path
+
+
+@pytest.fixture
+def save_model(tmp_path: Path) -> Callable[..., Path]:
+    """Write a flatbuffer and a description, by default the tiny one with changes, as a new model file."""
+    numbers = itertools.count()
+
+    def save(flatbuffer: bytes, **changes: Any) -> Path:
+        path = tmp_path / f"model{next(numbers)}.tflite"
+        write_model(path, flatbuffer, tiny_description(**changes))
+        return path
+
+    return save

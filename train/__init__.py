@@ -1,0 +1,1 @@
+"""Labelled radiographs in, a trained, calibrated, honestly evaluated model out."""

@@ -1,0 +1,70 @@
+"""The catalogue: one row an image, and its CSV file."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from osteolite.edge.atomic import atomic_path
+from osteolite.edge.errors import DatasetError
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled radiograph."""
+
+    file: str  # path relative to the data folder, with forward slashes
+    label: int  # 1 fractured, 0 normal
+    group: str  # images of one group never stand in different parts
+    body_part: str = ""  # where the data names it
+    part: str = ""  # train, validation or test; empty until it is split
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The labelled radiographs of one folder."""
+
+    root: Path  # of the data
+    layout: str  # how the folder was read: a name of `layouts.LAYOUTS`
+    rows: tuple[Row, ...]
+
+    def part(self, name: str) -> tuple[Row, ...]:
+        """The rows of `train`, `validation` or `test`."""
+        return tuple(row for row in self.rows if row.part == name)
+
+    def with_rows(self, rows: Iterable[Row]) -> "Catalogue":
+        return replace(self, rows=tuple(rows))
+
+    def path(self, row: Row) -> Path:
+        return self.root / row.file
+
+    def describe(self) -> str:
+        """One line: how many images, fractured ones, and groups."""
+        fractured = sum(row.label for row in self.rows)
+        groups = len({row.group for row in self.rows})
+        return f"{len(self.rows)} images, {fractured} fractured, {groups} groups ({self.layout})"
+
+
+def write_catalogue(catalogue: Catalogue, path: Path) -> None:
+    """Write the rows as CSV, whole or not at all."""
+    names = [field.name for field in fields(Row)]
+    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([getattr(row, name) for name in names] for row in catalogue.rows)
+
+
+def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
+    """Read what `write_catalogue` wrote.
+
+    Raises:
+        DatasetError: no such file, or not such a file.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [Row(**{**line, "label": int(line["label"])}) for line in csv.DictReader(stream)]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path} is no catalogue ({error}); train the run again") from error
+    return Catalogue(root, layout, tuple(rows))

@@ -1,0 +1,99 @@
+"""Figures of a run as PNG: training, ROC, calibration, confusion."""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind people (Okabe and Ito)
+_SIDE = 3.6  # inches
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure for the report."""
+
+    alt: str
+    png: str  # base64
+    width: int  # pixels on the page
+
+
+def draw_all(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[Drawn]:
+    """The four figures of a finished run.
+
+    Args:
+        evaluation: the run's evaluation.json.
+        history: the epochs of its progress.json.
+    """
+    return [
+        _draw("Training", lambda axes: _training(axes, history)),
+        _draw("ROC curve", lambda axes: _roc(axes, evaluation)),
+        _draw("Probability calibration", lambda axes: _calibration(axes, evaluation)),
+        _draw("Confusion matrix, test part", lambda axes: _confusion(axes, evaluation["test"]["confusion"])),
+    ]
+
+
+def _draw(title: str, paint: Callable[[Axes], None]) -> Drawn:
+    figure = Figure((_SIDE, _SIDE), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    paint(axes)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=160)
+    return Drawn(title, base64.b64encode(stream.getvalue()).decode(), 420)
+
+
+def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
+    epochs = range(1, len(history) + 1)
+    axes.plot(epochs, [entry["validation_auroc"] for entry in history], color=_BLUE, label="validation AUROC")
+    axes.plot(epochs, [entry["loss"] for entry in history], color=_ORANGE, linestyle="--", label="training loss")
+    axes.set_xlabel("epoch")
+    axes.set_ylim(0, max(1.0, *(entry["loss"] for entry in history)))
+    axes.legend(frameon=False)
+
+
+def _roc(axes: Axes, evaluation: dict[str, Any]) -> None:
+    for part, colour, style in (("validation", _ORANGE, "--"), ("test", _BLUE, "-")):
+        x, y = zip(*evaluation[part]["curves"]["roc"], strict=True)
+        axes.plot(x, y, color=colour, linestyle=style, label=f"{part}, AUROC {evaluation[part]['auroc']['value']:.3f}")
+    test = evaluation["test"]
+    axes.plot(1 - test["specificity"]["value"], test["recall"]["value"], "o", color=_BLUE, label="threshold, test")
+    _diagonal(axes, "1 - specificity", "sensitivity")
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _calibration(axes: Axes, evaluation: dict[str, Any]) -> None:
+    for part, colour, style in (("validation", _ORANGE, "s--"), ("test", _BLUE, "o-")):
+        x, y = zip(*evaluation[part]["curves"]["calibration"], strict=True)
+        axes.plot(x, y, style, color=colour, markersize=4, label=part)
+    _diagonal(axes, "predicted probability", "share fractured")
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _diagonal(axes: Axes, x: str, y: str) -> None:
+    axes.plot([0, 1], [0, 1], color="#999", linewidth=0.8)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_aspect("equal")
+
+
+def _confusion(axes: Axes, count: dict[str, int]) -> None:
+    matrix = [[count["tn"], count["fp"]], [count["fn"], count["tp"]]]
+    shares = [[value / max(1, sum(row)) for value in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for y, row in enumerate(matrix):
+        for x, value in enumerate(row):
+            dark = shares[y][x] > 0.5
+            text = f"{value}\n{shares[y][x]:.0%}"
+            axes.text(x, y, text, ha="center", va="center", color="white" if dark else "black", fontsize=13)
+    axes.set_xticks([0, 1], ["normal", "fractured"])
+    axes.set_yticks([0, 1], ["normal", "fractured"], rotation=90, va="center")
+    axes.set_xlabel("answer")
+    axes.set_ylabel("truth")

@@ -1,0 +1,79 @@
+"""Batches for Keras from the cache of fitted grey pixels: scaling by the spec's table, augmentation."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
+
+from .augment import augment
+from .cache import Pixels
+from .keras import tf
+from .recipes import Augmentation
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def to_tensor(pixels: Any, spec: PreprocessingSpec) -> Any:
+    """Grey pixels (batch, height, width) to the model's input, byte for byte as `edge.preprocess` makes it.
+
+    Both look the 256 grey values up in one table, so no rounding can tell them apart.
+    """
+    scaled = tf.gather(tf.constant(grey_levels(spec)), tf.cast(pixels, tf.int32))
+    return tf.repeat(scaled[..., None], spec.shape[2], axis=3)
+
+
+def evaluation_batches(pixels: Pixels, indices: Indices, spec: PreprocessingSpec, batch: int) -> Any:
+    """A dataset of input tensors, without labels, in the order of `indices`."""
+
+    def produce() -> Iterator[Pixels]:
+        for start in range(0, len(indices), batch):
+            yield pixels[indices[start : start + batch]]
+
+    signature = tf.TensorSpec((None, spec.height, spec.width), tf.uint8)
+    dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
+    return dataset.map(lambda grey: to_tensor(grey, spec), tf.data.AUTOTUNE).prefetch(2)
+
+
+def training_batches(
+    pixels: Pixels,
+    labels: Indices,
+    weights: np.ndarray[Any, np.dtype[np.float32]],
+    spec: PreprocessingSpec,
+    augmentation: Augmentation,
+    batch: int,
+    order: Callable[[], np.random.Generator],
+) -> Any:
+    """A dataset of (tensor, label, weight) that shuffles and augments anew at each pass.
+
+    Args:
+        pixels: uint8 of shape (images, height, width), all of the training part.
+        labels: 0 or 1 for each image.
+        weights: of each image in the loss.
+        spec: scaling and channels.
+        augmentation: what to change.
+        batch: images in a step.
+        order: gives the random generator of the coming pass; the same state gives the same pass.
+    """
+
+    def produce() -> Iterator[tuple[Pixels, Any, Any, Any]]:
+        random = order()
+        permutation = random.permutation(len(pixels))
+        for start in range(0, len(pixels), batch):
+            chosen = permutation[start : start + batch]
+            seed = random.integers(0, 2**31, 2, dtype=np.int64)
+            yield pixels[chosen], labels[chosen, None].astype(np.float32), weights[chosen], seed
+
+    signature = (
+        tf.TensorSpec((None, spec.height, spec.width), tf.uint8),
+        tf.TensorSpec((None, 1), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+        tf.TensorSpec((2,), tf.int64),
+    )
+
+    def prepare(grey: Any, label: Any, weight: Any, seed: Any) -> tuple[Any, Any, Any]:
+        return augment(to_tensor(grey, spec), augmentation, spec, seed), label, weight
+
+    dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
+    return dataset.map(prepare, 2, deterministic=True).prefetch(2)

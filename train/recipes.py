@@ -1,0 +1,170 @@
+"""Recipes: what differs between experiments, as data. One TOML file each under `train/recipes/`."""
+
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from osteolite.edge.errors import ModelFileError, UsageError
+from osteolite.edge.preprocess import PreprocessingSpec
+
+
+@dataclass(frozen=True)
+class Data:
+    """How the images are split where the data does not say."""
+
+    validation: float = 0.1  # share of all images
+    test: float = 0.2  # share of all images
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network."""
+
+    backbone: str  # a name of `backbones.BACKBONES`
+    alpha: float = 1.0  # width of the backbone
+    weights: str = "imagenet"  # the start: imagenet, none, or the path of a weights file
+    dropout: float = 0.2  # before the last layer
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the training images; 0 or false leaves one out."""
+
+    flip: bool = False  # left to right, half of the images
+    rotation: float = 0.0  # up to this many degrees either way
+    zoom: float = 0.0  # up to this share larger or smaller
+    brightness: float = 0.0  # up to this share of the full range, either way
+    contrast: float = 0.0  # factor from 1 - this to 1 + this
+    saturation: float = 0.0  # likewise; grey images have none, so it only matters for colour
+    hue: float = 0.0  # up to this share of the colour circle; likewise
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with one learning rate."""
+
+    name: str
+    epochs: int
+    learning_rate: float  # at the start; it falls to a hundredth along a cosine
+    unfrozen: float  # share of the backbone's layers that learn, counted from the output: 0 none, 1 all
+    patience: int = 1000  # epochs without a better validation AUROC after which the phase ends
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network is fitted."""
+
+    phases: tuple[Phase, ...]
+    batch: int = 32  # images
+    class_weights: bool = True  # weigh the classes so that both count the same
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How the decision threshold is chosen on the validation part."""
+
+    rule: str = "youden"  # "youden": most sensitivity + specificity; "sensitivity": the highest that reaches `value`
+    value: float = 0.9  # sensitivity to reach
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a converted variant may lose against the Keras model on the validation part."""
+
+    auroc_loss: float = 0.01
+    sensitivity_loss: float = 0.02  # at the threshold
+    agreement: float = 0.97  # share of equal decisions, at least
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is made of the trained model."""
+
+    variants: tuple[str, ...] = ("float32", "float16", "dynamic", "int8")
+    calibration_images: int = 200  # training images that quantisation sees
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment, whole."""
+
+    name: str
+    description: str
+    preprocessing: PreprocessingSpec
+    model: Model
+    training: Training
+    data: Data = field(default_factory=Data)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    threshold: Threshold = field(default_factory=Threshold)
+    gate: Gate = field(default_factory=Gate)
+    conversion: Conversion = field(default_factory=Conversion)
+    attribution: str = ""  # what whoever publishes the model must say of the data
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with the package."""
+    return sorted(path.name[:-5] for path in _folder().iterdir() if path.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe by its name, or from the path of a TOML file.
+
+    Raises:
+        UsageError: no such recipe, or a field that is unknown, missing or of the wrong type.
+
+    >>> load_recipe("fracatlas_mobilenetv2").model.backbone
+    'mobilenetv2'
+    """
+    path = Path(name) if name.endswith(".toml") else Path(str(_folder() / f"{name}.toml"))
+    if not path.is_file():
+        raise UsageError(f"no recipe {name!r}; known are {', '.join(recipe_names())}, or give the path of a .toml file")
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_recipe(text: str, where: str) -> Recipe:
+    """Read a recipe from the text of its TOML; `where` is named in errors."""
+    try:
+        recipe = _build(Recipe, tomllib.loads(text), "recipe")
+    except (tomllib.TOMLDecodeError, ModelFileError) as error:
+        raise UsageError(f"{where}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _folder() -> Any:
+    return files("osteolite.train") / "recipes"
+
+
+def _build(kind: Any, table: Any, where: str) -> Any:
+    """Build a dataclass from a TOML table, strictly: names and types must fit."""
+    if kind is PreprocessingSpec:
+        return PreprocessingSpec.from_dict(table)
+    if not isinstance(table, dict):
+        raise UsageError(f"{where} must be a table")
+    known = {f.name: f for f in fields(kind)}
+    hints = get_type_hints(kind)
+    if unknown := sorted(set(table) - set(known)):
+        raise UsageError(f"{where} has no field {', '.join(unknown)}; known are {', '.join(known)}")
+    required = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [name for name in required if name not in table]:
+        raise UsageError(f"{where} lacks {', '.join(missing)}")
+    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in table.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value, where)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{where} must be a list")
+        return tuple(_value(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where} is {value!r}; a {hint.__name__} is needed")
+    return value

@@ -1,0 +1,72 @@
+"""The run folder: everything that one training leaves behind, and how to read it again.
+
+    recipe.toml      the recipe, as it was read
+    run.json         data, seed, starting weights, versions
+    catalogue.csv    every image with its label, group and part
+    test.csv         path and label of the test images, for `osteolite bench`
+    cache/           the fitted pixels
+    progress.json    epochs done; checkpoints/ and weights.h5 go with it
+    predictions.csv  the fracture probability of each validation and test image
+    evaluation.json  probability calibration, threshold, figures of validation and test
+    models/          what `osteolite convert` released, with conversion.json
+    benchmark.json   what `osteolite bench` measured
+    report.html      all of it, to read
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osteolite.edge.errors import UsageError
+
+from .catalogue import Catalogue, read_catalogue
+from .recipes import Recipe, parse_recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """A finished run.
+
+        Raises:
+            UsageError: no run folder, or a training that did not end.
+        """
+        run = cls(Path(folder))
+        if not run.path("run.json").is_file():
+            raise UsageError(f"{folder} is no run folder; `osteolite train` makes one")
+        if not run.path("evaluation.json").is_file():
+            raise UsageError(f"{folder} holds a training that did not end; call the same `osteolite train` again")
+        return run
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
+
+    def json_or_none(self, name: str) -> Any:
+        return self.json(name) if self.path(name).is_file() else None
+
+    @property
+    def recipe(self) -> Recipe:
+        path = self.path("recipe.toml")
+        return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+
+    @property
+    def catalogue(self) -> Catalogue:
+        about = self.json("run.json")
+        return read_catalogue(self.path("catalogue.csv"), Path(about["data"]), about["layout"])
+
+    def model(self) -> Any:
+        """The trained Keras model."""
+        from .model import build_model
+
+        model = build_model(self.recipe, None)
+        model.load_weights(self.path("weights.h5"))
+        return model

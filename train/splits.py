@@ -1,0 +1,65 @@
+"""Train, validation and test parts: by group, stratified by label and body part, seeded."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from osteolite.edge.errors import DatasetError
+
+from .catalogue import PARTS, Catalogue, Row
+
+
+def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Catalogue:
+    """Give every row a part; parts that the data itself names are kept.
+
+    Where the data names a train part alone, or with one other, the missing ones are taken from it.
+
+    Args:
+        catalogue: rows with their groups.
+        validation: the share of all images that goes there, above 0 and below 0.5.
+        test: likewise.
+        seed: the same seed gives the same split.
+
+    Raises:
+        DatasetError: too few groups of a class for the parts asked for.
+    """
+    rows = list(catalogue.rows)
+    named = {row.part for row in rows} - {""}
+    rows = [replace(row, part=row.part or "train") for row in rows]
+    total = len(rows)
+    for part, share in (("test", test), ("validation", validation)):
+        if part not in named:
+            pool = [row for row in rows if row.part == "train"]
+            taken = _take(pool, share * total / len(pool), seed)
+            rows = [replace(row, part=part) if row.file in taken else row for row in rows]
+    result = catalogue.with_rows(rows)
+    for part in PARTS:
+        if {row.label for row in result.part(part)} != {0, 1}:
+            raise DatasetError(f"the {part} part has images of one class only; more images of both are needed")
+    return result
+
+
+def _take(rows: list[Row], share: float, seed: int) -> set[str]:
+    folds = max(2, round(1 / share))
+    groups = {label: len({r.group for r in rows if r.label == label}) for label in (0, 1)}
+    if min(groups.values()) < folds:
+        raise DatasetError(
+            f"{groups[1]} groups of fractured and {groups[0]} of normal images; at least {folds} of each are "
+            "needed for a split by group"
+        )
+    labels = np.array([row.label for row in rows])
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    _, taken = next(splitter.split(labels, _strata(rows, folds), [row.group for row in rows]))
+    return {rows[i].file for i in taken}
+
+
+def _strata(rows: list[Row], folds: int) -> list[str]:
+    """Label and body part; a combination too rare to stand in every fold joins its label's largest."""
+    count = Counter((row.label, row.body_part) for row in rows)
+    largest = {label: max((k for k in count if k[0] == label), key=lambda k: count[k]) for label in (0, 1)}
+    chosen = (
+        (row.label, row.body_part) if count[row.label, row.body_part] >= folds else largest[row.label] for row in rows
+    )
+    return [f"{label} {body_part}" for label, body_part in chosen]
