@@ -28,9 +28,9 @@ def bench(files: tuple[str, ...], data: str | None, threads: str, out: str | Non
     from rich.console import Console
     from rich.table import Table
 
+    from .figures import columns, results, table, write_results
     from .images import labelled_images
     from .measure import measure
-    from .results import columns, results, table, write_results
 
     images = labelled_images(data) if data else []
     load = os.getloadavg()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,8 @@ def measure(files: list[str], threads: list[int], images: list[tuple[str, int]])
     """
     workers: list[Worker] = []
     try:
-        for file in files:
-            for count in threads:
-                workers.append(Worker(file, count))
+        for file, count in product(files, threads):
+            workers.append(Worker(file, count))
         measured = [_begin(worker) for worker in workers]
         for _ in range(_ROUNDS):
             for worker, result in zip(workers, measured, strict=True):

@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 START = time.perf_counter()
@@ -19,7 +20,7 @@ def main(path: str, threads: int) -> None:
     import numpy as np
 
     from osteolite.edge.classifier import FractureClassifier
-    from osteolite.edge.errors import OsteoliteError
+    from osteolite.edge.errors import ImageError, OsteoliteError
     from osteolite.edge.labels import LABELS
 
     imported = time.perf_counter()
@@ -54,7 +55,12 @@ def main(path: str, threads: int) -> None:
         return {"milliseconds": spent}
 
     def score(files: list[str]) -> dict[str, Any]:
-        predictions = [classifier.predict(file) for file in files]
+        predictions = []
+        for file in files:
+            try:
+                predictions.append(classifier.predict(file))
+            except ImageError as error:
+                return {"error": f"{file}: {error}"}
         return {
             "probabilities": [p.fracture_probability for p in predictions],
             "labels": [LABELS.index(p.label) for p in predictions],
@@ -64,13 +70,10 @@ def main(path: str, threads: int) -> None:
     def memory() -> dict[str, Any]:
         return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
-    answers = {"invoke": invoke, "score": score, "memory": memory}
+    answers: dict[str, Callable[..., dict[str, Any]]] = {"invoke": invoke, "score": score, "memory": memory}
     for line in sys.stdin:
         request = json.loads(line)
-        try:
-            _say(answers[request.pop("do")](**request))
-        except OsteoliteError as error:
-            _say({"error": str(error)})
+        _say(answers[request.pop("do")](**request))
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from osteolite.edge.atomic import write_json
 from osteolite.edge.errors import UsageError
 from osteolite.edge.modelfile import write_model
+from osteolite.edge.quiet import quiet_stderr
 from osteolite.edge.runtime import Runtime
 from osteolite.train.console import console, tracked
 from osteolite.train.evaluation import probabilities
@@ -19,7 +20,7 @@ from osteolite.train.runs import Run
 
 from .calibration import CalibrationData, calibration_data, tensors
 from .gate import Array, Verdict, judge
-from .variants import VARIANTS, Source, Tensor, trace
+from .variants import VARIANTS, Tensor, trace
 
 _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "pillow")
 
@@ -103,7 +104,8 @@ def _examine(flatbuffer: bytes, folder: Path, examination: Examination, run: Run
     evaluation = run.json("evaluation.json")
     candidate = folder / "candidate.tflite"
     candidate.write_bytes(flatbuffer)
-    runtime = Runtime(candidate)
+    with quiet_stderr():
+        runtime = Runtime(candidate)
     inputs = tracked(examination.tensors, "examining", len(examination.tensors))
     logits = np.array([runtime.invoke(tensor).reshape(-1)[0] for tensor in inputs])
     calibration = evaluation["probability_calibration"]

@@ -4,10 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
-
-from osteolite.train.evaluation import resamples
-from osteolite.train.recipes import Gate
+from osteolite.train.evaluation import auroc, resamples
+from osteolite.train.recipe import Gate
 
 Array = np.ndarray[Any, Any]
 
@@ -101,7 +99,7 @@ def _change(figure: Any, labels: Array, before: Array, after: Array, threshold: 
 
 
 def _auroc(labels: Array, scores: Array, threshold: float) -> float:
-    return float(roc_auc_score(labels, scores))
+    return auroc(labels, scores)
 
 
 def _sensitivity(labels: Array, scores: Array, threshold: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from osteolite.edge.quiet import quiet_stderr
 from osteolite.train.keras import tf
 
 Tensor = np.ndarray[Any, np.dtype[np.float32]]
@@ -31,12 +32,12 @@ class Source:
 def trace(model: Any, shape: tuple[int, int, int], calibration: list[Tensor], folder: str | Path) -> Source:
     """Trace a Keras model with a fixed batch of 1, which browsers and phones need, into `folder`."""
 
-    @tf.function(input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
     def logit(image: Any) -> dict[str, Any]:
         return {"logit": model(image, training=False)}
 
+    signature = tf.function(logit, input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
     target = Path(tempfile.mkdtemp(dir=folder))
-    tf.saved_model.save(model, str(target), signatures=logit)
+    tf.saved_model.save(model, str(target), signatures=signature)
     return Source(target, calibration)
 
 
@@ -70,7 +71,8 @@ def int8(source: Source) -> bytes:
 
 
 def _convert(converter: Any) -> bytes:
-    flatbuffer: bytes = converter.convert()
+    with quiet_stderr():
+        flatbuffer: bytes = converter.convert()
     return flatbuffer
 
 

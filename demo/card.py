@@ -35,12 +35,12 @@ def problem(message: str) -> str:
 
 
 def preview(uri: str) -> str:
-    """The uploaded image as the model was shown it, or nothing for an empty `uri`."""
+    """The uploaded image as it was read, or nothing for an empty `uri`."""
     if not uri:
         return ""
     return (
         f'<figure class="osteo-preview"><img src="{escape(uri)}" alt="The uploaded radiograph">'
-        "<figcaption>As the model sees it: 8-bit grey</figcaption></figure>"
+        "<figcaption>As read, in 8-bit grey</figcaption></figure>"
     )
 
 
@@ -69,34 +69,35 @@ def _bar(probability: float, threshold: float) -> str:
 
 def _facts(prediction: Prediction, variant: str) -> str:
     spent = prediction.milliseconds
-    times = "".join(
-        f"<tr><th scope='row'>{escape(step)}</th><td>{milliseconds:.1f} ms</td></tr>"
-        for step, milliseconds in [*spent.items(), ("in all", sum(spent.values()))]
-    )
-    return (
-        '<div class="osteo-facts"><table><caption>Model</caption>'
-        f"<tr><th scope='row'>name</th><td>{escape(prediction.model)}</td></tr>"
-        f"<tr><th scope='row'>variant</th><td>{escape(variant)}</td></tr></table>"
-        f"<table><caption>Time</caption>{times}</table></div>"
-    )
+    times = {step: f"{milliseconds:.1f} ms" for step, milliseconds in spent.items()}
+    model = _list("Model", {"name": prediction.model, "variant": variant})
+    return f'<div class="osteo-facts">{model}{_list("Time", {**times, "total": f"{sum(spent.values()):.1f} ms"})}</div>'
+
+
+def _list(title: str, rows: dict[str, str]) -> str:
+    inner = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())
+    return f'<div><p class="osteo-kicker">{title}</p><dl>{inner}</dl></div>'
 
 
 CSS = """
-.gradio-container { max-width: 1040px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1040px !important; margin: 0 auto !important; }
+.html-container { padding: 0 !important; }
+footer .divider { display: none !important; }
 .osteo-head h1 { margin: 0; font-size: 1.7rem; }
 .osteo-head p { margin: .25rem 0; }
-.osteo-note { font-weight: 600; }
-.osteo-small { font-size: .85rem; color: var(--body-text-color-subdued); }
+.osteo-note { font-weight: 700; }
+.osteo-small, .osteo-kicker, .osteo-waiting, .osteo-scale span, .osteo-facts dt, .osteo-preview figcaption {
+  color: color-mix(in srgb, var(--body-text-color) 72%, transparent);
+}
+.osteo-small, .osteo-kicker, .osteo-preview figcaption { font-size: .85rem; }
 .osteo-card {
-  --tone: var(--body-text-color-subdued);
-  padding: 1.1rem 1.25rem; border: 1px solid var(--border-color-primary); border-left: 5px solid var(--tone);
-  border-radius: 8px; background: var(--background-fill-secondary);
+  --tone: transparent;
+  padding: 1.1rem 1.5rem; border-radius: 8px; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); box-shadow: inset 6px 0 0 var(--tone);
 }
 .osteo-card p { margin: .35rem 0; }
 .osteo-card h2 { margin: 0; font-size: 2rem; line-height: 1.2; color: var(--tone); }
-.osteo-kicker { font-size: .85rem; color: var(--body-text-color-subdued); }
-.osteo-waiting { min-height: 12rem; display: grid; place-items: center; border-left-width: 1px; border-style: dashed;
-  color: var(--body-text-color-subdued); }
+.osteo-waiting { min-height: 150px; display: grid; place-items: center; border-style: dashed; }
 .osteo-fractured { --tone: #c2410c; }
 .osteo-normal { --tone: #0f766e; }
 .osteo-problem { --tone: #b91c1c; overflow-wrap: anywhere; }
@@ -108,16 +109,15 @@ CSS = """
 .osteo-bar i { display: block; height: 100%; background: var(--tone); }
 .osteo-scale b { position: absolute; top: -.3rem; width: 3px; height: 1.6rem; margin-left: -1.5px;
   border-radius: 2px; background: var(--body-text-color); }
-.osteo-scale span { position: absolute; top: 1.4rem; font-size: .8rem; color: var(--body-text-color-subdued); }
+.osteo-scale span { position: absolute; top: 1.4rem; font-size: .8rem; }
 .osteo-scale span:nth-of-type(2) { left: clamp(3rem, var(--at), calc(100% - 3rem)); transform: translateX(-50%);
   color: var(--body-text-color); }
 .osteo-scale span:last-child { right: 0; }
-.osteo-facts { display: flex; flex-wrap: wrap; gap: .75rem 2.5rem; margin: .75rem 0; font-size: .9rem; }
-.osteo-facts table { border-collapse: collapse; margin: 0; }
-.osteo-facts caption { text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); }
-.osteo-facts th, .osteo-facts td { padding: .1rem 1rem .1rem 0; border: 0; text-align: left; font-weight: 400; }
-.osteo-facts td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+.osteo-facts { display: flex; flex-wrap: wrap; gap: .25rem 3rem; margin: .75rem 0; font-size: .9rem; }
+.osteo-facts dl { display: grid; grid-template-columns: max-content auto; gap: .1rem 1rem; margin: 0; }
+.osteo-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .osteo-preview { margin: 0; text-align: center; }
 .osteo-preview img { max-width: 100%; max-height: 60vh; margin: 0 auto; border-radius: 8px; background: black; }
-.osteo-preview figcaption { margin-top: .3rem; font-size: .8rem; color: var(--body-text-color-subdued); }
+.osteo-preview figcaption { margin-top: .3rem; }
+@media (max-width: 640px) { .osteo-preview img { max-height: 38vh; } }
 """

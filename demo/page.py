@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils
 
 from osteolite.edge.errors import OsteoliteError
 
@@ -24,7 +25,9 @@ def build_page(scorer: Scorer) -> gr.Blocks:
     Args:
         scorer: the models to choose from; with one of them there is nothing to choose.
     """
-    with gr.Blocks(title="Osteolite", analytics_enabled=False, delete_cache=(30, UPLOAD_SECONDS)) as page:
+    _fetch_nothing()
+    page = gr.Blocks(title="Osteolite", analytics_enabled=False, delete_cache=(30, UPLOAD_SECONDS))
+    with page:
         gr.HTML(card.header(LIMITS.max_bytes))
         with gr.Row():
             with gr.Column():
@@ -41,8 +44,18 @@ def build_page(scorer: Scorer) -> gr.Blocks:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": answer}
         upload.upload(show, [upload, model], [upload, kept, preview, answer], **private)
         model.change(show_again, [kept, model], [preview, answer], **private)
-        gr.on([], _api(scorer), [upload, model], gr.JSON(visible=False), api_name="predict")
-    return page.queue(max_size=QUEUE, api_open=False)
+        gr.on([], _api(scorer), [upload, model], gr.JSON(label="prediction", visible=False), api_name="predict")
+    page.queue(max_size=QUEUE, api_open=False)
+    return page
+
+
+def _fetch_nothing() -> None:
+    """Gradio takes an address in place of an upload and downloads it, whatever its size, for anyone who asks."""
+
+    async def refuse(url: str, cache_dir: str) -> str:
+        raise gr.Error("this page fetches no addresses; upload the file itself", print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = refuse
 
 
 def _handlers(scorer: Scorer) -> tuple[Callable[..., Shown], Callable[..., tuple[Any, str]]]:

@@ -5,7 +5,7 @@ import io
 import threading
 from collections.abc import Iterable
 
-from osteolite.edge.classifier import FractureClassifier, Prediction
+from osteolite.edge.classifier import FractureClassifier, Prediction, default_model
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.radiograph import Limits, read_radiograph
 
@@ -26,7 +26,7 @@ class Scorer:
 
     def __init__(self, models: Iterable[str] = ()) -> None:
         self._classifiers: dict[str, FractureClassifier] = {}
-        for path in list(models) or [None]:
+        for path in list(models) or [str(default_model())]:
             classifier = FractureClassifier(path, limits=LIMITS)
             self._classifiers[self._unused(classifier.description.name)] = classifier
         # An interpreter has one set of buffers, and its threads already use the cores: one image at a time, over
@@ -52,7 +52,7 @@ class Scorer:
             return self._classifiers[name].predict(image)
 
     def preview(self, image: bytes) -> str:
-        """What the model was shown, before its own resizing: an 8-bit grey JPEG as a data URI.
+        """The image as it was read, small enough to show: an 8-bit grey JPEG as a data URI.
 
         Raises:
             ImageError: the image cannot be read.

@@ -12,6 +12,7 @@ import click
 
 from osteolite.edge.errors import UsageError
 
+from .card import CSS, NOTE
 from .scorer import LIMITS, Scorer
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def serve(models: Iterable[str] = (), port: int | None = None, share: bool = Fal
         try:
             _launch(page, port)
             click.echo(f"Osteolite's page: {page.local_url}  (this machine alone; Ctrl-C ends it)")
-            click.echo("Research use only: no diagnosis.")
+            click.echo(NOTE)
             if share:
                 _share(page)
-            _wait()
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:  # how this server ends
+            pass
         finally:
             page.close(verbose=False)
 
@@ -57,16 +61,20 @@ def _environment() -> Iterator[None]:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     for name in ("NO_PROXY", "no_proxy"):  # Gradio asks its own page whether it is up
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
-    with tempfile.TemporaryDirectory(prefix="osteolite-demo-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        yield
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with the uploads deleted
+    try:
+        with tempfile.TemporaryDirectory(prefix="osteolite-demo-", ignore_cleanup_errors=True) as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _launch(page: "gr.Blocks", port: int | None) -> None:
     import gradio as gr
 
-    from .card import CSS
-
+    # Gradio's default asks for the weight 600 of this font, of which it ships a handful of letters.
+    font = (gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif")
     try:
         page.launch(
             server_name=HOST,
@@ -82,8 +90,8 @@ def _launch(page: "gr.Blocks", port: int | None) -> None:
             mcp_server=False,
             ssr_mode=False,
             pwa=False,
-            footer_links=["api", "settings"],
-            theme=gr.themes.Default(primary_hue="teal"),
+            footer_links=["api"],
+            theme=gr.themes.Default(primary_hue="teal", font=font),
             css=CSS,
             head='<meta name="robots" content="noindex">',
         )
@@ -112,12 +120,3 @@ def _share(page: "gr.Blocks") -> None:
         )
         return
     click.echo(f"Public link: https://{address.partition('://')[2]}  (whoever has it can use the page)")
-
-
-def _wait() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with the uploads deleted
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        pass

@@ -76,7 +76,9 @@ class FractureClassifier:
                 f"{path}: the model takes {self.runtime.input_shape} but its description says {(1, *self.spec.shape)}"
             )
         if math.prod(self.runtime.output_shape) != 1:
-            raise ModelFileError(f"{path}: the model gives {self.runtime.output_shape}; one number, the logit, is needed")
+            raise ModelFileError(
+                f"{path}: the model gives {self.runtime.output_shape}; one number, the logit, is needed"
+            )
 
     def predict(self, image: ImageSource) -> Prediction:
         """Score one image: a path, the bytes of a file, a Pillow image, or an array.

@@ -103,8 +103,10 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
     """
     names = image_files(paths)
     from .classifier import FractureClassifier
+    from .quiet import quiet_stderr
 
-    classifier = FractureClassifier(model)
+    with quiet_stderr():
+        classifier = FractureClassifier(model)
     failed = 0
 
     def counted() -> Iterator[Row]:

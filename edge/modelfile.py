@@ -59,10 +59,14 @@ class ModelDescription:
                 details=values,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelFileError(f"{DESCRIPTION} is incomplete or malformed at {error}; convert the run again") from error
+            raise ModelFileError(
+                f"{DESCRIPTION} is incomplete or malformed at {error}; convert the run again"
+            ) from error
         finite = all(abs(v) < 1e6 for v in (description.slope, description.intercept))
         if not (0.0 < description.threshold < 1.0 and finite):
-            raise ModelFileError(f"{DESCRIPTION} has a threshold or calibration outside its range; convert the run again")
+            raise ModelFileError(
+                f"{DESCRIPTION} has a threshold or calibration outside its range; convert the run again"
+            )
         return description
 
 
@@ -103,7 +107,9 @@ def _read_json(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(DESCRIPTION)
             if entry.file_size > _MAX_DESCRIPTION:
-                raise ModelFileError(f"{path}: {DESCRIPTION} has {entry.file_size:,} bytes; at most {_MAX_DESCRIPTION:,}")
+                raise ModelFileError(
+                    f"{path}: {DESCRIPTION} has {entry.file_size:,} bytes; at most {_MAX_DESCRIPTION:,}"
+                )
             with archive.open(entry) as stream:
                 values = json.loads(stream.read(_MAX_DESCRIPTION))
         json.dumps(values, allow_nan=False)  # Python reads NaN and infinity, which are no JSON

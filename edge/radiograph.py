@@ -106,7 +106,10 @@ def _open(source: Any, spec: "PreprocessingSpec | None", limits: Limits) -> tupl
 
 
 def _orientation(image: Image.Image) -> Any:
-    return image.getexif().get(_ORIENTATION, 1)
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block says nothing against the pixels
+        return 1
 
 
 def _stream(source: Any, limits: Limits) -> io.BufferedIOBase:
@@ -153,15 +156,24 @@ def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _reduce(image: Image.Image, spec: "PreprocessingSpec") -> None:
-    """Ask the JPEG decoder for grey at 1/2, 1/4 or 1/8 while at least twice the needed size is left."""
-    width, height = image.size
+    """Ask the JPEG decoder for grey at 1/2, 1/4 or 1/8 while at least twice the needed size is left.
+
+    The decoder rounds a reduced side up; a scale at which that would move the picture's edge inside
+    the model's input by a pixel is passed over.
+    """
     turned = _orientation(image) in _TURNED
-    if turned:
-        width, height = height, width
-    needed = [2 * side for side in spec.fitted_size(width, height)]
-    if turned:
-        needed.reverse()
-    image.draft("L", (needed[0], needed[1]))
+
+    def fitted(width: int, height: int) -> tuple[int, int]:
+        return spec.fitted_size(height, width)[::-1] if turned else spec.fitted_size(width, height)
+
+    width, height = image.size
+    needed = fitted(width, height)
+    for scale in (8, 4, 2):
+        enough = width // scale >= 2 * needed[0] and height // scale >= 2 * needed[1]
+        if enough and fitted(-(-width // scale), -(-height // scale)) == needed:
+            image.draft("L", (width // scale, height // scale))
+            return
+    image.draft("L", image.size)
 
 
 def _from_array(array: np.ndarray[Any, Any], limits: Limits) -> Image.Image:

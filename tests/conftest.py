@@ -1,7 +1,12 @@
 """Fixtures: the shared data, and model files so small that a test can work out their answer by hand."""
 
+import io
 import itertools
 import os
+import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +15,13 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
+from hypothesis import settings
+from PIL import Image
 
 from osteolite.edge.modelfile import write_model
+
+settings.register_profile("osteolite", deadline=None)  # the machine may be busy with something else
+settings.load_profile("osteolite")
 
 TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
@@ -146,10 +156,38 @@ class TinyModels:
     """Model files whose logit is 4 * mean of the input + 0.5, and the means to make odd ones."""
 
     graph = Graph
+    operators = schema.BuiltinOperator
     mean = staticmethod(mean_flatbuffer)
     mean_int8 = staticmethod(mean_int8_flatbuffer)
     quantize = staticmethod(quantize_flatbuffer)
     description = staticmethod(tiny_description)
+
+
+def encode_image(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, image_format, **options)
+    return stream.getvalue()
+
+
+def hollow_png_file(width: int, height: int) -> bytes:
+    """A PNG of valid chunks that claims to have width x height pixels and holds a hundred bytes of them."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    return encode_image
+
+
+@pytest.fixture(scope="session")
+def hollow_png() -> Callable[[int, int], bytes]:
+    return hollow_png_file
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +231,14 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture(scope="session")
+def phantom_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `osteolite run` as it comes; what it printed lies beside it in run.out and run.err."""
+    folder = tmp_path_factory.mktemp("run")
+    command = [str(Path(sys.executable).with_name("osteolite")), "run", "--out", str(folder / "phantoms")]
+    with (folder / "run.out").open("w") as out, (folder / "run.err").open("w") as err:
+        code = subprocess.run(command, stdout=out, stderr=err, timeout=900, check=False).returncode
+    assert code == 0, (folder / "run.err").read_text()[-4000:]
+    return folder / "phantoms"

@@ -6,7 +6,7 @@ from typing import Any
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 
 from .keras import tf
-from .recipes import Augmentation
+from .recipe import Augmentation
 
 
 def augment(images: Any, changes: Augmentation, spec: PreprocessingSpec, seed: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from osteolite.edge.errors import UsageError
 
 from .keras import keras
-from .recipes import Recipe
+from .recipe import Recipe
 
 _BATCH_NORM_MOMENTUM = 0.9  # from scratch on a small set; Keras's 0.999 needs thousands of steps to settle
 

@@ -64,7 +64,10 @@ def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            rows = [Row(**{**line, "label": int(line["label"])}) for line in csv.DictReader(stream)]
+            rows = [
+                Row(line["file"], int(line["label"]), line["group"], line["body_part"], line["part"])
+                for line in csv.DictReader(stream)
+            ]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} is no catalogue ({error}); train the run again") from error
     return Catalogue(root, layout, tuple(rows))

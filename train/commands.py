@@ -54,7 +54,9 @@ def train(data: str, recipe: str, out: str | None, weights: str | None, seed: in
 @click.command()
 @click.argument("model", metavar="FILE|RUN")
 @click.argument("data", metavar="DATA")
-@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part, where DATA has parts.")
+@click.option(
+    "--part", type=click.Choice(["train", "validation", "test"]), help="Only this part, where DATA has parts."
+)
 @JSON
 def evaluate(model: str, data: str, part: str | None, as_json: bool) -> None:
     """Figures of a .tflite file, or of a run's Keras model, on labelled radiographs.

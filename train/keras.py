@@ -6,10 +6,15 @@ twice as fast as Keras 3.
 
 import os
 
+from osteolite.edge.quiet import quiet_stderr
+
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow as tf
-import tf_keras as keras
+with quiet_stderr():  # a dozen lines about CUDA and oneDNN before the first own one
+    import tensorflow as tf
+    import tf_keras as keras
+
+    tf.config.list_physical_devices()
 
 __all__ = ["keras", "tf"]

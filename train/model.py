@@ -4,7 +4,7 @@ from typing import Any
 
 from .backbones import build_backbone
 from .keras import keras
-from .recipes import Phase, Recipe
+from .recipe import Phase, Recipe
 
 
 def build_model(recipe: Recipe, weights: str | None) -> Any:

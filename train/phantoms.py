@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from osteolite.edge.atomic import atomic_path
 from osteolite.edge.labels import LABELS
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
+Array = np.ndarray[Any, Any]
 
 
 def draw_phantom(fractured: bool, random: np.random.Generator, width: int = 150, height: int = 180) -> Image.Image:
@@ -56,7 +56,8 @@ def draw_phantom(fractured: bool, random: np.random.Generator, width: int = 150,
 
 def _waves(position: Array, random: np.random.Generator, radius: float) -> Array:
     phases = random.uniform(0, 6.28, 3)
-    return sum(np.sin(position / radius * k + p) / k for k, p in zip((3, 5, 9), phases, strict=True)) * 2  # type: ignore[return-value]
+    waves: Array = sum(np.sin(position / radius * k + p) / k for k, p in zip((3, 5, 9), phases, strict=True))
+    return 2 * waves
 
 
 def _bone(across: Array, along: Array, radius: float, height: int, random: np.random.Generator) -> Array:
@@ -100,4 +101,3 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
             draw_phantom(bool(label), random, *size).save(path, "PNG")
     done.write_text("Drawn phantoms, not radiographs of patients.\n", encoding="utf-8")
     return folder
-

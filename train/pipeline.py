@@ -10,7 +10,7 @@ from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 from .augment import augment
 from .cache import Pixels
 from .keras import tf
-from .recipes import Augmentation
+from .recipe import Augmentation
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 

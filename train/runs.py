@@ -1,16 +1,16 @@
 """The run folder: everything that one training leaves behind, and how to read it again.
 
-    recipe.toml      the recipe, as it was read
-    run.json         data, seed, starting weights, versions
-    catalogue.csv    every image with its label, group and part
-    test.csv         path and label of the test images, for `osteolite bench`
-    cache/           the fitted pixels
-    progress.json    epochs done; checkpoints/ and weights.h5 go with it
-    predictions.csv  the fracture probability of each validation and test image
-    evaluation.json  probability calibration, threshold, figures of validation and test
-    models/          what `osteolite convert` released, with conversion.json
-    benchmark.json   what `osteolite bench` measured
-    report.html      all of it, to read
+recipe.toml      the recipe, as it was read
+run.json         data, seed, starting weights, versions
+catalogue.csv    every image with its label, group and part
+test.csv         path and label of the test images, for `osteolite bench`
+cache/           the fitted pixels
+progress.json    epochs done; checkpoints/ and weights.h5 go with it
+predictions.csv  the fracture probability of each validation and test image
+evaluation.json  probability calibration, threshold, figures of validation and test
+models/          what `osteolite convert` released, with conversion.json
+benchmark.json   what `osteolite bench` measured
+report.html      all of it, to read
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Any
 from osteolite.edge.errors import UsageError
 
 from .catalogue import Catalogue, read_catalogue
-from .recipes import Recipe, parse_recipe
+from .recipe import Recipe, parse_recipe
 
 
 @dataclass(frozen=True)

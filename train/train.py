@@ -21,7 +21,7 @@ from .fit import Fit, Progress, logits
 from .keras import keras
 from .layouts import read_dataset
 from .model import build_model
-from .recipes import Recipe, load_recipe
+from .recipe import Recipe, load_recipe
 from .runs import Run
 from .splits import split
 
@@ -92,7 +92,8 @@ def _prepare(data: Path, recipe: Recipe, run: Run, seed: int) -> tuple[Catalogue
         rows = catalogue.part(part)
         console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
     write_catalogue(catalogue, run.path("catalogue.csv"))
-    _write_csv(run.path("test.csv"), ["file", "label"], [[catalogue.path(r).resolve(), r.label] for r in catalogue.part("test")])
+    tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
+    _write_csv(run.path("test.csv"), ["file", "label"], tested)
     write_json(run.path("run.json"), {**run.json("run.json"), "layout": catalogue.layout})
     return catalogue, pixels, unreadable
 

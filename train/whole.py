@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-
 import click
 import numpy as np
 

@@ -1,13 +1,13 @@
 """What a benchmark says: one documented JSON, a CSV of the same figures, and a table.
 
-    {"schema": 1,
-     "conditions": {machine, architecture, cores, system, versions, load},
-     "images": number of labelled images, or 0,
-     "results": [{"file", "variant", "device", "threads", "runtime", "bytes",
-                  "delegate": {"asked", "applied"},
-                  "milliseconds": {"cold_start": {import, load, first_invoke, process},
-                                   "invoke": {p50, p90, p99, runs}, "whole": the same or null},
-                  "warm_up": invocations, "peak_mb", "accuracy", "auroc"}]}
+{"schema": 1,
+ "conditions": {machine, architecture, cores, system, versions, load},
+ "images": number of labelled images, or 0,
+ "results": [{"file", "variant", "device", "threads", "runtime", "bytes",
+              "delegate": {"asked", "applied"},
+              "milliseconds": {"cold_start": {import, load, first_invoke, process},
+                               "invoke": {p50, p90, p99, runs}, "whole": the same or null},
+              "warm_up": invocations, "peak_mb", "accuracy", "auroc"}]}
 """
 
 import csv

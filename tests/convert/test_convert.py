@@ -1,0 +1,117 @@
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osteolite.convert import convert as module
+from osteolite.convert.calibration import CalibrationData, calibration_data
+from osteolite.edge.modelfile import read_description
+from osteolite.edge.runtime import Runtime
+from osteolite.train.runs import Run
+
+OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
+VARIANTS = ("float32", "float16", "dynamic", "int8")
+
+
+def model(run: Path, variant: str) -> Path:
+    return run / "models" / f"phantoms_{variant}.tflite"
+
+
+@pytest.fixture
+def own_run(phantom_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to spoil."""
+    return Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("cache", "checkpoints")))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_released_file_takes_float_images_one_at_a_time(phantom_run: Path, variant: str) -> None:
+    runtime = Runtime(model(phantom_run, variant))
+    assert runtime.input_shape == (1, 112, 112, 1)
+    answer = runtime.invoke(np.zeros(runtime.input_shape, np.float32))
+    assert answer.shape == (1, 1)
+    assert answer.dtype == np.float32
+    assert np.isfinite(answer).all()
+
+
+def test_quantisation_makes_files_smaller(phantom_run: Path) -> None:
+    size = {variant: model(phantom_run, variant).stat().st_size for variant in VARIANTS}
+    assert size["float16"] < 0.6 * size["float32"]
+    assert size["int8"] < 0.45 * size["float32"]
+
+
+def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
+    with zipfile.ZipFile(model(phantom_run, "int8")) as archive:
+        about = json.loads(archive.read("osteolite.json"))
+    evaluation = json.loads((phantom_run / "evaluation.json").read_text())
+    assert about["threshold"] == evaluation["threshold"]
+    assert about["gate"]["passed"] is True
+    assert about["gate"]["images"] == evaluation["validation"]["images"]
+    assert about["quantisation_calibration"]["images"] == 200
+    assert about["training"]["images"]["test"] == evaluation["test"]["images"]
+    assert about["evaluation"]["auroc"] == evaluation["test"]["auroc"]
+    assert read_description(model(phantom_run, "int8")).variant == "int8"
+
+
+def test_calibration_images_are_training_images_of_both_classes(phantom_run: Path) -> None:
+    run = Run.open(phantom_run)
+    data = calibration_data(run.catalogue, run.recipe.preprocessing, 10)
+    assert len(data.tensors) == 10
+    assert data.sha256 == calibration_data(run.catalogue, run.recipe.preprocessing, 10).sha256
+    assert data.sha256 != calibration_data(run.catalogue, run.recipe.preprocessing, 10, seed=1).sha256
+    everything = calibration_data(run.catalogue, run.recipe.preprocessing, 10**6)
+    assert len(everything.tensors) < len(run.catalogue.part("train")) + 1
+
+
+@pytest.mark.slow
+def test_a_wrong_calibration_range_is_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrated on pictures a hundred times too faint, int8 clips everything that it then sees."""
+    real = module.calibration_data
+
+    def damaged(*arguments: object) -> CalibrationData:
+        data = real(*arguments)  # type: ignore[arg-type]
+        return CalibrationData([tensor * np.float32(0.01) for tensor in data.tensors], data.sha256)
+
+    monkeypatch.setattr(module, "calibration_data", damaged)
+    released = model(own_run, "int8")
+    assert released.is_file()  # of the good conversion before
+    (result,) = module.convert(Run.open(own_run), ("int8",), own_run / "models")
+    assert not result.verdict.passed
+    assert result.verdict.reasons
+    assert result.file is None
+    assert not released.exists()
+    summary = json.loads((own_run / "models" / "conversion.json").read_text())
+    assert summary["variants"][0]["file"] is None
+    assert summary["variants"][0]["gate"]["reasons"] == list(result.verdict.reasons)
+
+
+@pytest.mark.slow
+def test_a_refusal_is_exit_code_3_and_names_the_reason(own_run: Path) -> None:
+    recipe = own_run / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "\n[gate]\nagreement = 1.01\n")
+    result = subprocess.run(
+        [OSTEOLITE, "convert", str(own_run), "--variants", "float32", "--out", str(own_run / "out")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 3, result.stderr
+    assert "refused" in result.stdout
+    assert "of the decisions agree; at least 101.0% must" in result.stderr
+    assert list((own_run / "out").glob("*.tflite")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["RUN", "--variants", "int3"], "no variant int3; known are float32"), (["/nowhere"], "no run folder")],
+)
+def test_a_wrong_call_says_so(phantom_run: Path, arguments: list[str], message: str) -> None:
+    filled = [str(phantom_run) if a == "RUN" else a for a in arguments]
+    result = subprocess.run([OSTEOLITE, "convert", *filled], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr

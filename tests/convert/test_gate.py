@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from osteolite.convert.gate import Verdict, judge
+from osteolite.train.recipe import Gate
+
+LABELS = np.arange(200) % 2
+GROUPS = np.arange(200) // 2
+REFERENCE = np.clip(np.random.default_rng(0).normal(0.35 + 0.3 * LABELS, 0.15), 0.001, 0.999)
+
+
+def verdict(variant: np.ndarray, limits: Gate = Gate()) -> Verdict:
+    return judge(LABELS, GROUPS, REFERENCE, variant, 0.5, limits)
+
+
+def test_the_same_answers_pass_with_nothing_lost() -> None:
+    found = verdict(REFERENCE.copy())
+    assert found.passed
+    assert found.reasons == ()
+    assert (found.agreement, found.auroc.value, found.auroc.low, found.auroc.high) == (1.0, 0.0, 0.0, 0.0)
+    assert found.largest_difference == 0.0
+
+
+@settings(max_examples=20)
+@given(st.floats(0, 0.002), st.integers(0, 100))
+def test_noise_like_quantisations_passes(size: float, seed: int) -> None:
+    found = verdict(REFERENCE + np.random.default_rng(seed).uniform(-size, size, 200))
+    assert found.passed
+    assert found.auroc.low <= found.auroc.value <= found.auroc.high
+
+
+@pytest.mark.parametrize(
+    ("variant", "reason"),
+    [
+        (np.full(200, 0.2), "every image gets the same probability, 0.2"),
+        (np.where(np.arange(200) == 7, np.nan, REFERENCE), "1 of 200 outputs are not finite"),
+        (np.where(np.arange(200) == 7, np.inf, REFERENCE), "1 of 200 outputs are not finite"),
+        (1 - REFERENCE, "AUROC changes by -"),
+        (REFERENCE * 0.8, "sensitivity changes by -"),
+        (REFERENCE * 1.2, "of the decisions agree; at least 97.0% must"),
+    ],
+)
+def test_damage_is_refused_and_named(variant: np.ndarray, reason: str) -> None:
+    found = verdict(variant)
+    assert not found.passed
+    assert any(reason in given for given in found.reasons)
+
+
+def test_limits_are_the_recipes() -> None:
+    damaged = REFERENCE * 0.9
+    assert not verdict(damaged).passed
+    assert verdict(damaged, Gate(auroc_loss=1, sensitivity_loss=1, agreement=0)).passed
+
+
+def test_intervals_are_paired() -> None:
+    """A variant that loses a little on every draw has an interval far narrower than the AUROC's own."""
+    worse = np.where(LABELS == 1, REFERENCE - 0.01, REFERENCE)
+    change = verdict(worse).auroc
+    assert change.high <= 0
+    assert change.high - change.low < 0.02

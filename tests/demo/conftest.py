@@ -1,0 +1,79 @@
+"""A real server of the page, in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# The command as a person calls it, which at its end says what a server on a small device must not have loaded.
+SERVER = """
+import sys
+from osteolite.edge.cli import main
+try:
+    main()
+finally:
+    print("heavy:", sorted({"tensorflow", "tf_keras", "keras"} & set(sys.modules)))
+"""
+_PATIENCE = 120  # seconds, for a machine that is busy with something else
+
+
+@dataclass
+class Server:
+    """A running `osteolite demo`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path  # its standard output and error
+    temporary: Path  # the folder it makes its temporary files in
+
+    def wait_for(self, text: str) -> str:
+        """Wait until the log holds `text`; return the log."""
+        deadline = time.monotonic() + _PATIENCE
+        while text not in (content := self.log.read_text()):
+            assert self.process.poll() is None, f"the server ended: {content}"
+            assert time.monotonic() < deadline, f"no {text!r} in: {content}"
+            time.sleep(0.05)
+        return content
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """End the server as a person or a service manager does; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(_PATIENCE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[Server]:
+    """`osteolite demo` with these arguments on a free port, its files in `folder`."""
+    port, log, temporary = free_port(), folder / "server.log", folder / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-c", SERVER, "demo", "--port", str(port), *map(str, arguments)]
+    variables = {**os.environ, "TMPDIR": str(temporary), "HF_HOME": str(folder / "hf"), **environment}
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=variables, cwd=folder)
+    server = Server(f"http://127.0.0.1:{port}/", process, log, temporary)
+    try:
+        server.wait_for(server.url)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def run_demo() -> Callable[..., AbstractContextManager[Server]]:
+    return running

@@ -1,0 +1,103 @@
+"""`osteolite demo`: what it says when something is missing, taken or out of reach."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from gradio.tunneling import BINARY_FILENAME
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from osteolite.edge.cli import cli
+
+UNREACHABLE = "http://127.0.0.1:9"  # the discard port: nothing listens
+
+
+def osteolite(*arguments: str | Path, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, after `code`."""
+    program = f"import sys\n{code}\nfrom osteolite.edge.cli import main\nmain()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def own_lines(text: str) -> list[str]:
+    """Lines of standard error without the runtime's own."""
+    return [line for line in text.splitlines() if not line.startswith("INFO: ")]
+
+
+def test_help_says_what_share_does_and_loads_nothing_heavy() -> None:
+    code = """import atexit
+atexit.register(lambda: print("loaded:", sorted({"gradio", "numpy", "PIL", "tensorflow"} & set(sys.modules))))"""
+    done = osteolite("demo", "--help", code=code)
+    assert done.returncode == 0
+    assert done.stdout.endswith("loaded: []\n")
+    text = " ".join(done.stdout.split())
+    for said in ("--model FILE", "--port N", "--share", "public link through Gradio's servers", "no diagnosis"):
+        assert said in text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a model"])
+def test_a_missing_or_wrong_model_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    done = CliRunner().invoke(cli, ["demo", "--model", str(path)])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"osteolite: {path}: ")
+
+
+def test_without_gradio_it_says_what_to_install(tiny_model: Path) -> None:
+    done = osteolite("demo", "--model", tiny_model, code="sys.modules['gradio'] = None")
+    assert done.returncode == 2
+    (line,) = own_lines(done.stderr)
+    assert "pip install 'osteolite[demo]'" in line
+
+
+def test_a_taken_port_is_one_line(tiny_model: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = osteolite("demo", "--model", tiny_model, "--port", str(port))
+    assert done.returncode == 2
+    assert own_lines(done.stderr) == [f"osteolite: port {port} of 127.0.0.1 is taken; name another with --port"]
+
+
+def test_without_a_network_the_page_stays_up_and_says_why_there_is_no_link(
+    run_demo: Any, tiny_model: Path, tmp_path: Path, encode: Any
+) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(encode(Image.new("L", (50, 50), 200), "PNG"))
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), UNREACHABLE)
+    with run_demo(tmp_path, "--model", tiny_model, "--share", **dead) as server:
+        log = server.wait_for("no public link")
+        (line,) = [line for line in log.splitlines() if "no public link" in line]
+        assert line.startswith("osteolite: no public link (")
+        assert "the page stays up" in line
+        client = Client(server.url, verbose=False)
+        assert client.predict(image=handle_file(image), api_name="/predict")["label"] == "fractured"
+        client.close()
+        assert server.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for Gradio's tunnel program is a shell script")
+def test_with_a_network_the_public_link_is_printed(run_demo: Any, tiny_model: Path, tmp_path: Path) -> None:
+    tunnel = tmp_path / "hf" / "gradio" / "frpc" / BINARY_FILENAME
+    tunnel.parent.mkdir(parents=True)
+    tunnel.write_text("#!/bin/sh\necho 'start proxy success: http://stand-in.invalid'\nexec sleep 600\n")
+    tunnel.chmod(0o755)
+    with run_demo(tmp_path, "--model", tiny_model, "--share", GRADIO_SHARE_SERVER_ADDRESS="127.0.0.1:9") as server:
+        assert "Public link: https://stand-in.invalid " in server.wait_for("Public link")
+        assert server.stop() == 0

@@ -1,0 +1,195 @@
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from osteolite.edge.errors import MissingExtra, ModelFileError
+from osteolite.edge.runtime import Runtime, default_threads, dequantise, interpreter_class, quantise, sigmoid
+
+INTEGERS = [np.int8, np.uint8, np.int16]
+
+
+def grey_tensor(mean: float, std: float) -> np.ndarray:
+    """All 256 grey values as an input tensor of 16 x 16 pixels."""
+    levels = (np.arange(256, dtype=np.float32) - np.float32(mean)) / np.float32(std)
+    return levels.reshape(1, 16, 16, 1)
+
+
+def interpreters_own(tensor: np.ndarray, dtype: type, scale: float, zero_point: int, tiny: Any) -> tuple[Any, Any]:
+    """What the interpreter's QUANTIZE makes of a tensor, and the details of its output."""
+    content = tiny.quantize(dtype, scale, zero_point, tensor.shape)
+    interpreter = interpreter_class()[0](model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+    interpreter.invoke()
+    details = interpreter.get_output_details()[0]
+    return interpreter.get_tensor(details["index"]), details
+
+
+def write(tmp_path: Path, flatbuffer: bytes) -> Path:
+    (tmp_path / "model.tflite").write_bytes(flatbuffer)
+    return tmp_path / "model.tflite"
+
+
+# Quantising
+
+
+@given(
+    dtype=st.sampled_from(INTEGERS),
+    std=st.sampled_from([127.5, 255.0, 1.0, 61.7]),
+    mean=st.sampled_from([127.5, 0.0, 118.3]),
+    steps=st.one_of(st.sampled_from([127.0, 127.5, 254.0, 255.0, 32767.0]), st.floats(20, 1000)),
+    zero_point=st.integers(-128, 255),
+)
+def test_quantise_equals_the_interpreters_own(
+    tiny: Any, dtype: type, std: float, mean: float, steps: float, zero_point: int
+) -> None:
+    limits = np.iinfo(dtype)
+    assume(limits.min <= zero_point <= limits.max)
+    tensor = grey_tensor(mean, std)
+    scale = float(tensor.max() - tensor.min()) / steps
+    expected, details = interpreters_own(tensor, dtype, scale, 0 if dtype is np.int16 else zero_point, tiny)
+    given_back = quantise(tensor, details)
+    assert given_back.dtype == dtype
+    np.testing.assert_array_equal(given_back, expected)
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.int8, -1), (np.int8, 0), (np.uint8, 127), (np.int16, 0)])
+@pytest.mark.parametrize("scale", [2 / 255, 2**-7, 1 / 255])
+def test_quantise_equals_the_interpreters_own_on_ties(dtype: type, zero_point: int, scale: float, tiny: Any) -> None:
+    half_steps = ((np.arange(256, dtype=np.float32) - np.float32(127.5)) * np.float32(scale)).reshape(1, 16, 16, 1)
+    for tensor in (half_steps, grey_tensor(127.5, 127.5)):
+        expected, details = interpreters_own(tensor, dtype, scale, zero_point, tiny)
+        np.testing.assert_array_equal(quantise(tensor, details), expected)
+
+
+def test_white_and_black_keep_the_ends_of_the_range() -> None:
+    details = {"dtype": np.int8, "quantization": (2 / 255, -1)}
+    assert quantise(np.array([-1, 1], np.float32), details).tolist() == [-128, 127]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_quantise_saturates(dtype: type) -> None:
+    limits = np.iinfo(dtype)
+    given_back = quantise(np.array([-1e9, 1e9], np.float32), {"dtype": dtype, "quantization": (0.01, 3)})
+    assert given_back.tolist() == [limits.min, limits.max]
+
+
+def test_float_passes_as_it_is() -> None:
+    tensor, details = grey_tensor(127.5, 127.5), {"dtype": np.float32, "quantization": (0.0, 0)}
+    np.testing.assert_array_equal(quantise(tensor, details), tensor)
+    np.testing.assert_array_equal(dequantise(tensor, details), tensor)
+
+
+@given(st.sampled_from(INTEGERS), st.floats(1e-4, 10), st.integers(-100, 100), st.integers(-100, 100))
+def test_quantise_takes_back_what_dequantise_gives(dtype: type, scale: float, zero_point: int, step: int) -> None:
+    details = {"dtype": dtype, "quantization": (scale, abs(zero_point) if dtype is np.uint8 else zero_point)}
+    value = np.array([abs(step) if dtype is np.uint8 else step], dtype)
+    real = dequantise(value, details)
+    assert real.dtype == np.float32
+    assert real[0] == pytest.approx((int(value[0]) - details["quantization"][1]) * scale, rel=1e-5)
+    assert quantise(real, details) == value
+
+
+# Running
+
+
+def test_a_float_model_gives_its_logit(tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean(weight=4.0, bias=0.5)))
+    assert (runtime.input_shape, runtime.output_shape) == ((1, 32, 32, 1), (1, 1))
+    noise = np.random.default_rng(0).uniform(-1, 1, runtime.input_shape).astype(np.float32)
+    logit = runtime.invoke(noise)
+    assert logit.dtype == np.float32
+    assert logit[0, 0] == pytest.approx(4 * noise.mean() + 0.5, abs=1e-4)
+
+
+def test_int8_ends_give_what_the_file_with_float_ends_gives(tmp_path: Path, tiny: Any) -> None:
+    outer, inner = (tmp_path / name for name in ("int8_ends", "float_ends"))
+    outer.write_bytes(tiny.mean_int8())
+    inner.write_bytes(tiny.mean_int8(float_ends=True))
+    ours, theirs = Runtime(outer), Runtime(inner)
+    logits = set()
+    for level in grey_tensor(127.5, 127.5).ravel():
+        picture = np.full((1, 32, 32, 1), level, np.float32)
+        logit = ours.invoke(picture)
+        assert logit == theirs.invoke(picture)
+        assert logit[0, 0] == pytest.approx(4 * level + 0.5, abs=0.06)  # the output's step is 0.0375
+        logits.add(float(logit[0, 0]))
+    assert len(logits) > 100
+
+
+def test_one_answer_does_not_change_the_last(tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean()))
+    black, white = (np.full((1, 32, 32, 1), level, np.float32) for level in (-1, 1))
+    first = runtime.invoke(black)
+    runtime.invoke(white)
+    assert first == runtime.invoke(black) == [[-3.5]]
+
+
+def test_threads(tmp_path: Path, tiny: Any) -> None:
+    path = write(tmp_path, tiny.mean())
+    assert Runtime(path, 1).threads == 1
+    assert Runtime(path).threads == default_threads()
+    assert 1 <= default_threads() <= 4
+
+
+def test_the_runtime_says_its_name_and_version() -> None:
+    name, _, number = interpreter_class()[1].partition(" ")
+    assert name in ("ai-edge-litert", "tflite-runtime")
+    assert number[0].isdigit()
+
+
+# Refusing
+
+
+@pytest.mark.parametrize("content", [b"", b"A text file.\n" * 9, b"\x20\0\0\0TFL3" + bytes(100)], ids=["0", "text", "0s"])
+def test_what_the_interpreter_refuses(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="refuses the model"):
+        Runtime(write(tmp_path, content))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"missing\.tflite"):
+        Runtime(tmp_path / "missing.tflite")
+
+
+def test_a_model_with_two_outputs(tmp_path: Path, tiny: Any) -> None:
+    with pytest.raises(ModelFileError, match="1 inputs and 2 outputs; one of each is needed"):
+        Runtime(write(tmp_path, tiny.mean(twice=True)))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.int8], ids=["bool", "int32", "int8 without a scale"])
+def test_an_input_of_no_known_meaning(dtype: type, tmp_path: Path, tiny: Any) -> None:
+    graph = tiny.graph()
+    taken = graph.tensor((1, 4), dtype)
+    shape = graph.constant([4], np.int32)
+    given_back = graph.operator(tiny.operators.RESHAPE, [taken, shape], graph.tensor((4,), dtype))
+    with pytest.raises(ModelFileError, match="its input is .*; float32, or a quantised int8, uint8 or int16"):
+        Runtime(write(tmp_path, graph.to_bytes([taken], [given_back])))
+
+
+def test_without_a_runtime_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("ai_edge_litert", "tflite_runtime"):
+        monkeypatch.setitem(sys.modules, f"{module}.interpreter", None)
+    with pytest.raises(MissingExtra, match="pip install ai-edge-litert"):
+        interpreter_class()
+
+
+# The logistic function
+
+
+@given(st.floats(-30, 30))
+def test_sigmoid_is_the_logistic_function(value: float) -> None:
+    assert sigmoid(value) == pytest.approx(1 / (1 + math.exp(-value)), rel=1e-12)
+    assert sigmoid(-value) == pytest.approx(1 - sigmoid(value), abs=1e-12)
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_sigmoid_rises_from_0_to_1_without_overflow(a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    assert 0 <= sigmoid(low) <= sigmoid(high) <= 1

@@ -1,0 +1,77 @@
+"""The package as a user gets it: a wheel, in an environment that holds nothing else of ours."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from osteolite.edge import FractureClassifier
+from osteolite.edge.classifier import default_model
+from osteolite.train.phantoms import write_phantoms
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+def call(*command: str | Path) -> str:
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=500, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def environment(folder: Path, *requirements: str) -> Path:
+    venv.create(folder, with_pip=True)
+    call(folder / "bin" / "python", "-m", "pip", "install", "--quiet", *requirements)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantoms(tmp_path_factory.mktemp("images"), 4, 7)
+
+
+def test_the_edge_alone_scores_with_the_model_that_ships(wheel: Path, images: Path, tmp_path: Path) -> None:
+    tools = environment(tmp_path, str(wheel))
+    names = {package["name"] for package in json.loads(call(tools / "python", "-m", "pip", "list", "--format=json"))}
+    assert {"osteolite", "numpy", "pillow", "ai-edge-litert", "click"} <= names
+    assert not names & {"tensorflow", "scikit-learn", "gradio", "rich", "matplotlib", "scipy"}
+    lines = call(tools / "osteolite", "predict", images, "--format", "jsonl").splitlines()
+    here = FractureClassifier()
+    assert len(lines) == 4
+    for line in map(json.loads, lines):
+        assert line["model"] == "fracatlas_mobilenetv2_int8"
+        assert line["fracture_probability"] == pytest.approx(here.predict(line["file"]).fracture_probability, abs=1e-5)
+    assert json.loads(call(tools / "osteolite", "doctor", "--json"))["works"] is True
+
+
+def test_a_command_of_an_extra_says_how_to_install_it(wheel: Path, images: Path, tmp_path: Path) -> None:
+    tools = environment(tmp_path, str(wheel))
+    for command, extra in (("bench", "bench"), ("demo", "demo"), ("convert", "convert")):
+        arguments = [] if command == "demo" else [str(default_model())]
+        result = subprocess.run([tools / "osteolite", command, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert f"pip install 'osteolite[{extra}]'" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime has no build for Python 3.12")
+def test_tflite_runtime_gives_the_same_answers(wheel: Path, images: Path, tmp_path: Path) -> None:
+    tools = environment(tmp_path, f"{wheel}[tflite]")
+    call(tools / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "ai-edge-litert")  # as on a 32-bit board
+    doctor = json.loads(call(tools / "osteolite", "doctor", "--json"))
+    assert doctor["runtime"] == "tflite-runtime 2.14.0"
+    here = FractureClassifier()
+    for line in map(json.loads, call(tools / "osteolite", "predict", images, "--format", "jsonl").splitlines()):
+        # Older kernels round differently; it must not matter.
+        assert line["fracture_probability"] == pytest.approx(here.predict(line["file"]).fracture_probability, abs=0.05)

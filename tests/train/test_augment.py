@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
+from osteolite.train.augment import augment
+from osteolite.train.keras import tf
+from osteolite.train.recipe import Augmentation
+
+SPEC = PreprocessingSpec(32, 32)
+ALL = Augmentation(
+    flip=True, rotation=20, zoom=0.2, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
+)  # fmt: skip
+
+
+def pictures(count: int = 6, spec: PreprocessingSpec = SPEC) -> np.ndarray:
+    grey = np.random.default_rng(0).integers(0, 256, (count, spec.height, spec.width))
+    return np.repeat(grey_levels(spec)[grey][..., None], spec.shape[2], 3)
+
+
+def run(images: np.ndarray, changes: Augmentation, seed: tuple[int, int] = (1, 2), spec=SPEC) -> np.ndarray:
+    return augment(tf.constant(images), changes, spec, tf.constant(seed, tf.int64)).numpy()
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    np.testing.assert_allclose(run(pictures(), Augmentation()), pictures(), atol=1e-6)
+
+
+@settings(max_examples=20)
+@given(seed=st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1)))
+def test_values_stay_between_black_and_white_and_channels_stay_grey(seed: tuple[int, int]) -> None:
+    changed = run(pictures(), ALL, seed)
+    assert changed.shape == pictures().shape
+    assert changed.min() >= -1 - 1e-6
+    assert changed.max() <= 1 + 1e-6
+    np.testing.assert_allclose(changed[..., 0], changed[..., 2], atol=1e-5)
+    np.testing.assert_array_equal(changed, run(pictures(), ALL, seed))
+
+
+def test_flip_mirrors_some_images_and_leaves_the_others() -> None:
+    images = pictures(32)
+    changed = run(images, Augmentation(flip=True))
+    mirrored = [np.allclose(a, b[:, ::-1], atol=1e-5) for a, b in zip(changed, images, strict=True)]
+    same = [np.allclose(a, b, atol=1e-5) for a, b in zip(changed, images, strict=True)]
+    assert all(m or s for m, s in zip(mirrored, same, strict=True))
+    assert 4 < sum(mirrored) < 28
+
+
+def test_rotation_turns_about_the_centre() -> None:
+    spec = PreprocessingSpec(33, 33, channels="grey")
+    image = np.full((1, 33, 33, 1), -1, np.float32)
+    image[0, 16, 16], image[0, 16, 30] = 1, 1
+    changed = run(np.repeat(image, 16, 0), Augmentation(rotation=90), spec=spec)
+    assert (changed[:, 16, 16, 0] > 0.9).all()
+    assert len({int(np.argmax(c[..., 0] * (np.arange(1089).reshape(33, 33) != 544))) for c in changed}) > 8
+    assert (changed[:, :, :, 0].sum((1, 2)) > -1089 + 1.5).all()  # the second dot is still in the picture
+
+
+def test_zoom_enlarges_and_reduces() -> None:
+    spec = PreprocessingSpec(64, 64, channels="grey")
+    image = np.full((32, 64, 64, 1), -1, np.float32)
+    image[:, 16:48, 16:48] = 1
+    sizes = (run(image, Augmentation(zoom=0.3), spec=spec) > 0).sum((1, 2, 3)) / 32**2
+    assert sizes.min() < 0.8
+    assert sizes.max() > 1.2
+    assert 0.7**2 - 0.05 < sizes.min()
+    assert sizes.max() < 1.3**2 + 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [(Augmentation(brightness=0.2), np.mean), (Augmentation(contrast=0.5), np.std)],
+)
+def test_brightness_and_contrast_vary_from_image_to_image(changes: Augmentation, figure) -> None:
+    images = np.repeat(pictures(1) * 0.4, 16, 0).astype(np.float32)
+    found = [figure(image) for image in run(images, changes)]
+    assert min(found) < figure(images[0]) < max(found)
+
+
+def test_hue_and_saturation_cannot_change_grey() -> None:
+    np.testing.assert_allclose(run(pictures(), Augmentation(saturation=0.5, hue=0.2)), pictures(), atol=1e-5)

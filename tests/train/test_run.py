@@ -1,0 +1,65 @@
+"""What `osteolite run` leaves behind."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
+
+
+def test_int8_finds_fractures_on_phantoms_it_has_not_seen(phantom_run: Path) -> None:
+    results = json.loads((phantom_run / "benchmark.json").read_text())["results"]
+    auroc = {one["variant"]: one["auroc"] for one in results}
+    assert set(auroc) == {"float32", "float16", "dynamic", "int8"}
+    assert auroc["int8"] >= 0.9
+    assert auroc["int8"] >= auroc["float32"] - 0.01
+
+
+def test_it_says_what_it_does_and_predicts_an_unseen_image(phantom_run: Path) -> None:
+    log = (phantom_run.parent / "run.err").read_text()
+    for step in ("train", "convert", "bench", "predict"):
+        assert f"$ osteolite {step} " in log
+    last = (phantom_run.parent / "run.out").read_text().splitlines()[-1]
+    assert re.search(r"unseen_phantom\.png +fractured +0\.\d+", last)
+
+
+def test_the_report_stands_alone(phantom_run: Path) -> None:
+    page = (phantom_run / "report.html").read_text()
+    assert "Research use only" in page
+    for heading in ("Data", "Figures of the trained model", "Variants and the gate", "Speed and accuracy"):
+        assert f"<h2>{heading}" in page
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 4
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+def test_the_keras_model_and_the_file_agree_through_evaluate(phantom_run: Path) -> None:
+    def auroc(model: Path) -> dict:
+        data = phantom_run / "catalogue.csv"
+        arguments = [OSTEOLITE, "evaluate", str(model), str(data), "--part", "test", "--json"]
+        result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True)
+        return json.loads(result.stdout)
+
+    stored = json.loads((phantom_run / "evaluation.json").read_text())["test"]
+    keras, float32 = auroc(phantom_run), auroc(phantom_run / "models" / "phantoms_float32.tflite")
+    assert keras["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
+    assert float32["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
+    assert float32["confusion"] == stored["confusion"]
+
+
+def test_predictions_are_those_of_the_stored_figures(phantom_run: Path) -> None:
+    evaluation = json.loads((phantom_run / "evaluation.json").read_text())
+    with (phantom_run / "predictions.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["part"] == "test"]
+    hits = sum(float(r["fracture_probability"]) >= evaluation["threshold"]["value"] for r in rows if r["label"] == "1")
+    assert hits == evaluation["test"]["confusion"]["tp"]
+
+
+def test_data_without_a_recipe_is_a_wrong_call(tmp_path: Path) -> None:
+    result = subprocess.run([OSTEOLITE, "run", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "--recipe" in result.stderr
