@@ -65,8 +65,8 @@ class Graph:
     def operator(self, code: int, inputs: list[int], output: int, options: tuple[int, Any] | None = None) -> int:
         operator, known = schema.OperatorT(), schema.OperatorCodeT()
         known.builtinCode = known.deprecatedBuiltinCode = code
-        # Enough for every operator used here, with and without int8.
-        known.version = 4 if code == schema.BuiltinOperator.FULLY_CONNECTED else 2
+        # High enough for int8; RESHAPE never had a second version.
+        known.version = {schema.BuiltinOperator.FULLY_CONNECTED: 4, schema.BuiltinOperator.RESHAPE: 1}.get(code, 2)
         self.model.operatorCodes.append(known)
         operator.opcodeIndex = len(self.model.operatorCodes) - 1
         operator.inputs, operator.outputs = inputs, [output]

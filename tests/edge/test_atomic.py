@@ -44,7 +44,7 @@ def test_the_target_is_whole_until_the_block_ends(tmp_path: Path) -> None:
 
 def test_a_target_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "report.txt").mkdir()
-    with pytest.raises(OSError, match="report.txt"), atomic_path(tmp_path / "report.txt") as part:
+    with pytest.raises(OSError, match=r"report\.txt"), atomic_path(tmp_path / "report.txt") as part:
         part.write_text("text")
     assert [path.name for path in tmp_path.iterdir()] == ["report.txt"]
 

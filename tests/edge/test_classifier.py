@@ -72,7 +72,8 @@ def test_every_kind_of_source_gives_the_same(classifier: FractureClassifier, enc
     noise = np.random.default_rng(0).integers(0, 256, (60, 45), np.uint8)
     content = encode(Image.fromarray(noise), "PNG")
     (tmp_path / "scan").write_bytes(content)
-    sources = [noise, np.dstack([noise] * 3), Image.fromarray(noise), content, tmp_path / "scan", str(tmp_path / "scan")]
+    path = tmp_path / "scan"
+    sources = [noise, np.dstack([noise] * 3), Image.fromarray(noise), content, path, str(path)]
     assert len({classifier.predict(source).fracture_probability for source in sources}) == 1
 
 

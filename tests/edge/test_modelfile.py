@@ -137,7 +137,7 @@ def test_a_tflite_file_without_a_description(tmp_path: Path, tiny: Any) -> None:
     with zipfile.ZipFile(other, "a") as archive:
         archive.writestr("labels.txt", "normal\nfractured\n")
     for path in (bare, other):
-        with pytest.raises(ModelFileError, match="without osteolite.json; `osteolite convert` writes one"):
+        with pytest.raises(ModelFileError, match=r"without osteolite\.json; `osteolite convert` writes one"):
             read_description(path)
 
 
@@ -189,7 +189,9 @@ def test_a_missing_field(missing: str, values: dict[str, Any], tmp_path: Path) -
         read_description(rewrite(tmp_path / "bad.tflite", json.dumps(values)))
 
 
-@pytest.mark.parametrize("bad", [None, [], "text", 0, 0.5, False, {"other": 1}, [[]], 10**400], ids=lambda v: repr(v)[:20])
+@pytest.mark.parametrize(
+    "bad", [None, [], "text", 0, 0.5, False, {"other": 1}, [[]], 10**400], ids=lambda v: repr(v)[:20]
+)
 @pytest.mark.parametrize("field", [f for f in FIELDS if f not in ("name", "variant")])
 def test_a_field_of_the_wrong_type(field: str, bad: Any, values: dict[str, Any], tmp_path: Path) -> None:
     values[field] = bad
@@ -212,7 +214,10 @@ def spoil(values: dict[str, Any], path: str, bad: Any) -> str:
         ("schema", 2),
         ("labels", ["fractured", "normal"]),
         ("labels", ["normal", "fractured", "unclear"]),
-        *(("threshold.value", bad) for bad in (0, 1, -0.1, 1.5, float("nan"), float("inf"), None, [0.5], "half", 10**400)),
+        *(
+            ("threshold.value", bad)
+            for bad in (0, 1, -0.1, 1.5, float("nan"), float("inf"), None, [0.5], "half", 10**400)
+        ),
         *(("probability_calibration.slope", bad) for bad in (float("nan"), float("-inf"), 1e7, None, {}, 10**400)),
         *(("probability_calibration.intercept", bad) for bad in (float("nan"), -1e7, "", [])),
         ("preprocessing.width", -1),

@@ -27,10 +27,12 @@ specs = st.builds(
 
 
 @given(specs, sizes, st.randoms(use_true_random=False))
-def test_tensor_has_the_shape_type_and_range_of_the_spec(spec: PreprocessingSpec, size: tuple[int, int], chance: Any) -> None:
+def test_tensor_has_the_shape_type_and_range_of_the_spec(
+    spec: PreprocessingSpec, size: tuple[int, int], chance: Any
+) -> None:
     noise = np.random.default_rng(chance.randrange(2**32)).integers(0, 256, size[::-1], np.uint8)
     tensor = preprocess(Image.fromarray(noise), spec)
-    assert tensor.shape == (1, spec.height, spec.width, 3 if spec.channels == "rgb" else 1)
+    assert tensor.shape == (1, *spec.shape) == (1, spec.height, spec.width, 3 if spec.channels == "rgb" else 1)
     assert tensor.dtype == np.float32
     low, high = ((level - spec.mean) / spec.std for level in (0, 255))
     slack = 1e-5 * (abs(low) + abs(high))
@@ -92,7 +94,8 @@ def test_shrinking_averages_fine_detail(interpolation: str) -> None:
 
 def test_interpolations_differ() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)
-    results = {fit(Image.fromarray(noise), PreprocessingSpec(20, 20, interpolation=i)).tobytes() for i in INTERPOLATIONS}
+    specs = [PreprocessingSpec(20, 20, interpolation=name) for name in INTERPOLATIONS]
+    results = {fit(Image.fromarray(noise), spec).tobytes() for spec in specs}
     assert len(results) == len(INTERPOLATIONS)
 
 

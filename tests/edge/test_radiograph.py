@@ -37,7 +37,7 @@ STORED = {  # how a camera stores an upright picture that it marks with this EXI
 
 def picture(width: int = 64, height: int = 48) -> np.ndarray:
     """A smooth grey picture that no flip or turn leaves alone: dark top left, white bottom right, grey elsewhere."""
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.rint(255 * (0.7 * x * y + 0.3 * x)).astype(np.uint8)
 
 
@@ -133,9 +133,7 @@ def test_the_picture_tells_orientations_apart() -> None:
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_every_orientation_is_put_upright(
-    image_format: str, orientation: int, encode: Encode, tmp_path: Path
-) -> None:
+def test_every_orientation_is_put_upright(image_format: str, orientation: int, encode: Encode, tmp_path: Path) -> None:
     content = marked(orientation, image_format, picture(), encode)
     (tmp_path / "image").write_bytes(content)
     for source in (content, tmp_path / "image"):  # Pillow takes another way to a file than to bytes
@@ -195,6 +193,12 @@ def test_reduced_decoding_leaves_twice_the_fitted_size_and_the_place(
 def test_reduced_decoding_takes_what_it_can(size: tuple[int, int], reduced: tuple[int, int], encode: Encode) -> None:
     # Twice 64 x 32 must be left: an eighth of 1024 x 512 is just that, of 1023 x 511 a little less.
     assert read_radiograph(encode(Image.new("L", size), "JPEG"), PreprocessingSpec(64, 64)).size == reduced
+
+
+@pytest.mark.parametrize("wanted", [(400, 10), (10, 400)])
+def test_the_side_that_needs_more_decides(wanted: tuple[int, int], encode: Encode) -> None:
+    spec = PreprocessingSpec(*wanted, aspect="squeeze")
+    assert read_radiograph(encode(Image.new("L", (1000, 1000)), "JPEG"), spec).size == (1000, 1000)
 
 
 def test_reduced_decoding_differs_little_on_real_radiographs(shared_data: Path) -> None:
@@ -467,7 +471,10 @@ def seeds(encode: Encode) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "kind",
-    "png png16 png-palette jpeg jpeg-cmyk mpo tiff tiff16 tiff-deflate bmp bmp-colour webp webp-lossless".split(),
+    [
+        *("png", "png16", "png-palette", "jpeg", "jpeg-cmyk", "mpo", "tiff", "tiff16", "tiff-deflate"),
+        *("bmp", "bmp-colour", "webp", "webp-lossless"),
+    ],
 )
 def test_mutated_files_give_an_image_or_an_image_error(kind: str, encode: Encode) -> None:
     original, limits, spec = seeds(encode)[kind], Limits(max_pixels=200_000), PreprocessingSpec(4, 4)

@@ -60,7 +60,7 @@ def test_quantise_equals_the_interpreters_own(
 
 
 @pytest.mark.parametrize(("dtype", "zero_point"), [(np.int8, -1), (np.int8, 0), (np.uint8, 127), (np.int16, 0)])
-@pytest.mark.parametrize("scale", [2 / 255, 2**-7, 1 / 255])
+@pytest.mark.parametrize("scale", [2 / 255, 0.00784313678741455, 2**-7, 1 / 255])  # the second is one float32 below
 def test_quantise_equals_the_interpreters_own_on_ties(dtype: type, zero_point: int, scale: float, tiny: Any) -> None:
     half_steps = ((np.arange(256, dtype=np.float32) - np.float32(127.5)) * np.float32(scale)).reshape(1, 16, 16, 1)
     for tensor in (half_steps, grey_tensor(127.5, 127.5)):
@@ -68,9 +68,11 @@ def test_quantise_equals_the_interpreters_own_on_ties(dtype: type, zero_point: i
         np.testing.assert_array_equal(quantise(tensor, details), expected)
 
 
-def test_white_and_black_keep_the_ends_of_the_range() -> None:
-    details = {"dtype": np.int8, "quantization": (2 / 255, -1)}
-    assert quantise(np.array([-1, 1], np.float32), details).tolist() == [-128, 127]
+def test_ties_are_rounded_to_even_before_the_zero_point_is_added() -> None:
+    ties = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5], np.float32)
+    for zero_point in (0, -1, 7):
+        rounded = quantise(ties, {"dtype": np.int8, "quantization": (1.0, zero_point)})
+        assert (rounded - zero_point).tolist() == [-2, -2, 0, 0, 2, 2]
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -147,7 +149,9 @@ def test_the_runtime_says_its_name_and_version() -> None:
 # Refusing
 
 
-@pytest.mark.parametrize("content", [b"", b"A text file.\n" * 9, b"\x20\0\0\0TFL3" + bytes(100)], ids=["0", "text", "0s"])
+@pytest.mark.parametrize(
+    "content", [b"", b"A text file.\n" * 9, b"\x20\0\0\0TFL3" + bytes(100)], ids=["0", "text", "0s"]
+)
 def test_what_the_interpreter_refuses(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="refuses the model"):
         Runtime(write(tmp_path, content))
@@ -169,7 +173,7 @@ def test_an_input_of_no_known_meaning(dtype: type, tmp_path: Path, tiny: Any) ->
     taken = graph.tensor((1, 4), dtype)
     shape = graph.constant([4], np.int32)
     given_back = graph.operator(tiny.operators.RESHAPE, [taken, shape], graph.tensor((4,), dtype))
-    with pytest.raises(ModelFileError, match="its input is .*; float32, or a quantised int8, uint8 or int16"):
+    with pytest.raises(ModelFileError, match=r"its input is .*; float32, or a quantised int8, uint8 or int16"):
         Runtime(write(tmp_path, graph.to_bytes([taken], [given_back])))
 
 
