@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
 from osteolite.train.evaluation import auroc, resamples
 from osteolite.train.recipe import Gate
 

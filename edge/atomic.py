@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def atomic_path(target: str | Path) -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it is synced and takes target's place.
 
     An exception inside the block removes the temporary file and leaves `target` as it was.

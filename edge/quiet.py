@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 
 @contextmanager
@@ -15,21 +16,34 @@ def quiet_stderr() -> Iterator[None]:
     For short blocks of a command line: it is the whole process's standard error, so no library
     function that other threads may run beside should be called under it.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
+    with _held() as held:
+        if held is None:
+            yield
+            return
+        saved = os.dup(2)
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            with os.fdopen(os.dup(saved), "wb") as stream:
+                shutil.copyfileobj(held, stream)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextmanager
+def _held() -> Iterator[BinaryIO | None]:
+    """A file to hold the text; None where standard error is closed or no folder can be written to."""
     try:
-        with tempfile.TemporaryFile("w+b") as held:
-            os.dup2(held.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                os.dup2(saved, 2)
-                held.seek(0)
-                with os.fdopen(os.dup(2), "wb") as stream:
-                    shutil.copyfileobj(held, stream)
-                raise
-            finally:
-                sys.stderr.flush()
-                os.dup2(saved, 2)
-    finally:
-        os.close(saved)
+        os.fstat(2)
+        held = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed below
+    except OSError:
+        yield None
+        return
+    with held:
+        yield held

@@ -6,10 +6,10 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedImage
 
@@ -112,7 +112,7 @@ def _orientation(image: Image.Image) -> Any:
         return 1
 
 
-def _stream(source: Any, limits: Limits) -> io.BufferedIOBase:
+def _stream(source: Any, limits: Limits) -> BinaryIO:
     if isinstance(source, bytes):
         size, stream = len(source), io.BytesIO(source)
     else:
@@ -135,7 +135,7 @@ def _stream(source: Any, limits: Limits) -> io.BufferedIOBase:
         raise UnreadableImage(f"cannot be opened: {error.strerror or error}") from error
 
 
-def _identify(stream: io.BufferedIOBase, limits: Limits) -> Image.Image:
+def _identify(stream: BinaryIO, limits: Limits) -> Image.Image:
     with warnings.catch_warnings():
         # Pillow warns of sizes that our own limit, checked next, refuses with a clear error.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -143,7 +143,7 @@ def _identify(stream: io.BufferedIOBase, limits: Limits) -> Image.Image:
             return Image.open(stream, formats=FORMATS)
         except Image.DecompressionBombError as error:
             raise ImageTooLarge(f"far too many pixels; at most {limits.max_pixels:,} pixels are read") from error
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
 
 

@@ -90,7 +90,8 @@ def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: dict[str, A
     scale, zero_point = details["quantization"]
     limits = np.iinfo(details["dtype"])
     rounded = np.rint(tensor * (np.float32(1) / np.float32(scale))) + zero_point
-    return np.clip(rounded, limits.min, limits.max).astype(details["dtype"])
+    quantised: np.ndarray[Any, Any] = np.clip(rounded, limits.min, limits.max).astype(details["dtype"])
+    return quantised
 
 
 def dequantise(values: np.ndarray[Any, Any], details: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from osteolite.edge.atomic import atomic_path, write_json
 
 from .cache import Pixels

@@ -1,5 +1,6 @@
 import csv
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_known_near_duplicates_of_fracatlas_are_found(shared_data: Path, tmp_pat
         known = {f"images/{line['file']}": line["near_dup_group"] for line in csv.DictReader(stream)}
     groups = [known[row.file] for row in catalogue.rows]
     order = sorted(range(len(groups)), key=lambda i: (groups[i], i))
-    truth = {(a, b) for a, b in zip(order, order[1:], strict=False) if groups[a] == groups[b]}
+    truth = {(a, b) for a, b in pairwise(order) if groups[a] == groups[b]}
     found = set(near_duplicates(pixels))
     assert len(truth & found) >= 0.9 * len(truth)
     assert len(found) <= 2 * len(truth)

@@ -50,5 +50,5 @@ def test_a_mistake_is_named_with_what_is_allowed(change: tuple[str, str], messag
 
 @pytest.mark.parametrize("name", ["nothing", "../phantoms", "/etc/passwd.toml"])
 def test_unknown_recipe_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(UsageError, match="known are .*fracatlas_mobilenetv2"):
+    with pytest.raises(UsageError, match=r"known are .*fracatlas_mobilenetv2"):
         load_recipe(name)
