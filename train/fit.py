@@ -129,7 +129,11 @@ class Fit:
 
     def _optimizer(self, phase: Phase) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * self.steps, alpha=0.01)
-        return keras.optimizers.AdamW(rate, weight_decay=self.recipe.training.weight_decay)
+        averaging = self.recipe.training.averaging
+        # Keras puts the average in the place of the weights at the end of each `fit`, here of each epoch.
+        return keras.optimizers.AdamW(
+            rate, weight_decay=self.recipe.training.weight_decay, use_ema=averaging > 0, ema_momentum=averaging
+        )
 
     def _run_epoch(self, phase: Phase, batches: Any) -> None:
         start = time.perf_counter()

@@ -60,6 +60,7 @@ class Training:
     batch: int = 32  # images
     class_weights: bool = True  # weigh the classes so that both count the same
     weight_decay: float = 0.0
+    averaging: float = 0.0  # momentum of the running average of the weights that each epoch ends on; 0: none
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from osteolite.edge.errors import DatasetError
 
 from .catalogue import PARTS, Catalogue, Row
 
+_LARGEST = 0.1  # the share of a held-out part that one group may take
+_NEVER_LARGE = 5  # images: the views of one patient, however small the data
+
 
 def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Catalogue:
     """Give every row a part; parts that the data itself names are kept.
@@ -41,8 +44,12 @@ def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Ca
     return result
 
 
-def _take(rows: list[Row], share: float, seed: int) -> set[str]:
+def _take(pool: list[Row], share: float, seed: int) -> set[str]:
+    """Files for a part of that share. Very large groups stay behind: a part that is mostly one group says little."""
     folds = max(2, round(1 / share))
+    size = Counter(row.group for row in pool)
+    largest = max(_NEVER_LARGE, _LARGEST * share * len(pool))
+    rows = [row for row in pool if size[row.group] <= largest]
     groups = {label: len({r.group for r in rows if r.label == label}) for label in (0, 1)}
     if min(groups.values()) < folds:
         raise DatasetError(

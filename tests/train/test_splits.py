@@ -58,6 +58,15 @@ def test_a_rare_body_part_is_no_obstacle() -> None:
     assert len(split(catalogue(rows), 0.1, 0.2, 0).rows) == 100
 
 
+def test_a_very_large_group_stays_in_train() -> None:
+    """A test part of which half is one patient's images would say little, and its interval would be wide."""
+    rows = [Row(str(i), i % 2, str(i)) for i in range(400)]
+    rows += [Row(f"large{i}", 1, "large") for i in range(60)]
+    for seed in range(5):
+        result = split(catalogue(rows), 0.1, 0.2, seed)
+        assert {row.part for row in result.rows if row.group == "large"} == {"train"}
+
+
 def test_too_few_groups_are_refused() -> None:
     rows = [Row(str(i), i % 2, str(i % 4)) for i in range(100)]
     with pytest.raises(DatasetError, match="groups of fractured"):
