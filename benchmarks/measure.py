@@ -10,6 +10,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 from sklearn.metrics import roc_auc_score
 
 from osteolite.edge.errors import ModelFileError
@@ -17,6 +19,8 @@ from osteolite.edge.errors import ModelFileError
 _ROUNDS = 20  # in each of which every process has its turn
 _RUNS = 10  # invocations a turn
 _CHUNK = 50  # images sent to a process at once
+_CONSOLE = Console(stderr=True)
+_BAR: dict[str, Any] = {"console": _CONSOLE, "transient": True, "disable": not _CONSOLE.is_terminal}
 
 
 @dataclass
@@ -93,7 +97,7 @@ def measure(files: list[str], threads: list[int], images: list[tuple[str, int]])
         for file, count in product(files, threads):
             workers.append(Worker(file, count))
         measured = [_begin(worker) for worker in workers]
-        for _ in range(_ROUNDS):
+        for _ in track(range(_ROUNDS), "invoking", **_BAR):
             for worker, result in zip(workers, measured, strict=True):
                 result.invoke += worker.ask("invoke", runs=_RUNS)["milliseconds"]
         if images:
@@ -133,7 +137,7 @@ def _score(workers: list[Worker], measured: list[Measurement], images: list[tupl
     labels = np.array([label for _, label in images])
     scores: list[list[float]] = [[] for _ in workers]
     correct = [0] * len(workers)
-    for start in range(0, len(images), _CHUNK):
+    for start in track(range(0, len(images), _CHUNK), "scoring", **_BAR):
         chunk = images[start : start + _CHUNK]
         for index, worker in enumerate(workers):
             answer = worker.ask("score", files=[path for path, _ in chunk])

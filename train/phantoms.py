@@ -14,6 +14,8 @@ from PIL import Image, ImageFilter
 from osteolite.edge.atomic import atomic_path
 from osteolite.edge.labels import LABELS
 
+from .console import tracked
+
 Array = np.ndarray[Any, Any]
 
 
@@ -93,7 +95,7 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Path:
     done = folder / f"phantoms-{count}-{seed}.txt"
     if done.is_file():
         return folder
-    for index in range(count):
+    for index in tracked(range(count), "drawing", count):
         random = np.random.default_rng((seed, index))
         label = index % 2
         with atomic_path(folder / LABELS[label] / f"phantom{index:05d}.png") as path:

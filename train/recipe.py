@@ -119,10 +119,20 @@ def load_recipe(name: str) -> Recipe:
     >>> load_recipe("fracatlas_mobilenetv2").model.backbone
     'mobilenetv2'
     """
+    path = recipe_path(name)
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+
+
+def recipe_path(name: str) -> Path:
+    """The TOML file of a recipe, by its name or its own path.
+
+    Raises:
+        UsageError: there is none.
+    """
     path = Path(name) if name.endswith(".toml") else Path(str(_folder() / f"{name}.toml"))
     if not path.is_file():
         raise UsageError(f"no recipe {name!r}; known are {', '.join(recipe_names())}, or give the path of a .toml file")
-    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+    return path
 
 
 def parse_recipe(text: str, where: str) -> Recipe:

@@ -21,7 +21,7 @@ from .fit import Fit, Progress, logits
 from .keras import keras
 from .layouts import read_dataset
 from .model import build_model
-from .recipe import Recipe, load_recipe
+from .recipe import Recipe, load_recipe, recipe_path
 from .runs import Run
 from .splits import split
 
@@ -77,8 +77,7 @@ def _claim(out: Path, name: str, recipe: Recipe, data: Path, start: str | None, 
         return
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no run; name another --out")
-    path = Path(name) if name.endswith(".toml") else Path(__file__).parent / "recipes" / f"{name}.toml"
-    write_text(out / "recipe.toml", path.read_text(encoding="utf-8"))
+    write_text(out / "recipe.toml", recipe_path(name).read_text(encoding="utf-8"))
     write_json(known, about)
 
 

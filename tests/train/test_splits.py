@@ -2,7 +2,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteolite.edge.errors import DatasetError
@@ -25,6 +25,7 @@ def grouped_rows(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
+@settings(max_examples=30)
 @given(rows=grouped_rows(), seed=st.integers(0, 1000))
 def test_no_group_stands_in_two_parts_and_no_image_is_lost(rows: list[Row], seed: int) -> None:
     result = split(catalogue(rows), 0.1, 0.2, seed)
@@ -34,8 +35,8 @@ def test_no_group_stands_in_two_parts_and_no_image_is_lost(rows: list[Row], seed
     assert all(len(found) == 1 for found in parts.values())
     assert [row.file for row in result.rows] == [row.file for row in rows]
     share = {part: len(result.part(part)) / len(rows) for part in ("train", "validation", "test")}
-    assert share["train"] == pytest.approx(0.7, abs=0.12)
-    assert share["test"] == pytest.approx(0.2, abs=0.1)
+    assert 0.5 < share["train"] < 0.85
+    assert 0.08 < share["test"] < 0.35
     assert result == split(catalogue(rows), 0.1, 0.2, seed)
 
 
