@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from osteolite.edge.errors import GateRefusal
+
 from .catalogue import Row
 from .console import console
 from .phantoms import draw_phantom, write_phantoms
@@ -35,6 +37,9 @@ def whole_run(
         out: the run folder; None for runs/RECIPE.
         weights: as `osteolite train --weights`.
         seed: of everything random.
+
+    Raises:
+        GateRefusal: a variant was refused; those that passed are measured and reported all the same.
     """
     folder = Path(out or f"runs/{Path(recipe).stem}")
     if data is None:
@@ -48,13 +53,22 @@ def whole_run(
 
     start = ("--weights", weights) if weights else ()
     call("train", data, "--recipe", recipe, "--out", str(folder), "--seed", str(seed), *start)
-    call("convert", str(folder))
+    refusal: GateRefusal | None = None
+    try:
+        call("convert", str(folder))
+    except GateRefusal as error:  # the variants that passed are still measured; the refusal is told at the end
+        refusal = error
     run = Run.open(folder)
-    files = [str(run.path("models") / v["file"]) for v in run.json("models/conversion.json")["variants"]]
+    released = [v["file"] for v in run.json("models/conversion.json")["variants"] if v["file"]]
+    if refusal and not released:
+        raise refusal
+    files = [str(run.path("models") / name) for name in released]
     call("bench", *files, "--data", str(run.path("test.csv")), "--out", str(folder))
     report = write_report(run)
     call("predict", str(_unseen(run)), "--model", files[-1])
     console.print(f"\nreport: {report}\nmodels: {run.path('models')}", markup=False)
+    if refusal:
+        raise refusal
 
 
 def _unseen(run: Run) -> Path:

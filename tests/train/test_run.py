@@ -3,11 +3,18 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from osteolite.convert import convert as convert_room
+from osteolite.convert.calibration import CalibrationData
+from osteolite.edge.cli import cli
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 
@@ -63,3 +70,28 @@ def test_data_without_a_recipe_is_a_wrong_call(tmp_path: Path) -> None:
     result = subprocess.run([OSTEOLITE, "run", str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "--recipe" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_refused_variant_is_told_at_the_end_and_the_others_are_measured(
+    phantom_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is trained already is taken over, with calibration data that ruins int8 and leaves float32 alone."""
+    own = Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
+    recipe = tmp_path / "two.toml"
+    recipe.write_text((own / "recipe.toml").read_text() + '\n[conversion]\nvariants = ["float32", "int8"]\n')
+    shutil.copy(recipe, own / "recipe.toml")
+    real = convert_room.calibration_data
+
+    def faint(*arguments: object) -> CalibrationData:
+        data = real(*arguments)  # type: ignore[arg-type]
+        return CalibrationData([tensor * np.float32(0.01) for tensor in data.tensors], data.sha256)
+
+    monkeypatch.setattr(convert_room, "calibration_data", faint)
+    data = json.loads((own / "run.json").read_text())["data"]
+    result = CliRunner().invoke(cli, ["run", data, "--recipe", str(recipe), "--out", str(own)])
+    assert result.exit_code == 3, result.output
+    assert "refused and not written: int8" in result.output.splitlines()[-1]
+    benchmark = json.loads((own / "benchmark.json").read_text())
+    assert {one["variant"] for one in benchmark["results"]} == {"float32"}
+    assert "refused:" in (own / "report.html").read_text()
