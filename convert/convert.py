@@ -69,7 +69,9 @@ def convert(run: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
     examination = _examination(run, model)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        source = trace(model, recipe.preprocessing.shape, calibration.tensors, folder)
+        source = trace(
+            model, recipe.preprocessing.shape, calibration.tensors, recipe.conversion.float_operators, folder
+        )
         for name in names:
             console.print(f"converting to {name}")
             flatbuffer = VARIANTS[name](source)
@@ -123,7 +125,7 @@ def _description(run: Run, variant: str, verdict: Verdict, calibration: Calibrat
     """The content of `osteolite.json`."""
     recipe, evaluation, about = run.recipe, run.json("evaluation.json"), run.json("run.json")
     test = {key: value for key, value in evaluation["test"].items() if key != "curves"}
-    calibrated = variant == "int8"
+    quantisation = {**calibration.describe(), "float_operators": recipe.conversion.float_operators}
     return {
         "name": f"{recipe.name}_{variant}",
         "variant": variant,
@@ -132,7 +134,7 @@ def _description(run: Run, variant: str, verdict: Verdict, calibration: Calibrat
         "preprocessing": recipe.preprocessing.to_dict(),
         "threshold": evaluation["threshold"],
         "probability_calibration": evaluation["probability_calibration"],
-        "quantisation_calibration": calibration.describe() if calibrated else None,
+        "quantisation_calibration": quantisation if variant == "int8" else None,
         "training": {
             "recipe": recipe.name,
             "layout": about["layout"],

@@ -36,21 +36,32 @@ def calibrate(labels: Array, logits: Array) -> tuple[float, float]:
     return (slope, intercept) if slope > 0 else (1.0, 0.0)
 
 
-def choose_threshold(labels: Array, scores: Array, rule: Threshold) -> float:
+def choose_threshold(labels: Array, scores: Array, groups: Array, rule: Threshold) -> float:
     """The threshold on fracture probabilities by the recipe's rule, on the validation part.
 
-    It lies midway between two neighbouring scores, so that no image sits on it.
+    "youden" takes the median of the best thresholds of 1,000 bootstrap draws of groups: the best
+    threshold of the part itself lies right beside some image's score, where the least rounding turns
+    a decision. "sensitivity" takes the highest threshold that reaches the sensitivity asked for.
 
     Raises:
         UsageError: unknown rule.
     """
-    false_positives, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     if rule.rule == "youden":
-        best = int(np.argmax(sensitivity - false_positives))
-    elif rule.rule == "sensitivity":
-        best = int(np.flatnonzero(sensitivity >= rule.value)[0])
-    else:
-        raise UsageError(f"no threshold rule {rule.rule!r}; known are youden, sensitivity")
+        return float(np.median([_best_sum(labels[i], scores[i]) for i in resamples(groups, labels, 0)]))
+    if rule.rule == "sensitivity":
+        _, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+        return _midway(scores, thresholds, int(np.flatnonzero(sensitivity >= rule.value)[0]))
+    raise UsageError(f"no threshold rule {rule.rule!r}; known are youden, sensitivity")
+
+
+def _best_sum(labels: Array, scores: Array) -> float:
+    """The threshold of the largest sensitivity + specificity (Youden, 1950)."""
+    false_positives, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    return _midway(scores, thresholds, int(np.argmax(sensitivity - false_positives)))
+
+
+def _midway(scores: Array, thresholds: Array, best: int) -> float:
+    """Between the score that is the threshold and the next one below it, so that no image sits on it."""
     below = scores[scores < thresholds[best]]
     lower = float(below.max()) if len(below) else 0.0
     return float(np.clip((min(float(thresholds[best]), 1.0) + lower) / 2, 1e-6, 1 - 1e-6))

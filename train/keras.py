@@ -14,7 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with quiet_stderr():  # a dozen lines about CUDA and oneDNN before the first own one
     import tensorflow as tf
     import tf_keras as keras
+    from tensorflow.lite.python.convert import mlir_quantize
 
     tf.config.list_physical_devices()
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "mlir_quantize", "tf"]

@@ -67,7 +67,7 @@ class Training:
 class Threshold:
     """How the decision threshold is chosen on the validation part."""
 
-    rule: str = "youden"  # "youden": most sensitivity + specificity; "sensitivity": the highest that reaches `value`
+    rule: str = "youden"  # "youden" or "sensitivity": see `evaluation.choose_threshold`
     value: float = 0.9  # sensitivity to reach
 
 
@@ -86,6 +86,7 @@ class Conversion:
 
     variants: tuple[str, ...] = ("float32", "float16", "dynamic", "int8")
     calibration_images: int = 200  # training images that quantisation sees
+    float_operators: int = 0  # the first operators, which int8 leaves in float32: they can cost the most accuracy
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,9 @@ def _evaluate(
     scores = {part: logits(model, pixels, chosen, recipe) for part, chosen in indices.items()}
     slope, intercept = calibrate(labels[indices["validation"]], scores["validation"])
     calibrated = {part: probabilities(values, slope, intercept) for part, values in scores.items()}
-    threshold = choose_threshold(labels[indices["validation"]], calibrated["validation"], recipe.threshold)
+    threshold = choose_threshold(
+        labels[indices["validation"]], calibrated["validation"], groups[indices["validation"]], recipe.threshold
+    )
     evaluation: dict[str, Any] = {
         "probability_calibration": {"method": "platt", "slope": slope, "intercept": intercept},
         "threshold": {"value": threshold, "rule": recipe.threshold.rule, "chosen_on": "validation"},

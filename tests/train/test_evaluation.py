@@ -73,25 +73,27 @@ def test_probabilities_are_the_devices(logit: float, slope: float, intercept: fl
 def test_sensitivity_rule_reaches_its_value_with_the_highest_threshold(seed: int, value: float) -> None:
     labels, logits = scored(80, seed)
     scores = probabilities(logits, 1, 0)
-    threshold = choose_threshold(labels, scores, Threshold("sensitivity", value))
+    threshold = choose_threshold(labels, scores, np.arange(80), Threshold("sensitivity", value))
     assert (scores[labels == 1] >= threshold).mean() >= value
     higher = scores[scores >= threshold].min() + 1e-12
     assert (scores[labels == 1] >= higher).mean() < value or not (labels[scores >= threshold] == 1).any()
 
 
-@settings(max_examples=50)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000))
-def test_youden_is_the_best_sum(seed: int) -> None:
-    labels, logits = scored(80, seed)
+def test_youden_is_near_the_best_sum_and_beside_no_score(seed: int) -> None:
+    labels, logits = scored(200, seed)
     scores = probabilities(logits, 1, 0)
 
     def total(threshold: float) -> float:
         return (scores[labels == 1] >= threshold).mean() + (scores[labels == 0] < threshold).mean()
 
-    assert total(choose_threshold(labels, scores, Threshold())) == pytest.approx(max(map(total, scores)))
+    threshold = choose_threshold(labels, scores, np.arange(200), Threshold())
+    assert total(threshold) >= max(map(total, scores)) - 0.12
+    assert np.abs(scores - threshold).min() > 0
 
 
 def test_unknown_rule_is_refused() -> None:
     labels, logits = scored()
     with pytest.raises(UsageError, match="known are youden, sensitivity"):
-        choose_threshold(labels, logits, Threshold("guess"))
+        choose_threshold(labels, logits, np.arange(400), Threshold("guess"))
