@@ -153,8 +153,10 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def doctor(as_json: bool) -> None:
     """Show what is installed here, and score a blank image with the model that ships."""
     from .doctor import examine
+    from .quiet import quiet_stderr
 
-    found = examine()
+    with quiet_stderr():
+        found = examine()
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

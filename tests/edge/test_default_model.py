@@ -1,0 +1,36 @@
+"""The model that ships with the package."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from osteolite.edge import FractureClassifier
+from osteolite.edge.classifier import default_model
+from osteolite.edge.modelfile import read_description
+
+
+def test_it_answers_at_once() -> None:
+    prediction = FractureClassifier().predict(Image.new("L", (300, 400)))
+    assert 0 <= prediction.fracture_probability <= 1
+    assert prediction.model == "fracatlas_mobilenetv2_int8"
+
+
+def test_it_is_small_passed_the_gate_and_names_its_data() -> None:
+    about = read_description(default_model()).details
+    assert default_model().stat().st_size <= 3_000_000
+    assert about["gate"]["passed"] is True
+    assert about["evaluation"]["auroc"]["value"] >= 0.88
+    for word in ("FracAtlas", "10.1038/s41597-023-02432-4", "CC BY 4.0"):
+        assert word in about["attribution"]
+        assert word in (default_model().parent / "README.md").read_text()
+
+
+def test_it_reads_full_size_radiographs(shared_data: Path) -> None:
+    """The fifteen originals of some 2304 x 2880 pixels: the fractured ones must get the higher probabilities."""
+    classifier = FractureClassifier()
+    folder = shared_data / "fracatlas" / "fullres"
+    scores = {
+        name: [classifier.predict(path).fracture_probability for path in sorted((folder / name).iterdir())]
+        for name in ("Fractured", "Non_fractured")
+    }
+    assert min(scores["Fractured"]) > max(scores["Non_fractured"])
