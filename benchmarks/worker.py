@@ -11,55 +11,36 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from osteolite.edge.classifier import FractureClassifier
 
 START = time.perf_counter()
 
 
-def main(path: str, threads: int) -> None:
-    """Load the model, answer one blank image, report that, then serve requests until the input ends."""
-    import numpy as np
+class Server:
+    """Answers requests about one loaded model; each method is a value of "do"."""
 
-    from osteolite.edge.classifier import FractureClassifier
-    from osteolite.edge.errors import ImageError, OsteoliteError
-    from osteolite.edge.labels import LABELS
+    def __init__(self, classifier: "FractureClassifier", tensor: Any) -> None:
+        self._classifier, self._tensor = classifier, tensor
 
-    imported = time.perf_counter()
-    try:
-        classifier = FractureClassifier(path, threads)
-    except OsteoliteError as error:
-        _say({"error": str(error)})
-        return
-    loaded = time.perf_counter()
-    runtime = classifier.runtime
-    tensor = np.random.default_rng(0).uniform(-1, 1, runtime.input_shape).astype(np.float32)
-    runtime.invoke(tensor)
-    first = time.perf_counter()
-    _say(
-        {
-            "runtime": runtime.name,
-            "variant": classifier.description.variant,
-            "milliseconds": {
-                "import": 1e3 * (imported - START),
-                "load": 1e3 * (loaded - imported),
-                "first_invoke": 1e3 * (first - loaded),
-            },
-        }
-    )
-
-    def invoke(runs: int) -> dict[str, Any]:
+    def invoke(self, runs: int) -> dict[str, Any]:
         spent = []
         for _ in range(runs):
             start = time.perf_counter()
-            runtime.invoke(tensor)
+            self._classifier.runtime.invoke(self._tensor)
             spent.append(1e3 * (time.perf_counter() - start))
         return {"milliseconds": spent}
 
-    def score(files: list[str]) -> dict[str, Any]:
+    def score(self, files: list[str]) -> dict[str, Any]:
+        from osteolite.edge.errors import ImageError
+        from osteolite.edge.labels import LABELS
+
         predictions = []
         for file in files:
             try:
-                predictions.append(classifier.predict(file))
+                predictions.append(self._classifier.predict(file))
             except ImageError as error:
                 return {"error": f"{file}: {error}"}
         return {
@@ -68,10 +49,41 @@ def main(path: str, threads: int) -> None:
             "milliseconds": [sum(p.milliseconds.values()) for p in predictions],
         }
 
-    def memory() -> dict[str, Any]:
+    def memory(self) -> dict[str, Any]:
         return {"peak_mb": _peak_kilobytes() / 1024}
 
-    answers: dict[str, Callable[..., dict[str, Any]]] = {"invoke": invoke, "score": score, "memory": memory}
+
+def main(path: str, threads: int) -> None:
+    """Load the model, answer one blank image, report that, then serve requests until the input ends."""
+    import numpy as np
+
+    from osteolite.edge.classifier import FractureClassifier
+    from osteolite.edge.errors import OsteoliteError
+
+    imported = time.perf_counter()
+    try:
+        classifier = FractureClassifier(path, threads)
+    except OsteoliteError as error:
+        _say({"error": str(error)})
+        return
+    loaded = time.perf_counter()
+    tensor = np.random.default_rng(0).uniform(-1, 1, classifier.runtime.input_shape).astype(np.float32)
+    classifier.runtime.invoke(tensor)
+    first = time.perf_counter()
+    spent = {"import": imported - START, "load": loaded - imported, "first_invoke": first - loaded}
+    _say(
+        {
+            "runtime": classifier.runtime.name,
+            "variant": classifier.description.variant,
+            "milliseconds": {step: 1e3 * seconds for step, seconds in spent.items()},
+        }
+    )
+    server = Server(classifier, tensor)
+    answers: dict[str, Callable[..., dict[str, Any]]] = {
+        "invoke": server.invoke,
+        "score": server.score,
+        "memory": server.memory,
+    }
     for line in sys.stdin:
         request = json.loads(line)
         _say(answers[request.pop("do")](**request))

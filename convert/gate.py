@@ -57,7 +57,6 @@ def judge(
         AUROC and sensitivity and the share of changed decisions are within the limits; the
         intervals (percentile bootstrap of 1,000 paired draws) say how sure that is.
     """
-    finite = bool(np.isfinite(variant).all())
     scores = np.where(np.isfinite(variant), variant, 0.5)
     drawn = resamples(groups, labels, seed)
     changes = {
@@ -65,19 +64,7 @@ def judge(
         for name, figure in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
     }
     agreement = float(((reference >= threshold) == (scores >= threshold)).mean())
-    reasons = []
-    if not finite:
-        reasons.append(f"{int((~np.isfinite(variant)).sum())} of {len(variant)} outputs are not finite")
-    if float(scores.max() - scores.min()) == 0.0:
-        reasons.append(f"every image gets the same probability, {scores[0]:.4f}")
-    if -changes["auroc"].value > limits.auroc_loss:
-        reasons.append(f"AUROC changes by {changes['auroc'].value:+.4f}; at most {limits.auroc_loss} may be lost")
-    if -changes["sensitivity"].value > limits.sensitivity_loss:
-        reasons.append(
-            f"sensitivity changes by {changes['sensitivity'].value:+.4f}; at most {limits.sensitivity_loss} may be lost"
-        )
-    if agreement < limits.agreement:
-        reasons.append(f"{agreement:.1%} of the decisions agree; at least {limits.agreement:.1%} must")
+    reasons = [*_faults(variant, scores), *_losses(changes, agreement, limits)]
     difference = np.abs(scores - reference)
     return Verdict(
         passed=not reasons,
@@ -88,6 +75,30 @@ def judge(
         largest_difference=float(difference.max()),
         **changes,
     )
+
+
+def _faults(variant: Array, scores: Array) -> list[str]:
+    """What no limit can allow: outputs that are not finite or all the same."""
+    reasons = []
+    infinite = int((~np.isfinite(variant)).sum())
+    if infinite:
+        reasons.append(f"{infinite} of {len(variant)} outputs are not finite")
+    if float(scores.max() - scores.min()) == 0.0:
+        reasons.append(f"every image gets the same probability, {scores[0]:.4f}")
+    return reasons
+
+
+def _losses(changes: dict[str, Change], agreement: float, limits: Gate) -> list[str]:
+    reasons = []
+    for name, title, most in (
+        ("auroc", "AUROC", limits.auroc_loss),
+        ("sensitivity", "sensitivity", limits.sensitivity_loss),
+    ):
+        if -changes[name].value > most:
+            reasons.append(f"{title} changes by {changes[name].value:+.4f}; at most {most} may be lost")
+    if agreement < limits.agreement:
+        reasons.append(f"{agreement:.1%} of the decisions agree; at least {limits.agreement:.1%} must")
+    return reasons
 
 
 def _change(figure: Any, labels: Array, before: Array, after: Array, threshold: float, drawn: list[Array]) -> Change:

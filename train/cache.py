@@ -47,7 +47,7 @@ def fitted_pixels(
     if not kept.rows:
         raise DatasetError(f"none of the {len(catalogue.rows)} images in {catalogue.root} can be read")
     for file, reason in unreadable.items():
-        console.print(f"left out, unreadable: {file}: {reason}", markup=False)
+        console.print(f"left out, unreadable: {file}: {reason}")
     return kept, np.load(array, mmap_mode="r"), unreadable
 
 

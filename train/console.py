@@ -9,7 +9,7 @@ from rich.table import Table
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def tracked(items: Iterable[T], what: str, total: int) -> Iterable[T]:

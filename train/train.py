@@ -49,7 +49,7 @@ def train(data: Path, recipe_name: str, out: Path, weights: str | None, seed: in
     if run.path("evaluation.json").is_file():
         console.print(f"{out} is trained already")
         return run
-    console.print(f"recipe {recipe.name}, starting weights: {start or 'none'}", markup=False)
+    console.print(f"recipe {recipe.name}, starting weights: {start or 'none'}")
     catalogue, pixels, unreadable = _prepare(data, recipe, run, seed)
     keras.utils.set_random_seed(seed)
     model = build_model(recipe, start)

@@ -44,11 +44,11 @@ def whole_run(
     folder = Path(out or f"runs/{Path(recipe).stem}")
     if data is None:
         data = str(folder.parent / f"{folder.name}-data")
-        console.print(f"drawing {_PHANTOMS} phantoms into {data}", markup=False)
+        console.print(f"drawing {_PHANTOMS} phantoms into {data}")
         write_phantoms(Path(data), _PHANTOMS, seed)
 
     def call(name: str, *arguments: str) -> None:
-        console.print(f"\n$ osteolite {name} {shlex.join(arguments)}", style="bold", markup=False)
+        console.print(f"\n$ osteolite {name} {shlex.join(arguments)}", style="bold")
         command(name).main(list(arguments), standalone_mode=False, parent=ctx)
 
     start = ("--weights", weights) if weights else ()
@@ -66,7 +66,7 @@ def whole_run(
     call("bench", *files, "--data", str(run.path("test.csv")), "--out", str(folder))
     report = write_report(run)
     call("predict", str(_unseen(run)), "--model", files[-1])
-    console.print(f"\nreport: {report}\nmodels: {run.path('models')}", markup=False)
+    console.print(f"\nreport: {report}\nmodels: {run.path('models')}")
     if refusal:
         raise refusal
 
