@@ -398,7 +398,8 @@ for path in sys.argv[1:]:
         read_radiograph(path)
     except ImageTooLarge as error:
         print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss, which Linux carries over from the process that started this one.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
