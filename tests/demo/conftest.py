@@ -64,7 +64,15 @@ def running(folder: Path, *arguments: str | Path, **environment: str) -> Iterato
     command = [sys.executable, "-c", SERVER, "demo", "--port", str(port), *map(str, arguments)]
     variables = {**os.environ, "TMPDIR": str(temporary), "HF_HOME": str(folder / "hf"), **environment}
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=variables, cwd=folder)
+        process = subprocess.Popen(
+            command,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            cwd=folder,
+            # A shell without job control starts what runs in the background with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     server = Server(f"http://127.0.0.1:{port}/", process, log, temporary)
     try:
         server.wait_for(server.url)
