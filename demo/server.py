@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from osteolite.edge.errors import UsageError
+from osteolite.edge.quiet import quiet_stderr
 
 from .card import CSS, NOTE
 from .scorer import LIMITS, Scorer
@@ -35,7 +36,8 @@ def serve(models: Iterable[str] = (), port: int | None = None, share: bool = Fal
         UsageError: the port is taken.
         ModuleNotFoundError: Gradio is not installed.
     """
-    scorer = Scorer(models)  # before Gradio, which takes seconds to import
+    with quiet_stderr():
+        scorer = Scorer(models)  # before Gradio, which takes seconds to import
     with _environment():
         from .page import build_page
 

@@ -42,7 +42,7 @@ def train(data: Path, recipe_name: str, out: Path, weights: str | None, seed: in
         DatasetError: the data cannot be used as it is.
         UsageError: `out` holds something else, or the recipe or the weights are no good.
     """
-    recipe = load_recipe(recipe_name)
+    recipe, found = load_recipe(recipe_name), read_dataset(data)
     start = find_weights(recipe, weights, data)
     _claim(out, recipe_name, recipe, data, start, seed)
     run = Run(out)
@@ -50,7 +50,7 @@ def train(data: Path, recipe_name: str, out: Path, weights: str | None, seed: in
         console.print(f"{out} is trained already")
         return run
     console.print(f"recipe {recipe.name}, starting weights: {start or 'none'}")
-    catalogue, pixels, unreadable = _prepare(data, recipe, run, seed)
+    catalogue, pixels, unreadable = _prepare(found, recipe, run, seed)
     keras.utils.set_random_seed(seed)
     model = build_model(recipe, start)
     progress = Fit(model, recipe, catalogue, pixels, out, pretrained=start is not None, seed=seed).run()
@@ -81,8 +81,7 @@ def _claim(out: Path, name: str, recipe: Recipe, data: Path, start: str | None, 
     write_json(known, about)
 
 
-def _prepare(data: Path, recipe: Recipe, run: Run, seed: int) -> tuple[Catalogue, Pixels, dict[str, str]]:
-    found = read_dataset(data)
+def _prepare(found: Catalogue, recipe: Recipe, run: Run, seed: int) -> tuple[Catalogue, Pixels, dict[str, str]]:
     catalogue, pixels, unreadable = fitted_pixels(found, recipe.preprocessing, run.path("cache"))
     pairs = near_duplicates(pixels)
     catalogue = split(merge_groups(catalogue, pairs), recipe.data.validation, recipe.data.test, seed)
