@@ -15,9 +15,18 @@ from .errors import MissingExtra, OsteoliteError
 
 # name: (module, the extra that installs what it needs, one line of help)
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "run": ("osteolite.train.commands", "all", "Train, convert, gate, benchmark and try a model in one go."),
-    "train": ("osteolite.train.commands", "train", "Train a recipe on labelled radiographs."),
-    "evaluate": ("osteolite.train.commands", "train", "Figures of a model file or a run on labelled radiographs."),
+    "run": ("osteolite.train.commands.fitting", "all", "Train, convert, gate, benchmark and try a model in one go."),
+    "recipes": ("osteolite.train.commands.recipes", "train", "List the recipes."),
+    "audit": ("osteolite.train.commands.audit", "train", "Look for leaks, duplicates and confounders in a data set."),
+    "train": ("osteolite.train.commands.fitting", "train", "Train a recipe on labelled radiographs."),
+    "crossval": ("osteolite.train.commands.crossval", "train", "Cross-validate a recipe on labelled radiographs."),
+    "evaluate": (
+        "osteolite.train.commands.fitting",
+        "train",
+        "Figures of a file or a run on labelled radiographs.",
+    ),
+    "explain": ("osteolite.train.commands.explain", "train", "Draw where in the image a run's answer comes from."),
+    "compare": ("osteolite.train.commands.compare", "train", "Put runs side by side, with paired intervals."),
     "convert": ("osteolite.convert.commands", "convert", "Turn a run into quantised files that pass the gate."),
     "predict": ("osteolite.edge.commands", None, "Score radiographs with a model file."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),

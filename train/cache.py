@@ -1,91 +1,151 @@
-"""Every image decoded once, through the device's own code, into one array of fitted grey pixels."""
+"""Every file read and decoded once, through the device's own code: fitted pixels, and what the audit asks of it."""
 
 import hashlib
+import io
 import json
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from osteolite.edge.atomic import atomic_path, write_json
 from osteolite.edge.errors import DatasetError, ImageError
 from osteolite.edge.preprocess import PreprocessingSpec, fit
 from osteolite.edge.radiograph import read_radiograph
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, Row
 from .console import console, tracked
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+DISC = 32  # side of the squares that duplicates are found by, pixels
+_FORMAT = 2  # of the cache's files
 
 
-def fitted_pixels(
-    catalogue: Catalogue, spec: PreprocessingSpec, folder: Path
-) -> tuple[Catalogue, Pixels, dict[str, str]]:
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says of itself before its pixels are looked at."""
+
+    sha256: str
+    bytes: int
+    width: int  # pixels, as stored
+    height: int
+    mode: str  # Pillow's name of the pixel format
+
+
+@dataclass(frozen=True)
+class Images:
+    """The readable images of a catalogue."""
+
+    catalogue: Catalogue  # of these alone
+    pixels: Pixels  # (images, height, width), fitted to the spec; a read-only memory map
+    squares: Pixels  # (images, DISC, DISC): the largest square around the centre
+    facts: tuple[FileFacts, ...]
+    unreadable: dict[str, str]  # file to reason
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    facts: FileFacts
+    pixels: Pixels
+    square: Pixels
+
+
+def read_images(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> Images:
     """Decode and fit every image of the catalogue, or take them from an earlier call's cache.
 
     Args:
-        catalogue: the images to read.
+        catalogue: the images to read; a file that it names several times is read once.
         spec: what to fit them to.
         folder: where the cache lies; it is rebuilt when a file, its time or the spec has changed.
-
-    Returns:
-        The catalogue without the unreadable images, uint8 pixels of shape (images, height, width)
-        in its order (a read-only memory map), and the unreadable files with their errors.
 
     Raises:
         DatasetError: not one image could be read.
     """
-    array, listing = folder / "pixels.npy", folder / "pixels.json"
+    listing = folder / "images.json"
     fingerprint = _fingerprint(catalogue, spec)
-    unreadable = _cached(listing, fingerprint)
-    if unreadable is None:
-        unreadable = _build(catalogue, spec, array)
-        write_json(listing, {"fingerprint": fingerprint, "unreadable": unreadable})
+    found = _cached(listing, fingerprint)
+    if found is None:
+        found = {"fingerprint": fingerprint, **_build(catalogue, spec, folder)}
+        write_json(listing, found)
+    unreadable = found["unreadable"]
     kept = catalogue.with_rows(row for row in catalogue.rows if row.file not in unreadable)
     if not kept.rows:
         raise DatasetError(f"none of the {len(catalogue.rows)} images in {catalogue.root} can be read")
     for file, reason in unreadable.items():
         console.print(f"left out, unreadable: {file}: {reason}")
-    return kept, np.load(array, mmap_mode="r"), unreadable
+    facts = tuple(FileFacts(**found["facts"][row.file]) for row in kept.rows)
+    pixels, squares = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "squares"))
+    return Images(kept, pixels[: len(kept.rows)], squares[: len(kept.rows)], facts, unreadable)
 
 
 def _fingerprint(catalogue: Catalogue, spec: PreprocessingSpec) -> str:
-    digest = hashlib.sha256(json.dumps(spec.to_dict(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([_FORMAT, spec.to_dict()], sort_keys=True).encode())
     for row in catalogue.rows:
         status = catalogue.path(row).stat()
         digest.update(f"{row.file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def _cached(listing: Path, fingerprint: str) -> dict[str, str] | None:
+def _cached(listing: Path, fingerprint: str) -> dict[str, Any] | None:
     try:
         found = json.loads(listing.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found["unreadable"] if found.get("fingerprint") == fingerprint else None
+    return found if found.get("fingerprint") == fingerprint else None
 
 
-def _build(catalogue: Catalogue, spec: PreprocessingSpec, array: Path) -> dict[str, str]:
-    def read(path: Path) -> Pixels | str:
-        try:
-            return fit(read_radiograph(path, spec), spec)
-        except ImageError as error:
-            return str(error)
-
+def _build(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> dict[str, Any]:
     unreadable: dict[str, str] = {}
-    count = 0
-    with atomic_path(array) as part:
-        shape = (len(catalogue.rows), spec.height, spec.width)
-        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders leave the interpreter's lock
-            results = pool.map(read, map(catalogue.path, catalogue.rows))
-            for row, result in zip(tracked(catalogue.rows, "reading", len(catalogue.rows)), results, strict=True):
-                if isinstance(result, str):
-                    unreadable[row.file] = result
-                else:
-                    pixels[count] = result
-                    count += 1
+    facts: dict[str, Any] = {}
+    places: dict[str, int] = {}
+    count, total = 0, len(catalogue.rows)
+    with atomic_path(folder / "pixels.npy") as part, atomic_path(folder / "squares.npy") as small:
+        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(total, spec.height, spec.width))
+        squares = np.lib.format.open_memmap(small, mode="w+", dtype=np.uint8, shape=(total, DISC, DISC))
+        for row, result in tracked(_decoded(catalogue, spec), "reading", total):
+            if isinstance(result, _Decoded):
+                pixels[count], squares[count] = result.pixels, result.square
+                facts[row.file], places[row.file] = asdict(result.facts), count
+            elif row.file in places:  # the same file again
+                pixels[count], squares[count] = pixels[places[row.file]], squares[places[row.file]]
+            else:
+                unreadable[row.file] = result or unreadable[row.file]
+                continue
+            count += 1
         pixels.flush()
-    return unreadable
+        squares.flush()
+    return {"unreadable": unreadable, "facts": facts}
+
+
+def _decoded(catalogue: Catalogue, spec: PreprocessingSpec) -> Iterator[tuple[Row, _Decoded | str | None]]:
+    """Each row with its image, the reason why there is none, or None where an earlier row has the same file."""
+    first = {row.file: index for index, row in reversed(list(enumerate(catalogue.rows)))}
+    paths = [catalogue.path(row) for index, row in enumerate(catalogue.rows) if first[row.file] == index]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders leave the interpreter's lock
+        results = pool.map(lambda path: _decode(path, spec), paths)
+        for index, row in enumerate(catalogue.rows):
+            yield row, next(results) if first[row.file] == index else None
+
+
+def _decode(path: Path, spec: PreprocessingSpec) -> _Decoded | str:
+    try:
+        image = read_radiograph(path, spec)
+        content = path.read_bytes()  # after the reader has checked its size
+        with Image.open(io.BytesIO(content)) as header:
+            width, height, mode = *header.size, header.mode
+    except (ImageError, OSError) as error:
+        return str(error)
+    facts = FileFacts(hashlib.sha256(content).hexdigest(), len(content), width, height, mode)
+    return _Decoded(facts, fit(image, spec), _square(image))
+
+
+def _square(image: Image.Image) -> Pixels:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.resize((DISC, DISC), Image.Resampling.HAMMING, (left, top, left + side, top + side))
+    return np.asarray(square)

@@ -4,8 +4,9 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from osteolite.edge.atomic import atomic_path
+from osteolite.edge.atomic import write_csv
 from osteolite.edge.errors import DatasetError
 
 PARTS = ("train", "validation", "test")
@@ -17,9 +18,12 @@ class Row:
 
     file: str  # path relative to the data folder, with forward slashes
     label: int  # 1 fractured, 0 normal
-    group: str  # images of one group never stand in different parts
-    body_part: str = ""  # where the data names it
+    group: str = ""  # images of one group never stand in different parts
+    body_part: str = ""  # where the data names it; several are joined by "+"
     part: str = ""  # train, validation or test; empty until it is split
+    study: str = ""  # what is judged as one, where that is not the image: its figures count once
+    view: str = ""  # where the data names it: frontal, lateral, oblique; several are joined by "+"
+    hardware: str = ""  # "yes" or "no" where the data says whether implants are to be seen
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,7 @@ class Catalogue:
 def write_catalogue(catalogue: Catalogue, path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
     names = [field.name for field in fields(Row)]
-    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([getattr(row, name) for name in names] for row in catalogue.rows)
+    write_csv(path, names, ([getattr(row, name) for name in names] for row in catalogue.rows))
 
 
 def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
@@ -64,8 +65,9 @@ def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
+            names: list[Any] = [field.name for field in fields(Row)]
             rows = [
-                Row(line["file"], int(line["label"]), line["group"], line["body_part"], line["part"])
+                replace(Row(**{name: line[name] for name in names}), label=int(line["label"]))
                 for line in csv.DictReader(stream)
             ]
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -1,51 +1,97 @@
-"""Near-duplicates: images that show the same exposure, found by perceptual hash and confirmed by their pixels."""
+"""Duplicates: files with the same bytes, and images of the same exposure, turned or mirrored as they may be."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import imagehash
 import numpy as np
-from PIL import Image
+from scipy.ndimage import map_coordinates
 
-from .cache import Pixels
+from .cache import DISC, Images, Pixels
 from .catalogue import Catalogue
 
-_HASH_DISTANCE = 8  # bits of 64 in which the hashes of two candidates may differ
-_CORRELATION = 0.985  # of their thumbnails, from which candidates count as duplicates
-_THUMBNAIL = 32
+_CORRELATION = 0.99  # from which two discs are the same exposure: below, patients in one position meet
+_RADII, _ANGLES = 12, 64
+_CHUNK = 1024
+
+Array = np.ndarray[Any, Any]
 
 
-def near_duplicates(pixels: Pixels) -> list[tuple[int, int]]:
-    """Pairs of indices of images that are the same or nearly so.
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs of row indices (i, j) with i < j."""
+
+    identical: tuple[tuple[int, int], ...]  # i is the first row with these bytes, j each later one
+    near: tuple[tuple[int, int], ...]  # both are first rows of their bytes
+
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        return self.identical + self.near
+
+
+def find_duplicates(images: Images) -> Duplicates:
+    """Identical files by their SHA-256, and near-duplicates among the different ones."""
+    first: dict[str, int] = {}
+    identical = []
+    for index, facts in enumerate(images.facts):
+        earlier = first.setdefault(facts.sha256, index)
+        if earlier != index:
+            identical.append((earlier, index))
+    different = np.array(list(first.values()))
+    near = [(int(different[i]), int(different[j])) for i, j in near_duplicates(images.squares[different])]
+    return Duplicates(tuple(identical), tuple(near))
+
+
+def near_duplicates(squares: Pixels) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of images that are one exposure: scaled, recompressed, mirrored or turned by any angle.
 
     Args:
-        pixels: uint8 of shape (images, height, width).
+        squares: uint8 of shape (images, DISC, DISC), each the largest square around an image's centre.
 
-    Returns:
-        Pairs (i, j) with i < j.
-
-    The hash is the DCT hash of the `imagehash` package; the pairs it proposes are confirmed by the
-    correlation of thumbnails, as hashes alone also pair different patients in the same position.
+    The disc inside the square is sampled in polar coordinates, where turning is a shift along the
+    angle. The magnitudes of its Fourier series over the angle know neither shift nor mirror: pairs
+    whose magnitudes correlate are candidates (no true pair is missed, as they bound the correlation
+    of the discs), and the best correlation over all shifts of both decides. It is the
+    registration of Reddy and Chatterji (1996) with the centre known.
     """
-    hashes, thumbnails = _describe(pixels)
+    series = _polar_series(squares)
+    magnitudes = np.abs(series).reshape(len(series), -1).astype(np.float32)
     pairs: list[tuple[int, int]] = []
-    for i in range(len(hashes) - 1):
-        near = np.flatnonzero(np.bitwise_count(hashes[i + 1 :] ^ hashes[i]) <= _HASH_DISTANCE) + i + 1
-        alike = near[thumbnails[near] @ thumbnails[i] >= _CORRELATION]
-        pairs += [(i, int(j)) for j in alike]
+    for start in range(0, len(series), _CHUNK):
+        i, j = np.nonzero(magnitudes[start : start + _CHUNK] @ magnitudes[start:].T >= _CORRELATION)
+        i, j = i[i < j] + start, j[i < j] + start
+        alike = np.concatenate(
+            [_alike(series[i[k : k + _CHUNK]], series[j[k : k + _CHUNK]]) for k in range(0, len(i), _CHUNK)]
+            or [np.zeros(0, bool)]
+        )
+        pairs += zip(i[alike].tolist(), j[alike].tolist(), strict=True)
     return pairs
 
 
-def _describe(pixels: Pixels) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    hashes = np.empty(len(pixels), np.uint64)
-    thumbnails = np.empty((len(pixels), _THUMBNAIL * _THUMBNAIL), np.float32)
-    for index, image in enumerate(map(Image.fromarray, pixels)):
-        hashes[index] = int(str(imagehash.phash(image)), 16)
-        thumbnail = np.asarray(image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), np.float32).ravel()
-        thumbnail -= thumbnail.mean()
-        thumbnails[index] = thumbnail / max(float(np.linalg.norm(thumbnail)), 1e-6)
-    return hashes, thumbnails
+def _polar_series(squares: Pixels) -> Array:
+    """The Fourier series over the angle of each disc: complex64 (images, radii, angles / 2 + 1), of length 1 or 0."""
+    radius = (np.arange(_RADII) + 0.5) / _RADII * (DISC / 2 * 0.96)
+    angle = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
+    centre = (DISC - 1) / 2
+    grid = [centre + radius[:, None] * np.sin(angle), centre + radius[:, None] * np.cos(angle)]
+    area = (radius / radius.sum() / _ANGLES)[:, None]
+    both = np.r_[1.0, np.full(_ANGLES // 2 - 1, 2.0), 1.0]  # each but the ends stands for two of the full series
+    series = np.empty((len(squares), _RADII, _ANGLES // 2 + 1), np.complex64)
+    for index, square in enumerate(squares):
+        disc = map_coordinates(np.asarray(square, np.float32), grid, order=1)
+        disc = (disc - (disc * area).sum()) * np.sqrt(area)
+        length = float(np.linalg.norm(disc))
+        series[index] = np.fft.rfft(disc / length if length > 1e-3 else 0 * disc) * np.sqrt(both / _ANGLES)
+    return series
+
+
+def _alike(first: Array, second: Array) -> Array:
+    """Whether the discs of each pair correlate at some angle, as they are or mirrored."""
+    best = np.zeros(len(first))
+    for other in (second.conj(), second):
+        spectrum = (first * other).sum(axis=1)
+        spectrum[:, 1:-1] /= 2  # `irfft` counts these twice by itself
+        best = np.maximum(best, np.fft.irfft(spectrum, _ANGLES, axis=1).max(axis=1) * _ANGLES)
+    return best >= _CORRELATION
 
 
 def merge_groups(catalogue: Catalogue, pairs: Iterable[tuple[int, int]]) -> Catalogue:

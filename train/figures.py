@@ -52,7 +52,7 @@ def _draw(title: str, paint: Callable[[Axes], None]) -> Drawn:
 
 def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
     epochs = range(1, len(history) + 1)
-    axes.plot(epochs, [entry["validation_auroc"] for entry in history], color=_BLUE, label="validation AUROC")
+    axes.plot(epochs, [entry["validation"] for entry in history], color=_BLUE, label="validation AUROC")
     axes.plot(epochs, [entry["loss"] for entry in history], color=_ORANGE, linestyle="--", label="training loss")
     axes.set_xlabel("epoch")
     axes.set_ylim(0, max(1.0, *(entry["loss"] for entry in history)))

@@ -11,15 +11,17 @@ import numpy as np
 from osteolite.edge.atomic import atomic_path, write_json
 
 from .cache import Pixels
-from .catalogue import Catalogue
 from .console import console
-from .evaluation import auroc as area
 from .keras import keras, tf
 from .model import set_trainable
 from .pipeline import evaluation_batches, training_batches
+from .prepare import Prepared
 from .recipe import Phase, Recipe
+from .tasks import Task
 
 _EVALUATION_BATCH = 64
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Progress:
     phase: int = 0  # index of the recipe's phase that is under way
     epoch: int = 0  # epochs of that phase that are done
     checkpoint: str = ""  # of weights and optimizer after that epoch
-    best_auroc: float = -1.0  # on the validation part, over all phases
+    best: float = -1.0  # figure of merit on the validation part, over all phases
     best_epoch: int = -1  # of the phase under way, for its patience
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry an epoch
 
@@ -38,10 +40,10 @@ class Progress:
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else cls()
 
 
-def logits(model: Any, pixels: Pixels, indices: Any, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The model's logit for each image of `indices`, float64 of shape (images,)."""
+def outputs_of(model: Any, pixels: Pixels, indices: Any, recipe: Recipe) -> Array:
+    """The network's outputs for each image of `indices`, float64 of shape (images, outputs)."""
     batches = evaluation_batches(pixels, indices, recipe.preprocessing, _EVALUATION_BATCH)
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches]).astype(np.float64)[:, 0]
+    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches]).astype(np.float64)
 
 
 class Fit:
@@ -49,9 +51,9 @@ class Fit:
 
     Args:
         model: as `build_model` makes it, with its starting weights.
+        task: what the network is asked.
         recipe: phases, batch, augmentation.
-        catalogue: split, in the order of `pixels`.
-        pixels: uint8 (images, height, width).
+        prepared: images with their parts.
         folder: where checkpoints, `progress.json` and `weights.h5` lie.
         pretrained: whether the model starts from trained weights.
         seed: of shuffling and augmentation.
@@ -60,24 +62,24 @@ class Fit:
     def __init__(
         self,
         model: Any,
+        task: Task,
         recipe: Recipe,
-        catalogue: Catalogue,
-        pixels: Pixels,
+        prepared: Prepared,
         folder: Path,
         pretrained: bool,
         seed: int,
     ) -> None:
-        self.model, self.recipe, self.folder = model, recipe, folder
+        self.model, self.task, self.recipe, self.folder = model, task, recipe, folder
         self.pretrained, self.seed = pretrained, seed
-        parts = np.array([row.part for row in catalogue.rows])
-        labels = np.array([row.label for row in catalogue.rows])
-        self.pixels = pixels
+        parts = np.array([row.part for row in prepared.catalogue.rows])
+        targets = np.array([task.target(row) for row in prepared.catalogue.rows])
+        self.pixels = prepared.images.pixels
         self.validation = np.flatnonzero(parts == "validation")
-        self.validation_labels = labels[self.validation]
+        self.validation_targets = targets[self.validation]
         chosen = np.flatnonzero(parts == "train")
         self.steps = -(-len(chosen) // recipe.training.batch)
         self.progress = Progress.load(folder / "progress.json")
-        self._chosen, self._labels = chosen, labels[chosen]
+        self._chosen, self._targets = chosen, targets[chosen]
 
     def run(self) -> Progress:
         """Fit the phases that are not done yet, and load the best weights into the model."""
@@ -85,7 +87,7 @@ class Fit:
             console.print(f"resuming after {len(self.progress.history)} epochs")
         batches = training_batches(
             self.pixels[self._chosen],
-            self._labels,
+            self.task.encode(self._targets),
             self._class_weights(),
             self.recipe.preprocessing,
             self.recipe.augmentation,
@@ -101,16 +103,17 @@ class Fit:
         return self.progress
 
     def _class_weights(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The weight of each training image, 1 on average, such that each class weighs the same."""
         if not self.recipe.training.class_weights:
-            return np.ones(len(self._labels), np.float32)
-        share = np.bincount(self._labels, minlength=2) / len(self._labels)
-        weights: np.ndarray[Any, np.dtype[np.float32]] = (0.5 / share)[self._labels].astype(np.float32)
+            return np.ones(len(self._targets), np.float32)
+        share = np.bincount(self._targets, minlength=len(self.task.classes)) / len(self._targets)
+        weights: np.ndarray[Any, np.dtype[np.float32]] = (1.0 / len(share) / share)[self._targets].astype(np.float32)
         return weights
 
     def _run_phase(self, phase: Phase, batches: Any) -> None:
         set_trainable(self.model, phase, self.pretrained)
         optimizer = self._optimizer(phase)
-        self.model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+        self.model.compile(optimizer, self.task.loss())
         optimizer.build(self.model.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=self.model, optimizer=optimizer)
         manager = tf.train.CheckpointManager(checkpoint, str(self.folder / "checkpoints"), max_to_keep=2)
@@ -139,10 +142,10 @@ class Fit:
         start = time.perf_counter()
         result = self.model.fit(batches, epochs=1, verbose=1 if console.is_terminal else 0)
         seconds = time.perf_counter() - start
-        scores = logits(self.model, self.pixels, self.validation, self.recipe)
-        auroc = area(self.validation_labels, scores)
-        if auroc > self.progress.best_auroc:
-            self.progress.best_auroc, self.progress.best_epoch = auroc, self.progress.epoch
+        outputs = outputs_of(self.model, self.pixels, self.validation, self.recipe)
+        merit = self.task.merit(self.validation_targets, outputs)
+        if merit > self.progress.best:
+            self.progress.best, self.progress.best_epoch = merit, self.progress.epoch
             with atomic_path(self.folder / "weights.h5") as part:
                 self.model.save_weights(part, save_format="h5")
         self.progress.epoch += 1
@@ -150,13 +153,13 @@ class Fit:
             "phase": phase.name,
             "epoch": self.progress.epoch,
             "loss": round(float(result.history["loss"][0]), 5),
-            "validation_auroc": round(auroc, 5),
+            "validation": round(merit, 5),  # the task's figure of merit,
             "seconds": round(seconds, 2),
         }
         self.progress.history.append(entry)
         console.print(
             f"{phase.name} {self.progress.epoch}/{phase.epochs}  loss {entry['loss']:.4f}  "
-            f"validation AUROC {auroc:.4f}  {len(self._chosen) / seconds:.0f} images/s"
+            f"validation {self.task.figure} {merit:.4f}  {len(self._chosen) / seconds:.0f} images/s"
         )
 
     def _save_progress(self) -> None:

@@ -38,18 +38,18 @@ def evaluation_batches(pixels: Pixels, indices: Indices, spec: PreprocessingSpec
 
 def training_batches(
     pixels: Pixels,
-    labels: Indices,
+    targets: np.ndarray[Any, np.dtype[np.float32]],
     weights: np.ndarray[Any, np.dtype[np.float32]],
     spec: PreprocessingSpec,
     augmentation: Augmentation,
     batch: int,
     order: Callable[[], np.random.Generator],
 ) -> Any:
-    """A dataset of (tensor, label, weight) that shuffles and augments anew at each pass.
+    """A dataset of (tensor, target, weight) that shuffles and augments anew at each pass.
 
     Args:
         pixels: uint8 of shape (images, height, width), all of the training part.
-        labels: 0 or 1 for each image.
+        targets: what the loss compares with: (images, outputs).
         weights: of each image in the loss.
         spec: scaling and channels.
         augmentation: what to change.
@@ -63,17 +63,17 @@ def training_batches(
         for start in range(0, len(pixels), batch):
             chosen = permutation[start : start + batch]
             seed = random.integers(0, 2**31, 2, dtype=np.int64)
-            yield pixels[chosen], labels[chosen, None].astype(np.float32), weights[chosen], seed
+            yield pixels[chosen], targets[chosen], weights[chosen], seed
 
     signature = (
         tf.TensorSpec((None, spec.height, spec.width), tf.uint8),
-        tf.TensorSpec((None, 1), tf.float32),
+        tf.TensorSpec((None, targets.shape[1]), tf.float32),
         tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((2,), tf.int64),
     )
 
-    def prepare(grey: Any, label: Any, weight: Any, seed: Any) -> tuple[Any, Any, Any]:
-        return augment(to_tensor(grey, spec), augmentation, spec, seed), label, weight
+    def prepare(grey: Any, target: Any, weight: Any, seed: Any) -> tuple[Any, Any, Any]:
+        return augment(to_tensor(grey, spec), augmentation, spec, seed), target, weight
 
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
     return dataset.map(prepare, 2, deterministic=True).prefetch(2)

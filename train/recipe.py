@@ -1,10 +1,17 @@
-"""Recipes: what differs between experiments, as data. One TOML file each under `train/recipes/`."""
+"""Recipes: what differs between experiments, as data. One TOML file each under `train/recipes/`.
+
+A file may say `extends = "NAME"` and then needs to name only what it changes. Its `[[alternatives]]`
+are variations of the recipe that are trained one after another on the same data and compared; each
+names what it changes likewise.
+"""
 
 import tomllib
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
+
+import tomli_w
 
 from osteolite.edge.errors import ModelFileError, UsageError
 from osteolite.edge.preprocess import PreprocessingSpec
@@ -12,10 +19,11 @@ from osteolite.edge.preprocess import PreprocessingSpec
 
 @dataclass(frozen=True)
 class Data:
-    """How the images are split where the data does not say."""
+    """Which images are used, and how they are split where the data does not say."""
 
     validation: float = 0.1  # share of all images
     test: float = 0.2  # share of all images
+    body_part: str = ""  # only the images of this one; empty: all
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,10 @@ class Model:
     backbone: str  # a name of `backbones.BACKBONES`
     alpha: float = 1.0  # width of the backbone
     weights: str = "imagenet"  # the start: imagenet, none, or the path of a weights file
+    pooling: str = "average"  # of the features: "average" over the positions, or "flatten" them all
+    hidden: tuple[int, ...] = ()  # units of the dense ReLU layers between the features and the last layer
     dropout: float = 0.2  # before the last layer
+    outputs: int = 1  # 1: the logit of `fractured`; 2: one sigmoid for each class, as some publications have it
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,10 @@ class Recipe:
     threshold: Threshold = field(default_factory=Threshold)
     gate: Gate = field(default_factory=Gate)
     conversion: Conversion = field(default_factory=Conversion)
+    stages: str = ""  # "body_part": first the body part, then one fracture model for each; empty: one model
+    published: str = ""  # what the recipe reproduces and the figure published for it, which nobody measured here
     attribution: str = ""  # what whoever publishes the model must say of the data
+    alternatives: tuple["Recipe", ...] = ()  # variations that are trained and compared on the same data
 
 
 def recipe_names() -> list[str]:
@@ -120,32 +134,74 @@ def load_recipe(name: str) -> Recipe:
     >>> load_recipe("fracatlas_mobilenetv2").model.backbone
     'mobilenetv2'
     """
-    path = recipe_path(name)
-    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
-
-
-def recipe_path(name: str) -> Path:
-    """The TOML file of a recipe, by its name or its own path.
-
-    Raises:
-        UsageError: there is none.
-    """
     path = Path(name) if name.endswith(".toml") else Path(str(_folder() / f"{name}.toml"))
     if not path.is_file():
         raise UsageError(f"no recipe {name!r}; known are {', '.join(recipe_names())}, or give the path of a .toml file")
-    return path
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """Read a recipe from the text of its TOML; `where` is named in errors."""
+    """Read a recipe from the text of its TOML; `where` is named in errors.
+
+    Raises:
+        UsageError: a field that is unknown, missing or of the wrong type, or an unknown recipe to extend.
+    """
     try:
-        recipe = _build(Recipe, tomllib.loads(text), "recipe")
+        table = tomllib.loads(text)
+        if "extends" in table:
+            table = _extend(_as_table(load_recipe(str(table["extends"]))), _without(table, "extends"))
+        recipe = _build(Recipe, _spread(table), "recipe")
     except (tomllib.TOMLDecodeError, ModelFileError) as error:
         raise UsageError(f"{where}: {error}") from error
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     assert isinstance(recipe, Recipe)
     return recipe
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML with every field, the defaults too; `parse_recipe` reads it again.
+
+    >>> recipe = load_recipe("phantoms")
+    >>> parse_recipe(to_toml(recipe), "here") == recipe
+    True
+    """
+    return tomli_w.dumps(_as_table(recipe), multiline_strings=True)
+
+
+def _as_table(recipe: Recipe) -> dict[str, Any]:
+    table: dict[str, Any] = asdict(recipe)
+    return table
+
+
+def _extend(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """What `changes` names replaces the base's, in its alternatives too, which keep their names."""
+    alternatives = [_merge(one, _without(_without(changes, "name"), "alternatives")) for one in base["alternatives"]]
+    return _merge({**base, "alternatives": alternatives}, changes)
+
+
+def _spread(table: dict[str, Any]) -> dict[str, Any]:
+    """Make each alternative whole: the recipe's own fields with what the alternative changes."""
+    alternatives = table.get("alternatives", ())
+    if not isinstance(alternatives, list | tuple) or not all(isinstance(one, dict) for one in alternatives):
+        raise UsageError("recipe.alternatives must be a list of tables")
+    if not alternatives:
+        return table
+    common = _without(table, "alternatives")
+    return {**common, "alternatives": [_merge(common, one) for one in alternatives]}
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The tables joined, level by level; what `changes` names wins, lists as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _without(table: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name != key}
 
 
 def _folder() -> Any:
@@ -172,7 +228,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint):
         return _build(hint, value, where)
     if get_origin(hint) is tuple:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise UsageError(f"{where} must be a list")
         return tuple(_value(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -14,7 +14,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _print_figures(title: str, found: dict[str, Any]) -> None:
-    from .console import print_table
+    from ..console import print_table
 
     names = ("auroc", "accuracy", "precision", "recall", "specificity", "f1")
     rows = [[n, f"{found[n]['value']:.4f}", f"{found[n]['low']:.4f} to {found[n]['high']:.4f}"] for n in names]
@@ -38,8 +38,8 @@ def train(data: str, recipe: str, out: str | None, weights: str | None, seed: in
 
     Called again after a kill, with the same arguments, it goes on where it was.
     """
-    from .report import write_report
-    from .train import train as train_recipe
+    from ..report import write_report
+    from ..train import train as train_recipe
 
     run = train_recipe(Path(data), recipe, Path(out or f"runs/{Path(recipe).stem}"), weights, seed)
     write_report(run)
@@ -63,7 +63,7 @@ def evaluate(model: str, data: str, part: str | None, as_json: bool) -> None:
 
     DATA is a folder in a known layout, or the catalogue.csv of a run.
     """
-    from .evaluate import evaluate as evaluate_model
+    from ..evaluate import evaluate as evaluate_model
 
     found = evaluate_model(Path(model), Path(data), part)
     if as_json:
@@ -89,7 +89,7 @@ def run(
     Without DATA it draws radiograph phantoms and trains on those. Each step is a command of its
     own, printed as you would type it.
     """
-    from .whole import whole_run
+    from ..whole import whole_run
 
     if data is not None and recipe is None:
         raise click.UsageError("DATA needs a --recipe, for instance --recipe fracatlas_mobilenetv2")

@@ -1,0 +1,62 @@
+"""From a data set as it was found to what can be fitted: pixels, groups and parts."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from osteolite.edge.atomic import write_csv, write_json
+from osteolite.edge.errors import DatasetError
+
+from .cache import Images, read_images
+from .catalogue import PARTS, Catalogue, write_catalogue
+from .console import console
+from .duplicates import Duplicates, find_duplicates, merge_groups
+from .recipe import Recipe
+from .runs import Run
+from .splits import split
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The images of a run, read and fitted."""
+
+    images: Images
+    catalogue: Catalogue  # of the images, in their order: near-duplicates in one group, and, after a split, parts
+    duplicates: Duplicates
+
+    def with_catalogue(self, catalogue: Catalogue) -> "Prepared":
+        return replace(self, catalogue=catalogue)
+
+
+def read(found: Catalogue, recipe: Recipe, cache: Path) -> Prepared:
+    """Read the images that the recipe asks for, and put near-duplicates into one group.
+
+    Raises:
+        DatasetError: none of them can be read, or the data names no such body part.
+    """
+    wanted = recipe.data.body_part
+    chosen = found.with_rows(row for row in found.rows if not wanted or row.body_part == wanted)
+    if not chosen.rows:
+        known = sorted({row.body_part for row in found.rows} - {""})
+        raise DatasetError(f"{found.root} names no body part {wanted!r}; it names {', '.join(known) or 'none'}")
+    images = read_images(chosen, recipe.preprocessing, cache)
+    duplicates = find_duplicates(images)
+    catalogue = merge_groups(images.catalogue, duplicates.pairs())
+    console.print(
+        f"{catalogue.describe()}, {len(duplicates.identical)} copies of a file and {len(duplicates.near)} pairs of "
+        "near-duplicates kept together"
+    )
+    return Prepared(images, catalogue, duplicates)
+
+
+def prepare(found: Catalogue, recipe: Recipe, run: Run, seed: int) -> Prepared:
+    """Read the images, give each a part, and write the catalogue into the run's folder."""
+    prepared = read(found, recipe, run.path("cache"))
+    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, seed)
+    for part in PARTS:
+        rows = catalogue.part(part)
+        console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
+    write_catalogue(catalogue, run.path("catalogue.csv"))
+    tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
+    write_csv(run.path("test.csv"), ["file", "label"], tested)
+    write_json(run.path("run.json"), {**run.json("run.json"), "layout": catalogue.layout})
+    return prepared.with_catalogue(catalogue)
