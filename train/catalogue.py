@@ -57,6 +57,10 @@ def write_catalogue(catalogue: Catalogue, path: Path) -> None:
     write_csv(path, names, ([getattr(row, name) for name in names] for row in catalogue.rows))
 
 
+def _row(values: dict[str, Any]) -> Row:
+    return Row(**{**values, "label": int(values["label"])})
+
+
 def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
     """Read what `write_catalogue` wrote.
 
@@ -65,11 +69,8 @@ def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            names: list[Any] = [field.name for field in fields(Row)]
-            rows = [
-                replace(Row(**{name: line[name] for name in names}), label=int(line["label"]))
-                for line in csv.DictReader(stream)
-            ]
+            names = [field.name for field in fields(Row)]
+            rows = [_row({name: line[name] for name in names}) for line in csv.DictReader(stream)]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} is no catalogue ({error}); train the run again") from error
     return Catalogue(root, layout, tuple(rows))

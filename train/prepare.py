@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osteolite.edge.atomic import write_csv, write_json
+from osteolite.edge.atomic import write_csv
 from osteolite.edge.errors import DatasetError
 
 from .cache import Images, read_images
 from .catalogue import PARTS, Catalogue, write_catalogue
 from .console import console
 from .duplicates import Duplicates, find_duplicates, merge_groups
+from .jobs import Job
 from .recipe import Recipe
 from .runs import Run
 from .splits import split
@@ -48,15 +49,15 @@ def read(found: Catalogue, recipe: Recipe, cache: Path) -> Prepared:
     return Prepared(images, catalogue, duplicates)
 
 
-def prepare(found: Catalogue, recipe: Recipe, run: Run, seed: int) -> Prepared:
+def prepare(job: Job, run: Run) -> Prepared:
     """Read the images, give each a part, and write the catalogue into the run's folder."""
-    prepared = read(found, recipe, run.path("cache"))
-    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, seed)
+    recipe = job.recipe
+    prepared = read(job.found, recipe, run.path("cache"))
+    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, job.seed)
     for part in PARTS:
         rows = catalogue.part(part)
         console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
     write_catalogue(catalogue, run.path("catalogue.csv"))
     tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
     write_csv(run.path("test.csv"), ["file", "label"], tested)
-    write_json(run.path("run.json"), {**run.json("run.json"), "layout": catalogue.layout})
     return prepared.with_catalogue(catalogue)

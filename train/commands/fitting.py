@@ -41,14 +41,14 @@ def train(data: str, recipe: str, out: str | None, weights: str | None, seed: in
     from ..report import write_report
     from ..train import train as train_recipe
 
-    run = train_recipe(Path(data), recipe, Path(out or f"runs/{Path(recipe).stem}"), weights, seed)
-    write_report(run)
-    evaluation = run.json("evaluation.json")
-    if as_json:
-        click.echo(json.dumps(evaluation, indent=2))
-    else:
-        _print_figures("Test part", evaluation["test"])
-        click.echo(f"threshold {evaluation['threshold']['value']:.4f}, report {run.path('report.html')}")
+    for run in train_recipe(Path(data), recipe, Path(out or f"runs/{Path(recipe).stem}"), weights, seed):
+        write_report(run)
+        evaluation = run.json("evaluation.json")
+        if as_json:
+            click.echo(json.dumps(evaluation, indent=2))
+        else:
+            _print_figures("Test part", evaluation["test"])
+            click.echo(f"threshold {evaluation['threshold']['value']:.4f}, report {run.path('report.html')}")
 
 
 @click.command()
