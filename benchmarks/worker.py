@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from osteolite.edge.classifier import FractureClassifier
+    from osteolite.edge.router import Router
 
 START = time.perf_counter()
 
@@ -22,14 +23,14 @@ START = time.perf_counter()
 class Server:
     """Answers requests about one loaded model; each method is a value of "do"."""
 
-    def __init__(self, classifier: "FractureClassifier", tensor: Any) -> None:
-        self._classifier, self._tensor = classifier, tensor
+    def __init__(self, classifier: "FractureClassifier | Router", networks: list[tuple[Any, Any]]) -> None:
+        self._classifier, self._networks = classifier, networks
 
     def invoke(self, runs: int) -> dict[str, Any]:
         spent = []
         for _ in range(runs):
             start = time.perf_counter()
-            self._classifier.runtime.invoke(self._tensor)
+            _invoke_all(self._networks)
             spent.append(1e3 * (time.perf_counter() - start))
         return {"milliseconds": spent}
 
@@ -57,18 +58,20 @@ def main(path: str, threads: int) -> None:
     """Load the model, answer one blank image, report that, then serve requests until the input ends."""
     import numpy as np
 
-    from osteolite.edge.classifier import FractureClassifier
     from osteolite.edge.errors import OsteoliteError
+    from osteolite.edge.router import open_classifier
 
     imported = time.perf_counter()
     try:
-        classifier = FractureClassifier(path, threads)
+        classifier = open_classifier(path, threads)
+        runtimes = classifier.runtimes()
     except OsteoliteError as error:
         _say({"error": str(error)})
         return
     loaded = time.perf_counter()
-    tensor = np.random.default_rng(0).uniform(-1, 1, classifier.runtime.input_shape).astype(np.float32)
-    classifier.runtime.invoke(tensor)
+    random = np.random.default_rng(0)
+    networks = [(runtime, random.uniform(-1, 1, runtime.input_shape).astype(np.float32)) for runtime in runtimes]
+    _invoke_all(networks)
     first = time.perf_counter()
     spent = {"import": imported - START, "load": loaded - imported, "first_invoke": first - loaded}
     _say(
@@ -78,7 +81,7 @@ def main(path: str, threads: int) -> None:
             "milliseconds": {step: 1e3 * seconds for step, seconds in spent.items()},
         }
     )
-    server = Server(classifier, tensor)
+    server = Server(classifier, networks)
     answers: dict[str, Callable[..., dict[str, Any]]] = {
         "invoke": server.invoke,
         "score": server.score,
@@ -87,6 +90,12 @@ def main(path: str, threads: int) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         _say(answers[request.pop("do")](**request))
+
+
+def _invoke_all(networks: list[tuple[Any, Any]]) -> None:
+    """Each network with its tensor, as one image goes through them: one, or the two stages of a router."""
+    for runtime, tensor in networks:
+        runtime.invoke(tensor)
 
 
 def _peak_kilobytes() -> int:

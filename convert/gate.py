@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.train.evaluation import auroc, resamples
+from osteolite.train.bootstrap import resamples
+from osteolite.train.evaluation import auroc
 from osteolite.train.recipe import Gate
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +23,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found about one variant on the validation part."""
+    """What the gate found about one variant of a fracture model on the validation part."""
 
     passed: bool
     reasons: tuple[str, ...]  # why not; empty when passed
@@ -33,6 +34,21 @@ class Verdict:
     specificity: Change  # at the threshold
     mean_difference: float  # of fracture probabilities, absolute
     largest_difference: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+
+@dataclass(frozen=True)
+class PartVerdict:
+    """What the gate found about one variant of a body-part network on the validation part."""
+
+    passed: bool
+    reasons: tuple[str, ...]  # why not; empty when passed
+    images: int
+    agreement: float  # share of images with the same most probable part
+    balanced_accuracy: Change
+    largest_difference: float  # of logits, absolute
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": list(self.reasons)}
@@ -77,6 +93,41 @@ def judge(
     )
 
 
+def judge_parts(
+    targets: Array, groups: Array, reference: Array, variant: Array, limits: Gate, seed: int = 0
+) -> PartVerdict:
+    """Compare a variant's logits of the body parts with the Keras model's on the same images.
+
+    Args:
+        targets: the index of each image's true part; each occurs.
+        groups: of each image; the paired bootstrap draws whole groups.
+        reference: logits (images, parts) of the Keras model.
+        variant: logits of the variant, in the same order; may hold NaN.
+        limits: how much may be lost; that of AUROC holds for the balanced accuracy.
+        seed: of the bootstrap.
+
+    Returns:
+        The verdict. A variant passes when its outputs are finite and not the same for every image,
+        and the loss of balanced accuracy and the share of changed answers are within the limits.
+    """
+    finite: Array = np.asarray(np.isfinite(variant).all(axis=1))
+    logits = np.where(finite[:, None], variant, 0.0)
+    before, after = reference.argmax(axis=1), logits.argmax(axis=1)
+    change = _change(_balanced_accuracy, targets, before, after, 0.0, resamples(groups, targets, seed))
+    agreement = float((before == after).mean())
+    reasons = []
+    if not finite.all():
+        reasons.append(f"{int((~finite).sum())} of {len(variant)} outputs are not finite")
+    if float(np.ptp(logits, axis=0).max()) == 0.0:
+        reasons.append("every image gets the same answer, to the last digit")
+    if -change.value > limits.auroc_loss:
+        reasons.append(f"balanced accuracy changes by {change.value:+.4f}; at most {limits.auroc_loss} may be lost")
+    if agreement < limits.agreement:
+        reasons.append(f"{agreement:.1%} of the body parts agree; at least {limits.agreement:.1%} must")
+    difference = float(np.abs(logits - reference).max())
+    return PartVerdict(not reasons, tuple(reasons), len(targets), agreement, change, difference)
+
+
 def _faults(variant: Array, scores: Array) -> list[str]:
     """What no limit can allow: outputs that are not finite or all the same."""
     reasons = []
@@ -108,6 +159,12 @@ def _change(figure: Any, labels: Array, before: Array, after: Array, threshold: 
     low, high = np.percentile(differences, [2.5, 97.5])
     value = figure(labels, after, threshold) - figure(labels, before, threshold)
     return Change(float(value), float(low), float(high))
+
+
+def _balanced_accuracy(targets: Array, answers: Array, threshold: float) -> float:
+    count = np.bincount(targets)
+    right = np.bincount(targets[answers == targets], minlength=len(count))
+    return float((right[count > 0] / count[count > 0]).mean())
 
 
 def _auroc(labels: Array, scores: Array, threshold: float) -> float:

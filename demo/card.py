@@ -70,7 +70,11 @@ def _bar(probability: float, threshold: float) -> str:
 def _facts(prediction: Prediction, variant: str) -> str:
     spent = prediction.milliseconds
     times = {step: f"{milliseconds:.1f} ms" for step, milliseconds in spent.items()}
-    model = _list("Model", {"name": prediction.model, "variant": variant})
+    part = ""
+    if prediction.body_part is not None:
+        found = {"found": prediction.body_part, "probability": f"{prediction.body_part_probability:.3f}"}
+        part = _list("Body part", found)
+    model = part + _list("Model", {"name": prediction.model, "variant": variant})
     return f'<div class="osteo-facts">{model}{_list("Time", {**times, "total": f"{sum(spent.values()):.1f} ms"})}</div>'
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from osteolite.edge.classifier import FractureClassifier, Prediction, default_model
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.radiograph import Limits, read_radiograph
+from osteolite.edge.router import Router, open_classifier
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
 LIMITS = Limits(max_bytes=64 * 1024 * 1024)
@@ -25,9 +26,9 @@ class Scorer:
     """
 
     def __init__(self, models: Iterable[str] = ()) -> None:
-        self._classifiers: dict[str, FractureClassifier] = {}
+        self._classifiers: dict[str, FractureClassifier | Router] = {}
         for path in list(models) or [str(default_model())]:
-            classifier = FractureClassifier(path, limits=LIMITS)
+            classifier = open_classifier(path, limits=LIMITS)
             self._classifiers[self._unused(classifier.description.name)] = classifier
         # An interpreter has one set of buffers, and its threads already use the cores: one image at a time, over
         # all models, is as fast as several and also bounds the memory that decoding takes.

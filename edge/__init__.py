@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import FractureClassifier, Prediction
+    from .description import ModelDescription
     from .errors import OsteoliteError
-    from .modelfile import ModelDescription, read_description
+    from .modelfile import read_description
     from .preprocess import PreprocessingSpec, preprocess
     from .radiograph import Limits, read_radiograph
+    from .router import Router, open_classifier
 
 _EXPORTS = {
     "FractureClassifier": "classifier",
     "Prediction": "classifier",
     "OsteoliteError": "errors",
-    "ModelDescription": "modelfile",
+    "ModelDescription": "description",
     "read_description": "modelfile",
     "PreprocessingSpec": "preprocess",
     "preprocess": "preprocess",
     "Limits": "radiograph",
     "read_radiograph": "radiograph",
+    "Router": "router",
+    "open_classifier": "router",
 }
 __all__ = [
     "FractureClassifier",
@@ -35,6 +39,8 @@ __all__ = [
     "OsteoliteError",
     "Prediction",
     "PreprocessingSpec",
+    "Router",
+    "open_classifier",
     "preprocess",
     "read_description",
     "read_radiograph",

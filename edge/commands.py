@@ -14,6 +14,7 @@ from .errors import ImageError, OsteoliteError, UsageError
 
 if TYPE_CHECKING:
     from .classifier import FractureClassifier
+    from .router import Router
 
 Row = dict[str, Any]
 
@@ -43,7 +44,7 @@ def image_files(paths: Iterable[str]) -> list[str]:
     return found
 
 
-def predict_rows(classifier: "FractureClassifier", names: Iterable[str]) -> Iterator[Row]:
+def predict_rows(classifier: "FractureClassifier | Router", names: Iterable[str]) -> Iterator[Row]:
     """One row an image, in order: the prediction, or what was wrong with the file."""
     for name in names:
         try:
@@ -52,14 +53,16 @@ def predict_rows(classifier: "FractureClassifier", names: Iterable[str]) -> Iter
             yield {"file": name, "error": {"type": type(error).__name__, "message": str(error)}}
 
 
-def _print_jsonl(rows: Iterable[Row], names: list[str]) -> None:
+def _print_jsonl(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
     for row in rows:
         click.echo(json.dumps(row, allow_nan=False))
 
 
-def _print_csv(rows: Iterable[Row], names: list[str]) -> None:
+def _print_csv(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
     columns = ["file", "label", "fracture_probability", "threshold", "model"]
     steps = ["read", "preprocess", "invoke"]
+    if parts:
+        columns[1:1], steps[3:] = ["body_part", "body_part_probability"], ["load"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*columns, *(f"{step}_ms" for step in steps), "error"])
     for row in rows:
@@ -73,17 +76,20 @@ def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _print_table(rows: Iterable[Row], names: list[str]) -> None:
-    width = max(len(_printable(name)) for name in names)
-    click.echo(f"{'file':<{width}}  {'label':<9}  probability  threshold  milliseconds")
+def _print_table(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
+    width, part_width = max(len(_printable(name)) for name in names), max([9, *map(len, map(_printable, parts))])
+    part = f"{'body part':<{part_width}}  probability  " if parts else ""
+    click.echo(f"{'file':<{width}}  {part}{'label':<9}  probability  threshold  milliseconds")
     for row in rows:
         file = _printable(row["file"])
         if "error" in row:
             click.echo(f"{file:<{width}}  {row['error']['type']}: {row['error']['message']}")
             continue
         total = sum(row["milliseconds"].values())
+        if parts:
+            part = f"{_printable(row['body_part']):<{part_width}}  {row['body_part_probability']:11.3f}  "
         click.echo(
-            f"{file:<{width}}  {row['label']:<9}  {row['fracture_probability']:11.3f}"
+            f"{file:<{width}}  {part}{row['label']:<9}  {row['fracture_probability']:11.3f}"
             f"  {row['threshold']:9.3f}  {total:12.1f}"
         )
 
@@ -99,14 +105,16 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
     """Score radiographs: files, or folders of them.
 
     PNG, JPEG, TIFF, BMP or WebP. An image that cannot be read gets an error of its own, the others
-    are still scored, and the exit code is 1. Research use only: no diagnosis.
+    are still scored, and the exit code is 1. Of a router the answer also names the body part.
+    Research use only: no diagnosis.
     """
     names = image_files(paths)
-    from .classifier import FractureClassifier
     from .quiet import quiet_stderr
+    from .router import Router, open_classifier
 
     with quiet_stderr():
-        classifier = FractureClassifier(model)
+        classifier = open_classifier(model)
+    parts = classifier.description.parts if isinstance(classifier, Router) else ()
     failed = 0
 
     def counted() -> Iterator[Row]:
@@ -117,7 +125,7 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
                 failed += "error" in row
                 yield row
 
-    PRINTERS[style](counted(), names)
+    PRINTERS[style](counted(), names, parts)
     if failed:
         raise SystemExit(OsteoliteError.exit_code)
 

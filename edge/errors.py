@@ -6,6 +6,7 @@
     |   +-- MissingExtra          an optional part of the package is not installed
     +-- Refusal                   exit code 3: nothing broke, but the result must not be used
     |   +-- GateRefusal           a converted model lost more than the limits allow
+    |   +-- AuditRefusal          the data's own split leaks, so that figures on it would mislead
     +-- InputError                exit code 1: this input failed, others may not
         +-- ImageError
         |   +-- UnreadableImage   no image, or a damaged one
@@ -40,6 +41,10 @@ class Refusal(OsteoliteError):
 
 
 class GateRefusal(Refusal):
+    pass
+
+
+class AuditRefusal(Refusal):
     pass
 
 

@@ -2,144 +2,189 @@
 
 A flatbuffer reader ignores what follows it and a zip reader looks from the end, so one file is
 both. Any tool reads the description with nothing but `zipfile` and `json`.
+
+A router's flatbuffer names the body part, and its zip also holds one whole model file for each
+part, `stages/PART.tflite`, stored as it is: reading one takes no more memory than its listed size.
 """
 
 import hashlib
+import io
 import json
 import os
 import stat
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from .description import DESCRIPTION, FRACTURE, SCHEMA, Description, ModelDescription, Stage, describe
 from .errors import ModelFileError
 from .labels import LABELS
-from .preprocess import PreprocessingSpec
 
-DESCRIPTION = "osteolite.json"
-SCHEMA = 1
+__all__ = ["Description", "ModelDescription", "ModelSource", "read_description", "read_stage", "write_model"]
+
 _IDENTIFIER = b"TFL3"  # bytes 4 to 8 of a TFLite flatbuffer
-_MAX_BYTES = 512 * 1024 * 1024
+_MAX_BYTES = 1024 * 1024 * 1024
 _MAX_DESCRIPTION = 4 * 1024 * 1024
 
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """What a model file says of itself."""
-
-    name: str  # of the model: recipe and variant
-    variant: str  # float32, float16, dynamic, int8, ...
-    preprocessing: PreprocessingSpec
-    threshold: float  # fracture probability from which the label is `fractured`
-    slope: float = 1.0  # probability calibration: probability = sigmoid(slope * logit + intercept)
-    intercept: float = 0.0
-    details: dict[str, Any] = field(default_factory=dict)  # all of osteolite.json
-
-    @classmethod
-    def from_dict(cls, values: Any) -> "ModelDescription":
-        """Check and read the content of `osteolite.json`.
-
-        Raises:
-            ModelFileError: a field is missing or outside its range.
-        """
-        try:
-            if values["schema"] != SCHEMA:
-                raise ModelFileError(f"{DESCRIPTION} has schema {values['schema']!r}; this version reads {SCHEMA}")
-            if values["labels"] != list(LABELS):
-                raise ModelFileError(f"{DESCRIPTION} has labels {values['labels']!r}; {list(LABELS)} are needed")
-            calibration = values["probability_calibration"]
-            description = cls(
-                name=str(values["name"]),
-                variant=str(values["variant"]),
-                preprocessing=PreprocessingSpec.from_dict(values["preprocessing"]),
-                threshold=float(values["threshold"]["value"]),
-                slope=float(calibration["slope"]),
-                intercept=float(calibration["intercept"]),
-                details=values,
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelFileError(
-                f"{DESCRIPTION} is incomplete or malformed at {error}; convert the run again"
-            ) from error
-        finite = all(abs(v) < 1e6 for v in (description.slope, description.intercept))
-        if not (0.0 < description.threshold < 1.0 and finite):
-            raise ModelFileError(
-                f"{DESCRIPTION} has a threshold or calibration outside its range; convert the run again"
-            )
-        return description
+ModelSource = str | os.PathLike[str] | bytes
 
 
-def read_description(path: str | os.PathLike[str]) -> ModelDescription:
+def read_description(model: ModelSource) -> Description:
     """Read and check a model file's description, and that the flatbuffer is the one described.
+
+    Args:
+        model: the path of a model file, or its content.
 
     Raises:
         ModelFileError: no .tflite file, no description in it, or a flatbuffer that was changed.
     """
-    path = Path(path)
+    where = name_of(model)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{path}: not a regular file; give a .tflite file that `osteolite convert` wrote")
-        if status.st_size > _MAX_BYTES:
-            raise ModelFileError(f"{path}: {status.st_size:,} bytes; a model file has at most {_MAX_BYTES:,}")
-        content = path.read_bytes()
+        with _open(model, where) as stream:
+            return _read(stream, where)
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot be opened: {error.strerror or error}") from error
+        raise ModelFileError(f"{where}: cannot be opened: {error.strerror or error}") from error
+
+
+def name_of(model: ModelSource) -> str:
+    """What errors call a model: its path, or for its mere content "the model"."""
+    return "the model" if isinstance(model, bytes) else os.fspath(model).replace("\0", "\\0")
+
+
+def _open(model: ModelSource, where: str) -> BinaryIO:
+    if isinstance(model, bytes):
+        return io.BytesIO(model)
+    try:
+        status = Path(model).stat()
     except ValueError as error:  # a name with a null character
-        raise ModelFileError(f"{os.fspath(path)!r}: cannot be opened: {error}") from error
-    if content[4:8] != _IDENTIFIER:
-        raise ModelFileError(f"{path}: not a TFLite model; give a .tflite file that `osteolite convert` wrote")
-    values = _read_json(path)
-    description = ModelDescription.from_dict(values)
+        raise ModelFileError(f"{where}: cannot be opened: {error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"{where}: not a regular file; give a .tflite file that `osteolite convert` wrote")
+    return Path(model).open("rb")
+
+
+def _read(stream: BinaryIO, where: str) -> Description:
+    size = stream.seek(0, os.SEEK_END)
+    if size > _MAX_BYTES:
+        raise ModelFileError(f"{where}: {size:,} bytes; a model file has at most {_MAX_BYTES:,}")
+    stream.seek(4)
+    if stream.read(4) != _IDENTIFIER:
+        raise ModelFileError(f"{where}: not a TFLite model; give a .tflite file that `osteolite convert` wrote")
+    values = _read_json(stream, where)
+    description = describe(values)
     match values.get("flatbuffer"):
-        case {"bytes": int(length), "sha256": str(digest)} if 8 <= length < len(content):
-            whole = hashlib.sha256(content[:length]).hexdigest() == digest
+        case {"bytes": int(length), "sha256": str(digest)} if 8 <= length < size:
+            whole = _sha256(stream, length) == digest
         case _:
             whole = False
     if not whole:
-        raise ModelFileError(f"{path}: the model is damaged (its SHA-256 differs from the one written); copy it again")
+        raise ModelFileError(f"{where}: the model is damaged (its SHA-256 differs from the one written); copy it again")
     return description
 
 
-def _read_json(path: Path) -> Any:
+def _sha256(stream: BinaryIO, length: int) -> str:
+    """Of the first `length` bytes, piece by piece: a router of large networks need not fit into memory."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while length and (piece := stream.read(min(length, 1 << 20))):
+        digest.update(piece)
+        length -= len(piece)
+    return digest.hexdigest()
+
+
+def _read_json(stream: BinaryIO, where: str) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(stream) as archive:
             entry = archive.getinfo(DESCRIPTION)
             if entry.file_size > _MAX_DESCRIPTION:
                 raise ModelFileError(
-                    f"{path}: {DESCRIPTION} has {entry.file_size:,} bytes; at most {_MAX_DESCRIPTION:,}"
+                    f"{where}: {DESCRIPTION} has {entry.file_size:,} bytes; at most {_MAX_DESCRIPTION:,}"
                 )
-            with archive.open(entry) as stream:
-                values = json.loads(stream.read(_MAX_DESCRIPTION))
+            with archive.open(entry) as content:
+                values = json.loads(content.read(_MAX_DESCRIPTION))
         json.dumps(values, allow_nan=False)  # Python reads NaN and infinity, which are no JSON
         return values
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelFileError(f"{path}: a TFLite model without {DESCRIPTION}; `osteolite convert` writes one") from error
+        raise ModelFileError(
+            f"{where}: a TFLite model without {DESCRIPTION}; `osteolite convert` writes one"
+        ) from error
     except ModelFileError:
         raise
     except Exception as error:  # zlib, unicode, JSON and recursion errors of a damaged archive
-        raise ModelFileError(f"{path}: {DESCRIPTION} cannot be read ({error}); copy the file again") from error
+        raise ModelFileError(f"{where}: {DESCRIPTION} cannot be read ({error}); copy the file again") from error
 
 
-def write_model(path: str | os.PathLike[str], flatbuffer: bytes, values: dict[str, Any]) -> ModelDescription:
+def read_stage(path: str | os.PathLike[str], part: str, listed: Stage) -> bytes:
+    """The model file of a body part out of a router's file: never more than the bytes listed, and exactly those.
+
+    Raises:
+        ModelFileError: it is missing, packed in another way, or not the one listed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(_entry_name(part))
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != listed.bytes:
+                raise ModelFileError(
+                    f"{path}: its stage {part} is packed, or not of the {listed.bytes:,} bytes listed; copy it again"
+                )
+            with archive.open(entry) as stream:
+                content = stream.read(listed.bytes)
+    except ModelFileError:
+        raise
+    except KeyError as error:
+        raise ModelFileError(f"{path}: its stage {part} is missing; convert the run again") from error
+    except Exception as error:  # of a damaged archive, or a file that is gone
+        raise ModelFileError(f"{path}: its stage {part} cannot be read ({error}); copy the file again") from error
+    if hashlib.sha256(content).hexdigest() != listed.sha256:
+        raise ModelFileError(f"{path}: its stage {part} is damaged (its SHA-256 differs); copy the file again")
+    return content
+
+
+def write_model(
+    path: str | os.PathLike[str], flatbuffer: bytes, values: dict[str, Any], stages: Mapping[str, bytes] | None = None
+) -> Description:
     """Write flatbuffer and description as one file, whole or not at all.
 
     The same input gives the same bytes: the archive carries no time of writing.
+
+    Args:
+        path: the file to write.
+        flatbuffer: the network, with nothing after it.
+        values: the description; `labels` is only the caller's where the outputs are body parts.
+        stages: of a router, the content of each body part's model file.
+
+    Raises:
+        ModelFileError: a description that no reader would take, or a flatbuffer that carries an archive.
     """
     from .atomic import atomic_path
 
+    if zipfile.is_zipfile(io.BytesIO(flatbuffer)):
+        raise ModelFileError(f"{path}: the flatbuffer to write has an archive at its end; give the flatbuffer alone")
     values = {
         **values,
         "schema": SCHEMA,
-        "labels": list(LABELS),
-        "flatbuffer": {"bytes": len(flatbuffer), "sha256": hashlib.sha256(flatbuffer).hexdigest()},
+        "labels": values["labels"] if values.get("kind", FRACTURE) != FRACTURE else list(LABELS),
+        "flatbuffer": _listed(flatbuffer),
     }
-    description = ModelDescription.from_dict(values)
-    with atomic_path(path) as part:
-        part.write_bytes(flatbuffer)
-        with zipfile.ZipFile(part, "a", zipfile.ZIP_DEFLATED) as archive:
+    if stages:
+        values["stages"] = {part: _listed(content) for part, content in stages.items()}
+    description = describe(values)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(flatbuffer)
+        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+            for part, content in (stages or {}).items():
+                archive.writestr(zipfile.ZipInfo(_entry_name(part)), content, zipfile.ZIP_STORED)
             entry = zipfile.ZipInfo(DESCRIPTION)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, json.dumps(values, indent=1, allow_nan=False))
+            archive.writestr(entry, json.dumps(values, indent=1, allow_nan=False), zipfile.ZIP_DEFLATED)
+        if temporary.stat().st_size > _MAX_BYTES:
+            raise ModelFileError(f"{path}: a model file has at most {_MAX_BYTES:,} bytes; take a smaller variant")
     return description
+
+
+def _entry_name(part: str) -> str:
+    return f"stages/{part}.tflite"
+
+
+def _listed(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -12,6 +12,8 @@ from .errors import MissingExtra, ModelFileError
 _PACKAGES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 _INTEGERS = (np.int8, np.uint8, np.int16)
 
+Tensor = np.ndarray[Any, np.dtype[np.float32]]
+
 
 def interpreter_class() -> tuple[Any, str]:
     """The interpreter class of the installed runtime, and the runtime's name and version."""
@@ -40,7 +42,7 @@ class Runtime:
     """One loaded model with its buffers; `invoke` takes and gives float32 whatever the file's types.
 
     Args:
-        path: a .tflite file with one input and one output.
+        model: a .tflite file with one input and one output, or its content.
         threads: for the interpreter; default, one for each core, at most 4.
 
     Raises:
@@ -48,11 +50,13 @@ class Runtime:
         MissingExtra: no runtime is installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str] | bytes, threads: int | None = None) -> None:
         interpreter, self.name = interpreter_class()
         self.threads = threads or default_threads()
+        path: str | os.PathLike[str] = "the model" if isinstance(model, bytes) else model
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
         try:
-            self._interpreter = interpreter(model_path=os.fspath(path), num_threads=self.threads)
+            self._interpreter = interpreter(**source, num_threads=self.threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())

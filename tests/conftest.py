@@ -220,6 +220,16 @@ def tiny_int8_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_router(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A router that finds hand and leg alike in every image, takes the hand, and asks the tiny model."""
+    path = tmp_path_factory.mktemp("models") / "tiny_router.tflite"
+    described = {"kind": "router", "labels": ["hand", "leg"], "probability_calibration": {"temperature": 1.0}}
+    stages = dict.fromkeys(("hand", "leg"), tiny_model.read_bytes())
+    write_model(path, mean_flatbuffer(outputs=2), tiny_description(name="tiny_router", **described), stages)
+    return path
+
+
 @pytest.fixture
 def save_model(tmp_path: Path) -> Callable[..., Path]:
     """Write a flatbuffer and a description, by default the tiny one with changes, as a new model file."""

@@ -1,50 +1,98 @@
 """What a finished fit is worth: probability calibration, threshold and figures, written into its run folder."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from osteolite.edge.atomic import write_csv, write_json
 
-from .catalogue import Catalogue
-from .evaluation import calibrate, choose_threshold, curves, figures, probabilities
+from .catalogue import Row
+from .evaluation import curves, reliability
 from .fit import Progress, outputs_of
 from .prepare import Prepared
-from .recipe import Recipe
+from .probability import calibrate, probabilities
+from .recipe import Recipe, Threshold
 from .runs import Run
 from .tasks import fracture_logits
+from .threshold import choose_threshold, promise
+from .units import gather, subgroups
+
+Array = np.ndarray[Any, Any]
+_PARTS = ("validation", "test")
+_COLUMNS = ("file", "part", "label", "group", "study", "logit", "fracture_probability")
 
 
 def assess(run: Run, recipe: Recipe, model: Any, prepared: Prepared, progress: Progress) -> None:
     """Calibrate and choose the threshold on validation, then look at test once."""
-    catalogue, pixels = prepared.catalogue, prepared.images.pixels
-    labels = np.array([row.label for row in catalogue.rows])
-    groups = np.array([row.group for row in catalogue.rows])
-    parts = np.array([row.part for row in catalogue.rows])
-    indices = {part: np.flatnonzero(parts == part) for part in ("validation", "test")}
-    scores = {part: fracture_logits(outputs_of(model, pixels, chosen, recipe)) for part, chosen in indices.items()}
-    slope, intercept = calibrate(labels[indices["validation"]], scores["validation"])
-    calibrated = {part: probabilities(values, slope, intercept) for part, values in scores.items()}
-    threshold = choose_threshold(
-        labels[indices["validation"]], calibrated["validation"], groups[indices["validation"]], recipe.threshold
-    )
-    evaluation: dict[str, Any] = {
-        "probability_calibration": {"method": "platt", "slope": slope, "intercept": intercept},
-        "threshold": {"value": threshold, "rule": recipe.threshold.rule, "chosen_on": "validation"},
-        "epochs": len(progress.history),
-        "unreadable": prepared.images.unreadable,
+    parts = np.array([row.part for row in prepared.catalogue.rows])
+    rows = {part: prepared.catalogue.part(part) for part in _PARTS}
+    logits = {
+        part: fracture_logits(outputs_of(model, prepared.images.pixels, np.flatnonzero(parts == part), recipe))
+        for part in _PARTS
     }
-    for part, chosen in indices.items():
-        evaluation[part] = figures(labels[chosen], calibrated[part], threshold, groups[chosen])
-        evaluation[part]["curves"] = curves(labels[chosen], calibrated[part])
-    _write_predictions(run, catalogue, indices, calibrated)
+    evaluation = judge_logits(rows, logits, recipe.threshold)
+    evaluation |= {"epochs": len(progress.history), "unreadable": prepared.images.unreadable}
+    write_predictions(run, rows, logits, evaluation["probability_calibration"])
     write_json(run.path("evaluation.json"), evaluation)
 
 
-def _write_predictions(run: Run, catalogue: Catalogue, indices: dict[str, Any], scores: dict[str, Any]) -> None:
-    rows = [
-        [catalogue.rows[index].file, part, catalogue.rows[index].label, f"{score:.6f}"]
-        for part, chosen in indices.items()
-        for index, score in zip(chosen, scores[part], strict=True)
-    ]
-    write_csv(run.path("predictions.csv"), ["file", "part", "label", "fracture_probability"], rows)
+def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array], rule: Threshold) -> dict[str, Any]:
+    """Everything that the logits of the validation and test part say.
+
+    Args:
+        rows: the images of "validation" and "test".
+        logits: of `fractured`, for each image of each part.
+        rule: how the threshold is chosen.
+
+    Returns:
+        {"probability_calibration": {"method", "slope", "intercept", "candidates"},
+        "threshold": {"value", "rule", "chosen_on", "unit", "promise"},
+        "validation" and "test": figures and "curves",
+        "subgroups": of the test part, "uncalibrated": {part: {"ece", "brier", "calibration"}}}.
+    """
+    fitted_on = rows["validation"]
+    calibration = calibrate(
+        np.array([row.label for row in fitted_on]),
+        logits["validation"],
+        np.array([row.group for row in fitted_on]),
+    )
+    units = {
+        part: gather(rows[part], probabilities(logits[part], calibration.slope, calibration.intercept))
+        for part in _PARTS
+    }
+    validation = units["validation"]
+    threshold = choose_threshold(validation.labels, validation.scores, validation.groups, rule)
+    found = {part: units[part].figures(threshold) for part in _PARTS}
+    return {
+        "probability_calibration": calibration.to_dict(),
+        "threshold": {
+            "value": threshold,
+            "rule": rule.rule,
+            "chosen_on": "validation",
+            "unit": validation.unit,
+            "promise": promise(found["validation"], found["test"]),
+        },
+        **{part: {**found[part], "curves": curves(units[part].labels, units[part].scores)} for part in _PARTS},
+        "subgroups": subgroups(units["test"], threshold),
+        "uncalibrated": {part: _uncalibrated(rows[part], logits[part]) for part in _PARTS},
+    }
+
+
+def _uncalibrated(rows: Sequence[Row], logits: Array) -> dict[str, Any]:
+    """How far the network's own probabilities, the sigmoid of its logits, are from what happens."""
+    units = gather(rows, probabilities(logits, 1.0, 0.0))
+    found = units.figures(0.5)
+    return {"ece": found["ece"], "brier": found["brier"], "calibration": reliability(units.labels, units.scores)}
+
+
+def write_predictions(
+    run: Run, rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array], calibration: dict[str, Any]
+) -> None:
+    """Write `predictions.csv`: one line an image of the validation and the test part."""
+    lines = []
+    for part in _PARTS:
+        scores = probabilities(logits[part], calibration["slope"], calibration["intercept"])
+        for row, logit, score in zip(rows[part], logits[part], scores, strict=True):
+            lines.append([row.file, part, row.label, row.group, row.study, f"{logit:.6f}", f"{score:.8f}"])
+    write_csv(run.path("predictions.csv"), _COLUMNS, lines)

@@ -1,94 +1,140 @@
 """Backbones: one entry of `BACKBONES` for each network that can stand under the head."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from osteolite.edge.errors import UsageError
 
+from .console import console
 from .keras import keras
+from .plain_cnn import plain_cnn
 from .recipe import Recipe
+from .squeezenet import squeezenet
 
 _BATCH_NORM_MOMENTUM = 0.9  # from scratch on a small set; Keras's 0.999 needs thousands of steps to settle
+_EFFICIENTNET_STD = np.array([0.229, 0.224, 0.225])  # of ImageNet's colours, as Keras's EfficientNet has them
+
+Shape = tuple[int, int, int]  # height, width, channels
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network without its top, and how its ImageNet weights are named on disk."""
+    """A network without its top, and the start that is published for it."""
 
-    build: Callable[..., Any]
-    weights_file: Callable[[float, int], str]
+    build: Callable[[Shape, float, str | None], Any]  # of input shape, width, and None, "imagenet" or a path
+    weights_file: Callable[[float], str] | None  # Keras's name of the ImageNet weights by width; None: there are none
+    mean: float = 127.5  # of the input that those weights expect, on grey values of 0 to 255
+    std: float = 127.5
+    widths: bool = False  # whether the recipe's `alpha` means something to it
 
 
-def _mobilenetv2(shape: tuple[int, int, int], alpha: float, weights: str | None) -> Any:
-    return keras.applications.MobileNetV2(input_shape=shape, alpha=alpha, include_top=False, weights=weights)
+def _application(name: str, shape: Shape, alpha: float, weights: str | None) -> Any:
+    return getattr(keras.applications, name)(input_shape=shape, include_top=False, weights=weights)
 
 
+def _mobilenet(name: str, shape: Shape, alpha: float, weights: str | None) -> Any:
+    return getattr(keras.applications, name)(input_shape=shape, alpha=alpha, include_top=False, weights=weights)
+
+
+def _efficientnet(name: str, shape: Shape, alpha: float, weights: str | None) -> Any:
+    """Keras's EfficientNet, with the same layers whatever the start.
+
+    Keras adds a layer for `weights="imagenet"` alone, which divides by the square root of the colours'
+    standard deviation once more. Here that factor goes into the normalisation before it, so that a run's
+    weights file fits the network that is built to read it.
+    """
+    network = _application(name, shape, alpha, None)
+    if weights is not None:
+        network.set_weights(_application(name, shape, alpha, weights).get_weights())
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.Normalization):
+                _finish_normalisation(layer)
+    return network
+
+
+def _finish_normalisation(layer: Any) -> None:
+    if np.allclose(layer.adapt_variance, _EFFICIENTNET_STD, rtol=0.01):  # as in the published files
+        layer.adapt_variance.assign(_EFFICIENTNET_STD**2)
+    layer.finalize_state()
+
+
+def _own(network: Callable[[Shape], Any], shape: Shape, alpha: float, weights: str | None) -> Any:
+    built = network(shape)
+    if weights is not None:
+        built.load_weights(weights)
+    return built
+
+
+def _keras_file(name: str) -> Callable[[float], str]:
+    return lambda alpha: f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def _mobilenet_file(alpha: float) -> str:
+    return f"mobilenet_{'1_0' if alpha == 1 else f'{alpha * 10:.1f}'.replace('.', '_')}_224_tf_no_top.h5"
+
+
+def _mobilenetv2_file(alpha: float) -> str:
+    return f"mobilenet_v2_{f'{alpha:.2f}'.rstrip('0') if alpha % 1 else f'{alpha:.1f}'}_224_no_top.h5"
+
+
+# The scaling is Keras's own for each network. Some subtract a mean of each colour: on a grey image, whose
+# three channels are the same, the mean over the colours comes closest.
 BACKBONES = {
-    "mobilenetv2": Backbone(_mobilenetv2, lambda alpha, size: f"mobilenet_v2_{_width(alpha)}_{size}_no_top.h5"),
+    "mobilenetv2": Backbone(partial(_mobilenet, "MobileNetV2"), _mobilenetv2_file, widths=True),
+    "mobilenet": Backbone(partial(_mobilenet, "MobileNet"), _mobilenet_file, widths=True),
+    "resnet50": Backbone(partial(_application, "ResNet50"), _keras_file("resnet50"), mean=114.8, std=1.0),
+    "densenet121": Backbone(partial(_application, "DenseNet121"), _keras_file("densenet121"), mean=114.5, std=57.6),
+    "efficientnetb0": Backbone(
+        partial(_efficientnet, "EfficientNetB0"), lambda alpha: "efficientnetb0_notop.h5", mean=0.0, std=1.0
+    ),
+    "efficientnetb1": Backbone(
+        partial(_efficientnet, "EfficientNetB1"), lambda alpha: "efficientnetb1_notop.h5", mean=0.0, std=1.0
+    ),
+    "inceptionv3": Backbone(partial(_application, "InceptionV3"), _keras_file("inception_v3")),
+    "squeezenet": Backbone(partial(_own, squeezenet), None),
+    "plain_cnn": Backbone(partial(_own, plain_cnn), None),
 }
 
 
-def _width(alpha: float) -> str:
-    return f"{alpha:.2f}".rstrip("0") if alpha % 1 else f"{alpha:.1f}"
-
-
-def find_weights(recipe: Recipe, weights: str | None, data: Path | None) -> str | None:
-    """The file of starting weights, or None for a random start.
-
-    "imagenet" is looked for in the folder that the variable OSTEOLITE_WEIGHTS names, then in a
-    folder `weights` in the data or beside it, then left to Keras, which downloads it.
-
-    Args:
-        recipe: names backbone and width.
-        weights: imagenet, none or a path; None takes the recipe's own.
-        data: the data folder.
-
-    Returns:
-        None, "imagenet" (for Keras to fetch), or a path.
+def backbone_of(recipe: Recipe) -> Backbone:
+    """The entry that the recipe names.
 
     Raises:
-        UsageError: a path that is no file.
+        UsageError: no such backbone, or a width where the backbone has none.
     """
-    wanted = weights or recipe.model.weights
-    if wanted == "none":
-        return None
-    if wanted != "imagenet":
-        if not Path(wanted).is_file():
-            raise UsageError(f"--weights {wanted}: no such file; give imagenet, none, or the path of an .h5 file")
-        return wanted
-    name = BACKBONES[recipe.model.backbone].weights_file(recipe.model.alpha, 224)
-    folders = [Path(os.environ["OSTEOLITE_WEIGHTS"])] if "OSTEOLITE_WEIGHTS" in os.environ else []
-    if data is not None:
-        folders += [data / "weights", data.resolve().parent / "weights"]
-    return next((str(folder / name) for folder in folders if (folder / name).is_file()), "imagenet")
-
-
-def describe_weights(weights: str | None) -> dict[str, str]:
-    """What the report says of the start: its name, and the SHA-256 of a file."""
-    if weights is None:
-        return {"start": "none (random)"}
-    if weights == "imagenet":
-        return {"start": "imagenet"}
-    return {"start": Path(weights).name, "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest()}
+    name, alpha = recipe.model.backbone, recipe.model.alpha
+    if name not in BACKBONES:
+        raise UsageError(f"recipe {recipe.name}: no backbone {name!r}; known are {', '.join(BACKBONES)}")
+    if alpha != 1 and not BACKBONES[name].widths:
+        known = ", ".join(one for one, entry in BACKBONES.items() if entry.widths)
+        raise UsageError(
+            f"recipe {recipe.name}: alpha is {alpha:g}, but {name} has one width; leave it at 1, or use {known}"
+        )
+    return BACKBONES[name]
 
 
 def build_backbone(recipe: Recipe, weights: str | None) -> Any:
     """The Keras model of the recipe's backbone, with its starting weights.
 
+    Args:
+        recipe: names backbone, width and input.
+        weights: None for a random start, "imagenet" for Keras to fetch, or the path of an .h5 file.
+
     Raises:
-        UsageError: unknown backbone, weights that do not fit, or a download that failed.
+        UsageError: unknown backbone, an input it cannot have, weights that do not fit, or a download that failed.
     """
-    name = recipe.model.backbone
-    if name not in BACKBONES:
-        raise UsageError(f"no backbone {name!r}; known are {', '.join(BACKBONES)}")
+    entry, name, spec = backbone_of(recipe), recipe.model.backbone, recipe.preprocessing
     try:
-        backbone = BACKBONES[name].build(recipe.preprocessing.shape, recipe.model.alpha, weights)
+        backbone = entry.build(spec.shape, recipe.model.alpha, weights)
     except Exception as error:  # Keras raises ValueError, OSError, URLError and bare Exception here
         reason = " ".join(str(error).split())[:200]
+        if weights is None:
+            size = f"{spec.width} x {spec.height} pixels, {spec.channels}"
+            raise UsageError(f"{name} cannot have an input of {size} ({reason}); change the recipe's input") from error
         raise UsageError(
             f"the starting weights {weights} cannot be had or do not fit {name} ({reason}); "
             "give --weights none, or the path of an .h5 file"
@@ -97,4 +143,9 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
         for layer in backbone.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM
+    elif (spec.mean, spec.std) != (entry.mean, entry.std):
+        console.print(
+            f"note: the ImageNet weights of {name} expect mean {entry.mean:g} and std {entry.std:g}; "
+            f"the recipe's input has {spec.mean:g} and {spec.std:g}"
+        )
     return backbone

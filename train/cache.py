@@ -84,10 +84,15 @@ def read_images(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> 
 
 
 def _fingerprint(catalogue: Catalogue, spec: PreprocessingSpec) -> str:
-    digest = hashlib.sha256(json.dumps([_FORMAT, spec.to_dict()], sort_keys=True).encode())
+    fitted = {name: getattr(spec, name) for name in ("width", "height", "aspect", "interpolation")}
+    digest = hashlib.sha256(json.dumps([_FORMAT, fitted], sort_keys=True).encode())
     for row in catalogue.rows:
-        status = catalogue.path(row).stat()
-        digest.update(f"{row.file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        try:
+            status = catalogue.path(row).stat()
+            found = f"{status.st_size}\0{status.st_mtime_ns}"
+        except OSError:  # the decoder will say why
+            found = "missing"
+        digest.update(f"{row.file}\0{found}\n".encode())
     return digest.hexdigest()
 
 

@@ -10,8 +10,9 @@ from scipy.ndimage import map_coordinates
 from .cache import DISC, Images, Pixels
 from .catalogue import Catalogue
 
-_CORRELATION = 0.99  # from which two discs are the same exposure: below, patients in one position meet
-_RADII, _ANGLES = 12, 64
+_CORRELATION = 0.991  # from which two discs are the same exposure: below, patients in one position meet
+_RADII, _ANGLES = 12, 96
+_TURNS = 4 * _ANGLES  # that are tried: half a step between two samples would cost half of the small turns
 _CHUNK = 1024
 
 Array = np.ndarray[Any, Any]
@@ -89,8 +90,8 @@ def _alike(first: Array, second: Array) -> Array:
     best = np.zeros(len(first))
     for other in (second.conj(), second):
         spectrum = (first * other).sum(axis=1)
-        spectrum[:, 1:-1] /= 2  # `irfft` counts these twice by itself
-        best = np.maximum(best, np.fft.irfft(spectrum, _ANGLES, axis=1).max(axis=1) * _ANGLES)
+        spectrum[:, 1:] /= 2  # `irfft` counts these twice by itself
+        best = np.maximum(best, np.fft.irfft(spectrum, _TURNS, axis=1).max(axis=1) * _TURNS)
     return best >= _CORRELATION
 
 

@@ -10,11 +10,12 @@ from osteolite.edge.errors import DatasetError, ImageError
 from osteolite.edge.preprocess import preprocess
 from osteolite.edge.radiograph import read_radiograph
 
-from .catalogue import Catalogue, read_catalogue
+from .catalogue import Catalogue
 from .console import tracked
-from .evaluation import figures, probabilities
 from .layouts import read_dataset
+from .probability import probabilities
 from .runs import Run
+from .units import gather, subgroups
 
 
 def evaluate(model: Path, data: Path, part: str | None) -> dict[str, Any]:
@@ -22,11 +23,11 @@ def evaluate(model: Path, data: Path, part: str | None) -> dict[str, Any]:
 
     Args:
         model: a .tflite file, or a run folder, whose Keras model is then scored.
-        data: a folder in a known layout, or a run's catalogue.csv.
+        data: a folder in a known layout, a CSV manifest, or a run's catalogue.csv.
         part: train, validation or test, where the data has parts; None takes all.
 
     Returns:
-        What `evaluation.figures` gives, with "unreadable", a message for each file left out.
+        What `Units.figures` gives, with "subgroups", and "unreadable", a message for each file left out.
 
     Raises:
         DatasetError: no image of that part, or of one of the classes, could be scored.
@@ -43,29 +44,29 @@ def evaluate(model: Path, data: Path, part: str | None) -> dict[str, Any]:
             unreadable[row.file] = str(error)
     if {row.label for row in kept} != {0, 1}:
         raise DatasetError(f"{data}: images of both classes are needed{f' in its {part} part' if part else ''}")
-    labels = np.array([row.label for row in kept])
-    groups = np.array([row.group for row in kept])
-    return {**figures(labels, np.array(scores), threshold, groups), "unreadable": unreadable}
+    units = gather(kept, np.array(scores))
+    return {**units.figures(threshold), "subgroups": subgroups(units, threshold), "unreadable": unreadable}
 
 
 def _catalogue(data: Path) -> Catalogue:
-    if data.suffix != ".csv":
-        return read_dataset(data)
-    about = Run.open(data.parent).json("run.json")
-    return read_catalogue(data, Path(about["data"]), about["layout"])
+    if data.name == "catalogue.csv" and (data.parent / "run.json").is_file():
+        return Run.open(data.parent).catalogue
+    return read_dataset(data)
 
 
 def _scorer(model: Path) -> tuple[Any, float]:
     if not model.is_dir():
         classifier = FractureClassifier(model)
         return lambda path: classifier.predict(path).fracture_probability, classifier.description.threshold
+    from .tasks import fracture_logits  # a file is scored without TensorFlow
+
     run = Run.open(model)
     network, spec, evaluation = run.model(), run.recipe.preprocessing, run.json("evaluation.json")
     calibration = evaluation["probability_calibration"]
 
     def score(path: Path) -> float:
         tensor = preprocess(read_radiograph(path, spec), spec)
-        logit = np.asarray(network(tensor, training=False))[0, 0]
+        logit = fracture_logits(np.asarray(network(tensor, training=False)))[0]
         return float(probabilities(logit, calibration["slope"], calibration["intercept"]))
 
     return score, evaluation["threshold"]["value"]

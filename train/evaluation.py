@@ -1,70 +1,31 @@
-"""Figures of a classifier with their 95 % intervals, probability calibration, and the threshold."""
+"""Figures of a classifier with their 95 % intervals, and the curves behind them."""
 
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.calibration import calibration_curve
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from osteolite.edge.errors import UsageError
-
-from .recipe import Threshold
+from .bootstrap import draws, interval
 
 Array = np.ndarray[Any, Any]
-_RESAMPLES = 1000
 
-
-def probabilities(logits: Array, slope: float, intercept: float) -> Array:
-    """Calibrated fracture probabilities of logits, without overflow.
-
-    >>> probabilities(np.array([0.0, 1e4]), 1.0, 0.0).tolist()
-    [0.5, 1.0]
-    """
-    return 0.5 * (1.0 + np.tanh(0.5 * (slope * np.asarray(logits, np.float64) + intercept)))
-
-
-def calibrate(labels: Array, logits: Array) -> tuple[float, float]:
-    """Slope and intercept of Platt scaling (Platt, 1999): probability = sigmoid(slope * logit + intercept).
-
-    Fitted on the validation part. A slope that would turn the order of the scores round is not
-    taken: calibration then is left out (1, 0).
-    """
-    fitted = LogisticRegression(C=1e6).fit(np.asarray(logits).reshape(-1, 1), labels)
-    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return (slope, intercept) if slope > 0 else (1.0, 0.0)
-
-
-def choose_threshold(labels: Array, scores: Array, groups: Array, rule: Threshold) -> float:
-    """The threshold on fracture probabilities by the recipe's rule, on the validation part.
-
-    "youden" takes the median of the best thresholds of 1,000 bootstrap draws of groups: the best
-    threshold of the part itself lies right beside some image's score, where the least rounding turns
-    a decision. "sensitivity" takes the highest threshold that reaches the sensitivity asked for.
-
-    Raises:
-        UsageError: unknown rule.
-    """
-    if rule.rule == "youden":
-        return float(np.median([_best_sum(labels[i], scores[i]) for i in resamples(groups, labels, 0)]))
-    if rule.rule == "sensitivity":
-        _, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-        return _midway(scores, thresholds, int(np.flatnonzero(sensitivity >= rule.value)[0]))
-    raise UsageError(f"no threshold rule {rule.rule!r}; known are youden, sensitivity")
-
-
-def _best_sum(labels: Array, scores: Array) -> float:
-    """The threshold of the largest sensitivity + specificity (Youden, 1950)."""
-    false_positives, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    return _midway(scores, thresholds, int(np.argmax(sensitivity - false_positives)))
-
-
-def _midway(scores: Array, thresholds: Array, best: int) -> float:
-    """Between the score that is the threshold and the next one below it, so that no image sits on it."""
-    below = scores[scores < thresholds[best]]
-    lower = float(below.max()) if len(below) else 0.0
-    return float(np.clip((min(float(thresholds[best]), 1.0) + lower) / 2, 1e-6, 1 - 1e-6))
+# Every figure and its name in tables, in their order; recall is sensitivity by its other name.
+FIGURES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "kappa": "Cohen's kappa",
+    "ece": "expected calibration error",
+    "brier": "Brier score",
+}
+BINS = 15  # of the expected calibration error, equal in width (Guo et al., 2017)
+_CHUNK = 2_000_000  # numbers in an array of some draws
 
 
 def figures(labels: Array, scores: Array, threshold: float, groups: Array, seed: int = 0) -> dict[str, Any]:
@@ -78,22 +39,91 @@ def figures(labels: Array, scores: Array, threshold: float, groups: Array, seed:
         seed: of the bootstrap.
 
     Returns:
-        {"images", "fractured", "confusion": {"tp", "fp", "fn", "tn"}, and for auroc, accuracy,
-        precision, recall, specificity and f1: {"value", "low", "high"}}, the interval by percentile
-        bootstrap of 1,000 draws.
+        {"images", "fractured", "confusion": {"tp", "fp", "fn", "tn"}, and for each of `FIGURES`:
+        {"value", "low", "high"}}, the interval by percentile bootstrap of 1,000 draws. The interval of
+        the expected calibration error lies high, as each draw adds its own noise to the bins.
     """
-    labels, decisions = np.asarray(labels), np.asarray(scores) >= threshold
-    drawn = [_point_figures(labels[i], scores[i], decisions[i]) for i in resamples(np.asarray(groups), labels, seed)]
-    point = _point_figures(labels, scores, decisions)
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    point = weighted_figures(labels, scores, threshold, np.ones((1, len(labels))))
+    drawn = weighted_figures(labels, scores, threshold, draws(np.asarray(groups), labels, seed))
     result: dict[str, Any] = {
         "images": len(labels),
         "fractured": int(labels.sum()),
-        "confusion": {name: int(count) for name, count in confusion(labels, decisions).items()},
+        "confusion": confusion(labels, scores >= threshold),
     }
-    for name, value in point.items():
-        low, high = np.percentile([figure[name] for figure in drawn], [2.5, 97.5])
-        result[name] = {"value": round(value, 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+    for name in FIGURES:
+        low, high = interval(drawn[name])
+        result[name] = {"value": round(float(point[name][0]), 5), "low": round(low, 5), "high": round(high, 5)}
     return result
+
+
+def weighted_figures(labels: Array, scores: Array, threshold: float | Array, weights: Array) -> dict[str, Array]:
+    """All figures for many weightings of the same images at once, which a bootstrap needs.
+
+    Args:
+        labels: 0 or 1 for each image.
+        scores: fracture probability for each image.
+        threshold: from which an image counts as fractured; one for all, or one for each image.
+        weights: (draws, images), how often each image counts in each draw.
+
+    Returns:
+        For each of `FIGURES` an array (draws,); what would be 0 / 0 is 0.
+    """
+    step = max(1, _CHUNK // len(labels))
+    chunks = [weights[i : i + step] for i in range(0, len(weights), step)]
+    found = [
+        {**_ranked(labels, scores, w), **_decided(labels, scores >= threshold, w), **_calibrated(labels, scores, w)}
+        for w in chunks
+    ]
+    return {name: np.concatenate([one[name] for one in found]) for name in FIGURES}
+
+
+def _ranked(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:
+    """AUROC, ties counting half, and average precision as scikit-learn defines it, from the sorted scores."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores stand or fall together
+    weights, positive = weights[:, order], labels[order] == 1
+    tp = np.cumsum(weights * positive, axis=1)[:, ends]
+    fp = np.cumsum(weights * ~positive, axis=1)[:, ends]
+    gained, lost = np.diff(tp, axis=1, prepend=0), np.diff(fp, axis=1, prepend=0)
+    positives, negatives = tp[:, -1], fp[:, -1]
+    return {
+        "auroc": _share((lost * (tp - gained / 2)).sum(axis=1), positives * negatives),
+        "average_precision": _share((gained * _share(tp, tp + fp)).sum(axis=1), positives),
+    }
+
+
+def _decided(labels: Array, decisions: Array, weights: Array) -> dict[str, Array]:
+    """Figures of the decisions at the threshold."""
+    positive = labels == 1
+    tp, fp = weights @ (decisions & positive), weights @ (decisions & ~positive)
+    fn, tn = weights @ (~decisions & positive), weights @ (~decisions & ~positive)
+    sensitivity = _share(tp, tp + fn)
+    return {
+        "sensitivity": sensitivity,
+        "specificity": _share(tn, tn + fp),
+        "accuracy": _share(tp + tn, tp + fp + fn + tn),
+        "precision": _share(tp, tp + fp),
+        "recall": sensitivity,
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "kappa": _share(2 * (tp * tn - fn * fp), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)),
+    }
+
+
+def _calibrated(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:
+    """Expected calibration error over `BINS` bins, and the Brier score (Brier, 1950)."""
+    members = np.eye(BINS)[_bins(scores)]
+    gaps = np.abs((weights * (labels - scores)) @ members).sum(axis=1)
+    total = weights.sum(axis=1)
+    return {"ece": gaps / total, "brier": weights @ (labels - scores) ** 2 / total}
+
+
+def _share(part: Array, whole: Array) -> Array:
+    return np.asarray(part / np.where(whole == 0, 1, whole))
+
+
+def _bins(scores: Array) -> Array:
+    return np.asarray(np.minimum((np.asarray(scores) * BINS).astype(int), BINS - 1))
 
 
 def auroc(labels: Array, scores: Array) -> float:
@@ -107,19 +137,6 @@ def auroc(labels: Array, scores: Array) -> float:
     return float(ranks / (positives * (len(labels) - positives)))
 
 
-def resamples(groups: Array, labels: Array, seed: int, count: int = _RESAMPLES) -> list[Array]:
-    """Index arrays of a bootstrap by group; a draw without both classes is drawn again."""
-    random = np.random.default_rng(seed)
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    drawn: list[Array] = []
-    while len(drawn) < count:
-        chosen = random.integers(0, len(members), len(members))
-        indices = np.concatenate([members[i] for i in chosen])
-        if 0 < labels[indices].sum() < len(indices):
-            drawn.append(indices)
-    return drawn
-
-
 def confusion(labels: Array, decisions: Array) -> dict[str, int]:
     """Counts of true and false positives and negatives."""
     positive = labels == 1
@@ -131,24 +148,31 @@ def confusion(labels: Array, decisions: Array) -> dict[str, int]:
     }
 
 
-def _point_figures(labels: Array, scores: Array, decisions: Array) -> dict[str, float]:
-    count = confusion(labels, decisions)
-    tp, fp, fn, tn = count["tp"], count["fp"], count["fn"], count["tn"]
-    return {
-        "auroc": auroc(labels, scores),
-        "accuracy": (tp + tn) / len(labels),
-        "precision": tp / max(1, tp + fp),
-        "recall": tp / max(1, tp + fn),
-        "specificity": tn / max(1, tn + fp),
-        "f1": 2 * tp / max(1, 2 * tp + fp + fn),
-    }
-
-
 def curves(labels: Array, scores: Array) -> dict[str, list[list[float]]]:
-    """Points of the ROC curve and of the calibration diagram (ten bins of equal count), for the figures."""
+    """Points of the curves, for the figures.
+
+    Returns:
+        {"roc": [[1 - specificity, sensitivity]], "precision_recall": [[recall, precision]],
+        "calibration": as `reliability` gives it}.
+    """
     false_positives, sensitivity, _ = roc_curve(labels, scores)
-    observed, predicted = calibration_curve(labels, scores, n_bins=10, strategy="quantile")
+    precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
     return {
-        "roc": [[round(float(x), 5), round(float(y), 5)] for x, y in zip(false_positives, sensitivity, strict=True)],
-        "calibration": [[round(float(x), 5), round(float(y), 5)] for x, y in zip(predicted, observed, strict=True)],
+        "roc": _points(false_positives, sensitivity),
+        "precision_recall": _points(recall, precision),
+        "calibration": reliability(labels, scores),
     }
+
+
+def reliability(labels: Array, scores: Array) -> list[list[float]]:
+    """Points of the reliability diagram: [mean probability, share fractured, images] of each bin that has images.
+
+    The bins are those of the expected calibration error.
+    """
+    bins = _bins(scores)
+    chosen = [bins == index for index in np.unique(bins)]
+    return [[round(float(scores[c].mean()), 5), round(float(labels[c].mean()), 5), int(c.sum())] for c in chosen]
+
+
+def _points(xs: Array, ys: Array) -> list[list[float]]:
+    return [[round(float(x), 5), round(float(y), 5)] for x, y in zip(xs, ys, strict=True)]

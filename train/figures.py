@@ -1,4 +1,4 @@
-"""Figures of a run as PNG: training, ROC, calibration, confusion."""
+"""Figures of a run as PNG: training, ROC, precision and recall, reliability before and after, confusion."""
 
 import base64
 import io
@@ -11,8 +11,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind people (Okabe and Ito)
+_STYLES = (("validation", _ORANGE, "--"), ("test", _BLUE, "-"))
 _SIDE = 3.6  # inches
 
 
@@ -26,16 +28,23 @@ class Drawn:
 
 
 def draw_all(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[Drawn]:
-    """The four figures of a finished run.
+    """The six figures of a finished run.
 
     Args:
         evaluation: the run's evaluation.json.
         history: the epochs of its progress.json.
     """
+    before = evaluation["uncalibrated"]
+    after = {
+        part: {"calibration": evaluation[part]["curves"]["calibration"], "ece": evaluation[part]["ece"]}
+        for part, _, _ in _STYLES
+    }
     return [
         _draw("Training", lambda axes: _training(axes, history)),
         _draw("ROC curve", lambda axes: _roc(axes, evaluation)),
-        _draw("Probability calibration", lambda axes: _calibration(axes, evaluation)),
+        _draw("Precision and recall", lambda axes: _precision_recall(axes, evaluation)),
+        _draw("Reliability before calibration", lambda axes: _reliability(axes, before)),
+        _draw("Reliability after calibration", lambda axes: _reliability(axes, after)),
         _draw("Confusion matrix, test part", lambda axes: _confusion(axes, evaluation["test"]["confusion"])),
     ]
 
@@ -47,7 +56,7 @@ def _draw(title: str, paint: Callable[[Axes], None]) -> Drawn:
     paint(axes)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=160)
-    return Drawn(title, base64.b64encode(stream.getvalue()).decode(), 420)
+    return Drawn(title, base64.b64encode(stream.getvalue()).decode(), 360)
 
 
 def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
@@ -55,30 +64,53 @@ def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
     axes.plot(epochs, [entry["validation"] for entry in history], color=_BLUE, label="validation AUROC")
     axes.plot(epochs, [entry["loss"] for entry in history], color=_ORANGE, linestyle="--", label="training loss")
     axes.set_xlabel("epoch")
-    axes.set_ylim(0, max(1.0, *(entry["loss"] for entry in history)))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(0, max(1.0, *(entry["loss"] for entry in history)) * 1.02)
     axes.legend(frameon=False)
 
 
 def _roc(axes: Axes, evaluation: dict[str, Any]) -> None:
-    for part, colour, style in (("validation", _ORANGE, "--"), ("test", _BLUE, "-")):
+    for part, colour, style in _STYLES:
         x, y = zip(*evaluation[part]["curves"]["roc"], strict=True)
         axes.plot(x, y, color=colour, linestyle=style, label=f"{part}, AUROC {evaluation[part]['auroc']['value']:.3f}")
     test = evaluation["test"]
-    axes.plot(1 - test["specificity"]["value"], test["recall"]["value"], "o", color=_BLUE, label="threshold, test")
-    _diagonal(axes, "1 - specificity", "sensitivity")
-    axes.legend(frameon=False, loc="lower right")
+    axes.plot(1 - test["specificity"]["value"], test["sensitivity"]["value"], "o", color=_BLUE, label="threshold, test")
+    _diagonal(axes)
+    _square(axes, "1 - specificity", "sensitivity")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
 
 
-def _calibration(axes: Axes, evaluation: dict[str, Any]) -> None:
-    for part, colour, style in (("validation", _ORANGE, "s--"), ("test", _BLUE, "o-")):
-        x, y = zip(*evaluation[part]["curves"]["calibration"], strict=True)
-        axes.plot(x, y, style, color=colour, markersize=4, label=part)
-    _diagonal(axes, "predicted probability", "share fractured")
-    axes.legend(frameon=False, loc="upper left")
+def _precision_recall(axes: Axes, evaluation: dict[str, Any]) -> None:
+    for part, colour, style in _STYLES:
+        x, y = zip(*evaluation[part]["curves"]["precision_recall"], strict=True)
+        found = evaluation[part]["average_precision"]["value"]
+        axes.step(x, y, where="post", color=colour, linestyle=style, label=f"{part}, average precision {found:.3f}")
+    test = evaluation["test"]
+    axes.plot(test["recall"]["value"], test["precision"]["value"], "o", color=_BLUE, label="threshold, test")
+    axes.axhline(test["fractured"] / test["count"], color="#999", linewidth=0.8, label="by chance, test")
+    _square(axes, "recall (sensitivity)", "precision")
+    axes.legend(frameon=False, loc="lower left", fontsize=8)
 
 
-def _diagonal(axes: Axes, x: str, y: str) -> None:
+def _reliability(axes: Axes, parts: dict[str, Any]) -> None:
+    """A point for each bin, its area by how many images are in it."""
+    for (part, colour, _), marker in zip(_STYLES, "so", strict=True):
+        x, y, count = zip(*parts[part]["calibration"], strict=True)
+        areas = [12 + 300 * n / sum(count) for n in count]
+        axes.scatter(x, y, areas, color=colour, marker=marker, alpha=0.65, linewidths=0)
+        axes.plot([], [], marker, color=colour, label=f"{part}, ECE {parts[part]['ece']['value']:.3f}")
+    _diagonal(axes)
+    _square(axes, "predicted probability", "share fractured")
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
+
+
+def _diagonal(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color="#999", linewidth=0.8)
+
+
+def _square(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_aspect("equal")

@@ -10,6 +10,7 @@ import numpy as np
 
 from osteolite.edge.atomic import atomic_path, write_json
 
+from .board import log_epoch, log_recipe, open_board
 from .cache import Pixels
 from .console import console
 from .keras import keras, tf
@@ -17,6 +18,7 @@ from .model import set_trainable
 from .pipeline import evaluation_batches, training_batches
 from .prepare import Prepared
 from .recipe import Phase, Recipe
+from .strategy import ALONE, Crew, Share, copy_weights
 from .tasks import Task
 
 _EVALUATION_BATCH = 64
@@ -54,9 +56,10 @@ class Fit:
         task: what the network is asked.
         recipe: phases, batch, augmentation.
         prepared: images with their parts.
-        folder: where checkpoints, `progress.json` and `weights.h5` lie.
+        folder: where checkpoints, `progress.json`, `weights.h5` and the logs for TensorBoard lie.
         pretrained: whether the model starts from trained weights.
         seed: of shuffling and augmentation.
+        crew: the processes that fit this model together.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class Fit:
         folder: Path,
         pretrained: bool,
         seed: int,
+        crew: Crew = ALONE,
     ) -> None:
         self.model, self.task, self.recipe, self.folder = model, task, recipe, folder
-        self.pretrained, self.seed = pretrained, seed
+        self.pretrained, self.seed, self.crew = pretrained, seed, crew
+        crew.take_over(folder, ("progress.json", "weights.h5", "checkpoints"))
         parts = np.array([row.part for row in prepared.catalogue.rows])
         targets = np.array([task.target(row) for row in prepared.catalogue.rows])
         self.pixels = prepared.images.pixels
@@ -79,13 +84,28 @@ class Fit:
         chosen = np.flatnonzero(parts == "train")
         self.steps = -(-len(chosen) // recipe.training.batch)
         self.progress = Progress.load(folder / "progress.json")
+        self.replicas = crew.replicate(model)  # these learn; the model itself takes their weights after each epoch
         self._chosen, self._targets = chosen, targets[chosen]
 
     def run(self) -> Progress:
         """Fit the phases that are not done yet, and load the best weights into the model."""
+        board = open_board(self.folder / "logs")
         if self.progress.history:
             console.print(f"resuming after {len(self.progress.history)} epochs")
-        batches = training_batches(
+        else:
+            log_recipe(board, self.recipe)
+        batches = self.crew.distribute(self._batches)
+        while self.progress.phase < len(self.recipe.training.phases):
+            self._run_phase(self.recipe.training.phases[self.progress.phase], batches, board)
+            self.progress.phase += 1
+            self.progress.epoch, self.progress.best_epoch, self.progress.checkpoint = 0, -1, ""
+            self._save_progress()
+        board.close()
+        self.model.load_weights(self.folder / "weights.h5")
+        return self.progress
+
+    def _batches(self, share: Share) -> Any:
+        return training_batches(
             self.pixels[self._chosen],
             self.task.encode(self._targets),
             self._class_weights(),
@@ -93,14 +113,8 @@ class Fit:
             self.recipe.augmentation,
             self.recipe.training.batch,
             lambda: np.random.default_rng((self.seed, self.progress.phase, self.progress.epoch)),
+            share,
         )
-        while self.progress.phase < len(self.recipe.training.phases):
-            self._run_phase(self.recipe.training.phases[self.progress.phase], batches)
-            self.progress.phase += 1
-            self.progress.epoch, self.progress.best_epoch, self.progress.checkpoint = 0, -1, ""
-            self._save_progress()
-        self.model.load_weights(self.folder / "weights.h5")
-        return self.progress
 
     def _class_weights(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The weight of each training image, 1 on average, such that each class weighs the same."""
@@ -110,25 +124,28 @@ class Fit:
         weights: np.ndarray[Any, np.dtype[np.float32]] = (1.0 / len(share) / share)[self._targets].astype(np.float32)
         return weights
 
-    def _run_phase(self, phase: Phase, batches: Any) -> None:
-        set_trainable(self.model, phase, self.pretrained)
-        optimizer = self._optimizer(phase)
-        self.model.compile(optimizer, self.task.loss())
-        optimizer.build(self.model.trainable_variables)
-        checkpoint = tf.train.Checkpoint(model=self.model, optimizer=optimizer)
+    def _run_phase(self, phase: Phase, batches: Any, board: Any) -> None:
+        set_trainable(self.replicas, phase, self.pretrained)
+        with self.crew.strategy.scope():
+            optimizer = self._optimizer(phase)
+            self.replicas.compile(optimizer, self.task.loss())
+            optimizer.build(self.replicas.trainable_variables)
+        checkpoint = tf.train.Checkpoint(model=self.replicas, optimizer=optimizer)
         manager = tf.train.CheckpointManager(checkpoint, str(self.folder / "checkpoints"), max_to_keep=2)
         if self.progress.checkpoint:
             checkpoint.restore(str(self.folder / "checkpoints" / self.progress.checkpoint)).expect_partial()
         elif self.progress.phase:
             self.model.load_weights(self.folder / "weights.h5")
+            copy_weights(self.model, self.replicas)
         while self.progress.epoch < phase.epochs:
             if self.progress.best_epoch >= 0 and self.progress.epoch - self.progress.best_epoch > phase.patience:
                 console.print(f"{phase.name}: no better for {phase.patience} epochs, stopping early")
                 return
-            self._run_epoch(phase, batches)
+            figures = self._run_epoch(phase, batches)
             number = len(self.progress.history)
             self.progress.checkpoint = Path(manager.save(checkpoint_number=number)).name
             self._save_progress()
+            log_epoch(board, number, {**figures, "learning_rate": float(optimizer.learning_rate.numpy())})
 
     def _optimizer(self, phase: Phase) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * self.steps, alpha=0.01)
@@ -138,10 +155,12 @@ class Fit:
             rate, weight_decay=self.recipe.training.weight_decay, use_ema=averaging > 0, ema_momentum=averaging
         )
 
-    def _run_epoch(self, phase: Phase, batches: Any) -> None:
+    def _run_epoch(self, phase: Phase, batches: Any) -> dict[str, float]:
         start = time.perf_counter()
-        result = self.model.fit(batches, epochs=1, verbose=1 if console.is_terminal else 0)
+        bar = console.is_terminal and not console.quiet
+        result = self.replicas.fit(batches, epochs=1, steps_per_epoch=self.steps, verbose=int(bar))
         seconds = time.perf_counter() - start
+        copy_weights(self.replicas, self.model)
         outputs = outputs_of(self.model, self.pixels, self.validation, self.recipe)
         merit = self.task.merit(self.validation_targets, outputs)
         if merit > self.progress.best:
@@ -149,18 +168,20 @@ class Fit:
             with atomic_path(self.folder / "weights.h5") as part:
                 self.model.save_weights(part, save_format="h5")
         self.progress.epoch += 1
+        loss, speed = float(result.history["loss"][0]), len(self._chosen) / seconds
         entry = {
             "phase": phase.name,
             "epoch": self.progress.epoch,
-            "loss": round(float(result.history["loss"][0]), 5),
-            "validation": round(merit, 5),  # the task's figure of merit,
+            "loss": round(loss, 5),
+            "validation": round(merit, 5),  # the task's figure of merit
             "seconds": round(seconds, 2),
         }
         self.progress.history.append(entry)
         console.print(
-            f"{phase.name} {self.progress.epoch}/{phase.epochs}  loss {entry['loss']:.4f}  "
-            f"validation {self.task.figure} {merit:.4f}  {len(self._chosen) / seconds:.0f} images/s"
+            f"{phase.name} {self.progress.epoch}/{phase.epochs}  loss {loss:.4f}  "
+            f"validation {self.task.figure} {merit:.4f}  {speed:.0f} images/s"
         )
+        return {"loss": loss, "validation/" + self.task.figure: merit, "images_per_second": speed}
 
     def _save_progress(self) -> None:
         write_json(self.folder / "progress.json", asdict(self.progress))

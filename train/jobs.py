@@ -1,17 +1,18 @@
-"""What a call of `osteolite train` asks for, and the run folder that is its own."""
+"""What a call of `osteolite train` asks for, and the folder that is its own."""
 
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from osteolite.edge.atomic import write_json, write_text
 from osteolite.edge.errors import UsageError
 
-from .backbones import describe_weights
 from .catalogue import Catalogue
 from .recipe import Recipe, to_toml
 from .runs import Run
+from .starts import describe_weights
 
 _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "numpy", "pillow", "scikit-learn")
 
@@ -27,6 +28,7 @@ class Job:
     weights: str | None  # imagenet, none, a weights file or a run folder; None: the recipe's own start
     seed: int
     allow_leaks: bool
+    cache: Path | None = None  # of the fitted pixels, where several jobs share it; None: in the run folder
 
 
 def claim(job: Job, start: str | None) -> Run:
@@ -34,29 +36,48 @@ def claim(job: Job, start: str | None) -> Run:
 
     Args:
         job: the training.
-        start: the starting weights, as `backbones.find_weights` found them.
+        start: the starting weights, as `starts.find_weights` found them.
 
     Raises:
         UsageError: the folder holds another run.
+    """
+    claim_folder(job, "run.json", {"weights": describe_weights(start)})
+    return Run(job.out)
+
+
+def claim_folder(job: Job, record: str, more: dict[str, Any]) -> dict[str, Any]:
+    """Make the job's folder its own, or see that it is.
+
+    Args:
+        job: the training, or the recipe with alternatives, or the cross-validation.
+        record: the file that says whose the folder is.
+        more: what else must be the same when the call is repeated.
+
+    Returns:
+        What stands in the record.
+
+    Raises:
+        UsageError: the folder holds something else.
     """
     out = job.out
     about = {
         "recipe": job.recipe.name,
         "data": str(job.data.resolve()),
+        "root": str(job.found.root.resolve()),
         "layout": job.found.layout,
         "seed": job.seed,
-        "weights": describe_weights(start),
-        "versions": {package: version(package) for package in _PACKAGES},
+        **more,
     }
-    known = out / "run.json"
+    known = out / record
     if known.is_file():
-        before = json.loads(known.read_text(encoding="utf-8"))
-        same = all(before[key] == about[key] for key in ("recipe", "data", "seed", "weights"))
+        before: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+        same = all(before.get(key) == about[key] for key in about if key != "layout")
         if not same or Run(out).recipe != job.recipe:
             raise UsageError(f"{out} holds a run of another recipe, data, seed or start; name another --out")
-        return Run(out)
+        return before
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no run; name another --out")
+    about["versions"] = {package: version(package) for package in _PACKAGES}
     write_text(out / "recipe.toml", to_toml(job.recipe))
     write_json(known, about)
-    return Run(out)
+    return about

@@ -1,5 +1,6 @@
 """The network: backbone, pooled features, dense layers if the recipe has some, and the task's outputs."""
 
+from pathlib import Path
 from typing import Any
 
 from osteolite.edge.errors import UsageError
@@ -19,18 +20,52 @@ def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
     class activation map is the same linear layer on the features before averaging (Zhou et al.,
     CVPR 2016).
 
+    Args:
+        recipe: backbone, head and input.
+        weights: None for a random start, "imagenet" or the path of an .h5 file for the backbone, or a
+            run folder, from which the whole network starts.
+        outputs: of the last layer.
+
     Raises:
         UsageError: an unknown backbone or pooling, or weights that cannot be had or do not fit.
     """
     if recipe.model.pooling not in _POOLING:
         raise UsageError(f"no pooling {recipe.model.pooling!r}; known are {', '.join(_POOLING)}")
-    backbone = build_backbone(recipe, weights)
+    run = Path(weights) if weights is not None and Path(weights).is_dir() else None
+    backbone = build_backbone(recipe, None if run else weights)
     features = _POOLING[recipe.model.pooling](name=FEATURES)(backbone.output)
     for number, units in enumerate(recipe.model.hidden, start=1):
         features = keras.layers.Dense(units, activation="relu", name=f"hidden{number}")(features)
     features = keras.layers.Dropout(recipe.model.dropout, name="dropout")(features)
     logits = keras.layers.Dense(outputs, name="logits")(features)
-    return keras.Model(backbone.input, logits, name=recipe.name)
+    model = keras.Model(backbone.input, logits, name=recipe.name)
+    if run is not None:
+        _load_run(model, run)
+    return model
+
+
+def _load_run(model: Any, run: Path) -> None:
+    try:
+        model.load_weights(run / "weights.h5")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"--weights {run}: its weights do not fit the recipe's network ({reason})") from error
+
+
+def with_one_logit(model: Any) -> Any:
+    """The same model with the logit of `fractured` as its one output, whatever the recipe's outputs.
+
+    Of two sigmoid outputs the larger one decides: their difference is the logit, and as both come
+    from one linear layer, so does the difference.
+    """
+    last = model.layers[-1]
+    if last.units == 1:
+        return model
+    kernel, bias = last.get_weights()
+    difference = keras.layers.Dense(1, name=last.name)
+    single = keras.Model(model.input, difference(last.input), name=model.name)
+    difference.set_weights([kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]])
+    return single
 
 
 def split_layers(model: Any) -> tuple[list[Any], list[Any]]:

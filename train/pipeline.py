@@ -11,6 +11,7 @@ from .augment import augment
 from .cache import Pixels
 from .keras import tf
 from .recipe import Augmentation
+from .strategy import WHOLE, Share
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -44,6 +45,7 @@ def training_batches(
     augmentation: Augmentation,
     batch: int,
     order: Callable[[], np.random.Generator],
+    share: Share = WHOLE,
 ) -> Any:
     """A dataset of (tensor, target, weight) that shuffles and augments anew at each pass.
 
@@ -55,15 +57,16 @@ def training_batches(
         augmentation: what to change.
         batch: images in a step.
         order: gives the random generator of the coming pass; the same state gives the same pass.
+        share: what this process takes of each batch; its replicas' rows come one after another.
     """
 
     def produce() -> Iterator[tuple[Pixels, Any, Any, Any]]:
         random = order()
         permutation = random.permutation(len(pixels))
         for start in range(0, len(pixels), batch):
-            chosen = permutation[start : start + batch]
-            seed = random.integers(0, 2**31, 2, dtype=np.int64)
-            yield pixels[chosen], targets[chosen], weights[chosen], seed
+            seeds = random.integers(0, 2**31, (share.replicas, 2), dtype=np.int64)
+            for replica, chosen, factors in share.cut(permutation[start : start + batch]):
+                yield pixels[chosen], targets[chosen], weights[chosen] * factors, seeds[replica]
 
     signature = (
         tf.TensorSpec((None, spec.height, spec.width), tf.uint8),
@@ -73,7 +76,12 @@ def training_batches(
     )
 
     def prepare(grey: Any, target: Any, weight: Any, seed: Any) -> tuple[Any, Any, Any]:
-        return augment(to_tensor(grey, spec), augmentation, spec, seed), target, weight
+        if augmentation == Augmentation():
+            return to_tensor(grey, spec), target, weight
+        changed = augment(tf.cast(grey[..., None], tf.float32) / 255.0, augmentation, seed)
+        scaled = (changed * 255.0 - spec.mean) / spec.std
+        return tf.repeat(scaled, spec.shape[2], axis=3), target, weight
 
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
-    return dataset.map(prepare, 2, deterministic=True).prefetch(2)
+    # One thread: it keeps ahead of the network, which wants every core but the one that it leaves idle.
+    return dataset.map(prepare).prefetch(2)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osteolite.edge.atomic import write_csv
+from osteolite.edge.atomic import write_csv, write_json
 from osteolite.edge.errors import DatasetError
 
 from .cache import Images, read_images
@@ -11,6 +11,7 @@ from .catalogue import PARTS, Catalogue, write_catalogue
 from .console import console
 from .duplicates import Duplicates, find_duplicates, merge_groups
 from .jobs import Job
+from .leaks import conflicting_groups, find_leaks, refuse_leaks
 from .recipe import Recipe
 from .runs import Run
 from .splits import split
@@ -50,14 +51,43 @@ def read(found: Catalogue, recipe: Recipe, cache: Path) -> Prepared:
 
 
 def prepare(job: Job, run: Run) -> Prepared:
-    """Read the images, give each a part, and write the catalogue into the run's folder."""
+    """Read the images, give each a part, audit the parts, and write the catalogue into the run's folder.
+
+    Raises:
+        DatasetError: the images cannot be read, or not be split.
+        AuditRefusal: the parts leak, and the job does not allow it.
+    """
     recipe = job.recipe
-    prepared = read(job.found, recipe, run.path("cache"))
+    prepared = read(job.found, recipe, job.cache or run.path("cache"))
     catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, job.seed)
+    prepared = prepared.with_catalogue(catalogue)
+    audit_parts(job, run, prepared)
+    write_parts(catalogue, run)
+    return prepared
+
+
+def audit_parts(job: Job, run: Run, prepared: Prepared) -> None:
+    """Record in run.json what the held-out parts share with the train part.
+
+    Raises:
+        AuditRefusal: it is too much, and the job does not allow it.
+    """
+    leaks = find_leaks(prepared.catalogue, prepared.duplicates)
+    if not job.allow_leaks:
+        refuse_leaks(leaks, job.data)
+    audit = {
+        "leaks": {part: leak.to_dict() for part, leak in leaks.items()},
+        "conflicting_groups": len(conflicting_groups(prepared.catalogue, prepared.duplicates)),
+        "allow_leaks": job.allow_leaks,
+    }
+    write_json(run.path("run.json"), {**run.json("run.json"), "audit": audit})
+
+
+def write_parts(catalogue: Catalogue, run: Run) -> None:
+    """Write a catalogue with its parts, and the list of its test images, into the run's folder."""
     for part in PARTS:
         rows = catalogue.part(part)
         console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
     write_catalogue(catalogue, run.path("catalogue.csv"))
     tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
     write_csv(run.path("test.csv"), ["file", "label"], tested)
-    return prepared.with_catalogue(catalogue)

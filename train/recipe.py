@@ -5,6 +5,7 @@ are variations of the recipe that are trained one after another on the same data
 names what it changes likewise.
 """
 
+import re
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
@@ -78,7 +79,7 @@ class Training:
 class Threshold:
     """How the decision threshold is chosen on the validation part."""
 
-    rule: str = "youden"  # "youden" or "sensitivity": see `evaluation.choose_threshold`
+    rule: str = "youden"  # "youden" or "sensitivity": see `threshold.choose_threshold`
     value: float = 0.9  # sensitivity to reach
 
 
@@ -187,6 +188,9 @@ def _spread(table: dict[str, Any]) -> dict[str, Any]:
         raise UsageError("recipe.alternatives must be a list of tables")
     if not alternatives:
         return table
+    names = [str(one.get("name", "")) for one in alternatives]
+    if len({table.get("name"), *names}) <= len(names) or not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
+        raise UsageError("recipe.alternatives must each have a name of its own, of letters, digits, '_', '-' and '.'")
     common = _without(table, "alternatives")
     return {**common, "alternatives": [_merge(common, one) for one in alternatives]}
 

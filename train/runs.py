@@ -11,6 +11,8 @@ evaluation.json  probability calibration, threshold, figures of validation and t
 models/          what `osteolite convert` released, with conversion.json
 benchmark.json   what `osteolite bench` measured
 report.html      all of it, to read
+
+A recipe with alternatives leaves a folder of such folders, named in its alternatives.json.
 """
 
 import json
@@ -61,12 +63,26 @@ class Run:
     @property
     def catalogue(self) -> Catalogue:
         about = self.json("run.json")
-        return read_catalogue(self.path("catalogue.csv"), Path(about["data"]), about["layout"])
+        return read_catalogue(self.path("catalogue.csv"), Path(about["root"]), about["layout"])
 
     def model(self) -> Any:
-        """The trained Keras model."""
-        from .model import build_model
+        """The trained fracture model of Keras, whose one output is the logit, (batch, 1)."""
+        from .model import build_model, with_one_logit
 
-        model = build_model(self.recipe, None)
+        recipe = self.recipe
+        model = build_model(recipe, None, recipe.model.outputs)
         model.load_weights(self.path("weights.h5"))
-        return model
+        return with_one_logit(model)
+
+
+def open_runs(folder: str | Path) -> list[Run]:
+    """The finished runs of one training: one, or of a recipe with alternatives one for each.
+
+    Raises:
+        UsageError: no run folder, or a training that did not end.
+    """
+    listing = Path(folder) / "alternatives.json"
+    if not listing.is_file():
+        return [Run.open(folder)]
+    listed = json.loads(listing.read_text(encoding="utf-8"))
+    return [Run.open(Path(folder) / name) for name in listed["runs"]]

@@ -34,9 +34,10 @@ def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Ca
     total = len(rows)
     for part, share in (("test", test), ("validation", validation)):
         if part not in named:
-            pool = [row for row in rows if row.part == "train"]
-            taken = _take(pool, share * total / len(pool), seed)
-            rows = [replace(row, part=part) if row.file in taken else row for row in rows]
+            pool = [index for index, row in enumerate(rows) if row.part == "train"]
+            if pool:  # else the check below says what is wrong
+                for place in _take([rows[index] for index in pool], share * total / len(pool), seed):
+                    rows[pool[place]] = replace(rows[pool[place]], part=part)
     result = catalogue.with_rows(rows)
     for part in PARTS:
         if {row.label for row in result.part(part)} != {0, 1}:
@@ -44,12 +45,13 @@ def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Ca
     return result
 
 
-def _take(pool: list[Row], share: float, seed: int) -> set[str]:
-    """Files for a part of that share. Very large groups stay behind: a part that is mostly one group says little."""
+def _take(pool: list[Row], share: float, seed: int) -> list[int]:
+    """Indices for a part of that share. Very large groups stay behind: a part that is mostly one group says little."""
     folds = max(2, round(1 / share))
     size = Counter(row.group for row in pool)
     largest = max(_NEVER_LARGE, _LARGEST * share * len(pool))
-    rows = [row for row in pool if size[row.group] <= largest]
+    small = [index for index, row in enumerate(pool) if size[row.group] <= largest]
+    rows = [pool[index] for index in small]
     groups = {label: len({r.group for r in rows if r.label == label}) for label in (0, 1)}
     if min(groups.values()) < folds:
         raise DatasetError(
@@ -58,11 +60,12 @@ def _take(pool: list[Row], share: float, seed: int) -> set[str]:
         )
     labels = np.array([row.label for row in rows])
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, taken = next(splitter.split(labels, _strata(rows, folds), [row.group for row in rows]))
-    return {rows[i].file for i in taken}
+    found = [taken for _, taken in splitter.split(labels, strata(rows, folds), [row.group for row in rows])]
+    usable = (taken for taken in found if set(labels[taken]) == {0, 1})  # few groups may stand unevenly
+    return [small[i] for i in next(usable, found[0])]
 
 
-def _strata(rows: list[Row], folds: int) -> list[str]:
+def strata(rows: list[Row], folds: int) -> list[str]:
     """Label and body part; a combination too rare to stand in every fold joins its label's largest."""
     count = Counter((row.label, row.body_part) for row in rows)
     largest = {label: max((k for k in count if k[0] == label), key=lambda k: count[k]) for label in (0, 1)}

@@ -1,11 +1,12 @@
 """From labelled radiographs to a trained and evaluated run folder."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .alternatives import train_alternatives
 from .assess import assess
-from .backbones import find_weights
 from .console import console
 from .fit import Fit, Progress
 from .jobs import Job, claim
@@ -16,11 +17,19 @@ from .prepare import Prepared, prepare
 from .recipe import Recipe, load_recipe
 from .router import train_router
 from .runs import Run
+from .starts import find_weights
+from .strategy import ALONE, Crew, open_crew
 from .tasks import FractureTask, Task
 
 
 def train(
-    data: Path, recipe_name: str, out: Path, weights: str | None, seed: int, allow_leaks: bool = False
+    data: Path,
+    recipe_name: str,
+    out: Path,
+    weights: str | None,
+    seed: int,
+    allow_leaks: bool = False,
+    strategy: str = "none",
 ) -> list[Run]:
     """Train a recipe on labelled radiographs; an interrupted run goes on where it was.
 
@@ -31,9 +40,11 @@ def train(
         weights: imagenet, none, a weights file or a run folder; None takes the recipe's own start.
         seed: of the split, the shuffling, the augmentation and the head's start.
         allow_leaks: train even where the data's own split leaks.
+        strategy: one of `strategy.STRATEGIES`.
 
     Returns:
         The finished run; of a recipe with alternatives one for each, in `out`/NAME.
+        Nothing where another worker is the chief: the runs are its own.
 
     Raises:
         DatasetError: the data cannot be used as it is.
@@ -41,14 +52,20 @@ def train(
         UsageError: `out` holds something else, or the recipe or the weights are no good.
     """
     job = Job(load_recipe(recipe_name), read_dataset(data), data, out, weights, seed, allow_leaks)
+    with open_crew(strategy, out) as crew:
+        runs = _train(replace(job, out=crew.folder), crew)
+    return runs if crew.chief else []
+
+
+def _train(job: Job, crew: Crew) -> list[Run]:
     if job.recipe.alternatives:
-        return train_alternatives(job, train_one)
+        return train_alternatives(job, partial(train_one, crew=crew))
     if job.recipe.stages:
-        return [train_router(job, fit)]
-    return [train_one(job)]
+        return [train_router(job, partial(fit, crew=crew))]
+    return [train_one(job, crew)]
 
 
-def train_one(job: Job) -> Run:
+def train_one(job: Job, crew: Crew = ALONE) -> Run:
     """Train one fracture model."""
     recipe = job.recipe
     start = find_weights(recipe, job.weights, job.data)
@@ -58,12 +75,14 @@ def train_one(job: Job) -> Run:
         return run
     console.print(f"recipe {recipe.name}, starting weights: {start or 'none'}")
     prepared = prepare(job, run)
-    model, progress = fit(run, recipe, FractureTask(recipe.model.outputs), prepared, start, job.seed)
+    model, progress = fit(run, recipe, FractureTask(recipe.model.outputs), prepared, start, job.seed, crew)
     assess(run, recipe, model, prepared, progress)
     return run
 
 
-def fit(run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | None, seed: int) -> tuple[Any, Progress]:
+def fit(
+    run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | None, seed: int, crew: Crew = ALONE
+) -> tuple[Any, Progress]:
     """Build the recipe's network for a task and fit it in the run's folder.
 
     Args:
@@ -73,11 +92,12 @@ def fit(run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | N
         prepared: images with their parts.
         start: as `find_weights` gives it.
         seed: of the head's start, the shuffling and the augmentation.
+        crew: the processes that train together.
 
     Returns:
         The Keras model with its best weights, and how the fit went.
     """
     keras.utils.set_random_seed(seed)
     model = build_model(recipe, start, task.outputs)
-    work = Fit(model, task, recipe, prepared, run.folder, pretrained=start is not None, seed=seed)
+    work = Fit(model, task, recipe, prepared, run.folder, start is not None, seed, crew)
     return model, work.run()

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 import numpy as np
 
+from osteolite.edge.atomic import write_json
 from osteolite.edge.errors import GateRefusal
 
 from .catalogue import Row
 from .console import console
 from .phantoms import draw_phantom, write_phantoms
-from .report import write_report
-from .runs import Run
+from .report import write_papers
+from .runs import Run, open_runs
 
 _PHANTOMS, _UNSEEN_SEED = 2400, 99
 
@@ -26,6 +27,7 @@ def whole_run(
     out: str | None,
     weights: str | None,
     seed: int,
+    allow_leaks: bool,
 ) -> None:
     """Train, convert, bench, report and predict, each by its own command.
 
@@ -37,6 +39,7 @@ def whole_run(
         out: the run folder; None for runs/RECIPE.
         weights: as `osteolite train --weights`.
         seed: of everything random.
+        allow_leaks: as `osteolite train --allow-leaks`.
 
     Raises:
         GateRefusal: a variant was refused; those that passed are measured and reported all the same.
@@ -52,23 +55,46 @@ def whole_run(
         command(name).main(list(arguments), standalone_mode=False, parent=ctx)
 
     start = ("--weights", weights) if weights else ()
-    call("train", data, "--recipe", recipe, "--out", str(folder), "--seed", str(seed), *start)
-    refusal: GateRefusal | None = None
-    try:
-        call("convert", str(folder))
-    except GateRefusal as error:  # the variants that passed are still measured; the refusal is told at the end
-        refusal = error
-    run = Run.open(folder)
-    released = [v["file"] for v in run.json("models/conversion.json")["variants"] if v["file"]]
-    if refusal and not released:
-        raise refusal
-    files = [str(run.path("models") / name) for name in released]
-    call("bench", *files, "--data", str(run.path("test.csv")), "--out", str(folder))
-    report = write_report(run)
-    call("predict", str(_unseen(run)), "--model", files[-1])
-    console.print(f"\nreport: {report}\nmodels: {run.path('models')}")
-    if refusal:
-        raise refusal
+    leaks = ("--allow-leaks",) if allow_leaks else ()
+    call("train", data, "--recipe", recipe, "--out", str(folder), "--seed", str(seed), *start, *leaks)
+    runs = open_runs(folder)
+    refusals: dict[str, GateRefusal] = {}
+    for run in runs:
+        try:
+            call("convert", str(run.folder))
+        except GateRefusal as error:  # the variants that passed are still measured; the refusal is told at the end
+            refusals[run.folder.name] = error
+    files = [file for run in runs for file in _released(run)]
+    if not files:
+        raise _joined(refusals)
+    call("bench", *map(str, files), "--data", str(runs[0].path("test.csv")), "--out", str(folder))
+    for run in runs:
+        if run.folder != folder:
+            _take_share(run, folder)
+        console.print(f"\nreport: {write_papers(run)}\nmodels: {run.path('models')}")
+    call("predict", str(_unseen(runs[0])), "--model", str(files[-1]))
+    if refusals:
+        raise _joined(refusals)
+
+
+def _released(run: Run) -> list[Path]:
+    variants = run.json("models/conversion.json")["variants"]
+    return [run.path("models") / variant["file"] for variant in variants if variant["file"]]
+
+
+def _joined(refusals: dict[str, GateRefusal]) -> GateRefusal:
+    if len(refusals) == 1:
+        return next(iter(refusals.values()))
+    return GateRefusal("; ".join(f"{name}: {refusal}" for name, refusal in refusals.items()))
+
+
+def _take_share(run: Run, folder: Path) -> None:
+    """Give a run its own files' part of the benchmark that all runs of the recipe took together."""
+    found = Run(folder).json("benchmark.json")
+    own = {file.name for file in _released(run)}
+    if own:
+        results = [one for one in found["results"] if one["file"] in own]
+        write_json(run.path("benchmark.json"), {**found, "results": results})
 
 
 def _unseen(run: Run) -> Path:

@@ -68,6 +68,12 @@ def test_accuracy_is_that_of_the_device(tiny_model: Path, images: Path) -> None:
     assert measured.accuracy == np.mean(right)
 
 
+def test_a_router_is_measured_through_both_stages(tiny_router: Path, tiny_model: Path, images: Path) -> None:
+    whole, single = measure([str(tiny_router), str(tiny_model)], [1], labelled_images(str(images)))
+    assert (whole.variant, whole.auroc, whole.accuracy) == ("float32", single.auroc, single.accuracy)
+    assert np.median(whole.invoke) > 0
+
+
 def test_memory_is_the_process_own(tiny_model: Path) -> None:
     """What the caller holds is not counted."""
     held = np.ones(100_000_000, np.float32)

@@ -92,7 +92,7 @@ def test_a_wrong_calibration_range_is_refused(own_run: Path, monkeypatch: pytest
 @pytest.mark.slow
 def test_a_refusal_is_exit_code_3_and_names_the_reason(own_run: Path) -> None:
     recipe = own_run / "recipe.toml"
-    recipe.write_text(recipe.read_text() + "\n[gate]\nagreement = 1.01\n")
+    recipe.write_text(recipe.read_text().replace("agreement = 0.97\n", "agreement = 1.01\n"))
     result = subprocess.run(
         [OSTEOLITE, "convert", str(own_run), "--variants", "float32", "--out", str(own_run / "out")],
         capture_output=True,

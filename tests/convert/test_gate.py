@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osteolite.convert.gate import Verdict, judge
+from osteolite.convert.gate import PartVerdict, Verdict, judge, judge_parts
 from osteolite.train.recipe import Gate
 
 LABELS = np.arange(200) % 2
@@ -60,3 +60,44 @@ def test_intervals_are_paired() -> None:
     change = verdict(worse).auroc
     assert change.high <= 0
     assert change.high - change.low < 0.02
+
+
+# Body parts
+
+PARTS = np.arange(150) % 3
+SEEN = np.eye(3)[PARTS] * 4 + np.random.default_rng(1).normal(0, 1.2, (150, 3))
+
+
+def part_verdict(variant: np.ndarray, limits: Gate = Gate()) -> PartVerdict:
+    return judge_parts(PARTS, np.arange(150) // 2, SEEN, variant, limits)
+
+
+def test_the_same_body_parts_pass() -> None:
+    found = part_verdict(SEEN.copy())
+    assert found.passed
+    assert (found.agreement, found.balanced_accuracy.value, found.largest_difference) == (1.0, 0.0, 0.0)
+
+
+def test_logits_that_all_move_alike_change_no_answer() -> None:
+    assert part_verdict(SEEN + 3.0).passed
+
+
+@pytest.mark.parametrize(
+    ("variant", "reason"),
+    [
+        (np.ones((150, 3)), "every image gets the same answer"),
+        (np.where(np.arange(150)[:, None] == 7, np.nan, SEEN), "1 of 150 outputs are not finite"),
+        (np.roll(SEEN, 1, axis=1), "balanced accuracy changes by -"),
+        (SEEN + np.random.default_rng(2).normal(0, 1.5, (150, 3)), "of the body parts agree; at least 97.0% must"),
+    ],
+)
+def test_damaged_body_parts_are_refused_and_named(variant: np.ndarray, reason: str) -> None:
+    found = part_verdict(variant)
+    assert not found.passed
+    assert any(reason in given for given in found.reasons)
+    assert found.to_dict()["reasons"] == list(found.reasons)
+
+
+def test_limits_of_body_parts_are_the_recipes() -> None:
+    wrong = np.roll(SEEN, 1, axis=1)
+    assert part_verdict(wrong, Gate(auroc_loss=1, agreement=0)).passed

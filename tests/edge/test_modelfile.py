@@ -286,3 +286,16 @@ def test_a_full_disk_leaves_everything_as_it_was(
         write_model(written, FLATBUFFER, tiny.description(name="new"))
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {written.name: before}
+
+
+def test_a_flatbuffer_that_carries_an_archive_is_refused(written: Path, tmp_path: Path, tiny: Any) -> None:
+    """A second archive behind the first would hide it: a released file cannot be described once more."""
+    with pytest.raises(ModelFileError, match="give the flatbuffer alone"):
+        write_model(tmp_path / "twice.tflite", written.read_bytes(), tiny.description())
+    assert not (tmp_path / "twice.tflite").exists()
+
+
+def test_content_is_read_as_its_file_is(written: Path) -> None:
+    assert read_description(written.read_bytes()) == read_description(written)
+    with pytest.raises(ModelFileError, match="the model: not a TFLite model"):
+        read_description(b"")

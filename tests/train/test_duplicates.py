@@ -1,33 +1,107 @@
 import csv
-import io
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.train.cache import fitted_pixels
+from osteolite.train.cache import Images, read_images
 from osteolite.train.catalogue import Catalogue, Row
-from osteolite.train.duplicates import merge_groups, near_duplicates
+from osteolite.train.duplicates import find_duplicates, merge_groups, near_duplicates
 from osteolite.train.layouts import read_dataset
-from osteolite.train.phantoms import draw_phantom
+
+SPEC = PreprocessingSpec(112, 112)
 
 
-def recompressed(image: Image.Image) -> Image.Image:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=50)
-    return Image.open(stream)
+def read(folder: Path, *files: str) -> Images:
+    return read_images(Catalogue(folder, "", tuple(Row(file, 0, file) for file in files)), SPEC, folder / "cache")
 
 
-def test_a_copy_is_found_and_a_stranger_is_not() -> None:
-    image = draw_phantom(True, np.random.default_rng(1))
-    stranger = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    images = [image, stranger, recompressed(image), ImageEnhance.Brightness(image).enhance(1.1)]
-    found = near_duplicates(np.stack([np.asarray(i) for i in images]))
-    assert set(found) == {(0, 2), (0, 3), (2, 3)}
+@pytest.fixture(scope="module")
+def radiographs(shared_data: Path) -> list[Path]:
+    """Of FracAtlas, images of different near-duplicate groups that lie far from each other."""
+    root = shared_data / "fracatlas"
+    with (root / "manifest.csv").open(newline="") as stream:
+        first = {line["near_dup_group"]: root / "images" / line["file"] for line in csv.DictReader(stream)}
+    return list(first.values())[::80]
+
+
+def test_copies_scaled_recompressed_and_brightened_are_found(radiographs: list[Path], tmp_path: Path) -> None:
+    image = Image.open(radiographs[3]).convert("L")
+    image.save(tmp_path / "a.png")
+    shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
+    image.save(tmp_path / "poor.jpg", quality=40)
+    image.resize((image.width // 2, image.height // 2)).save(tmp_path / "small.png")
+    ImageEnhance.Brightness(image).enhance(0.9).save(tmp_path / "dark.png")
+    found = find_duplicates(read(tmp_path, "a.png", "copy.png", "poor.jpg", "small.png", "dark.png"))
+    assert found.identical == ((0, 1),)
+    assert set(found.near) == {(0, 2), (0, 3), (0, 4), (2, 3), (2, 4), (3, 4)}
+
+
+@settings(max_examples=40)
+@given(angle=st.floats(0, 360), mirrored=st.booleans())
+def test_an_image_turned_by_any_angle_or_mirrored_is_found(
+    radiographs: list[Path], tmp_path_factory: pytest.TempPathFactory, angle: float, mirrored: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("turned")
+    image = Image.open(radiographs[3]).convert("L")
+    image.save(folder / "a.png")
+    turned = ImageOps.mirror(image) if mirrored else image
+    turned.rotate(angle, Image.Resampling.BICUBIC).save(folder / "b.jpg", quality=90)
+    assert near_duplicates(read(folder, "a.png", "b.jpg").squares) == [(0, 1)]
+
+
+def test_nearly_all_images_are_found_when_turned(radiographs: list[Path], tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    for index, path in enumerate(radiographs):
+        image = Image.open(path).convert("L")
+        image.save(tmp_path / f"{index}a.png")
+        image.rotate(random.uniform(0, 360), Image.Resampling.BICUBIC).save(tmp_path / f"{index}b.png")
+    files = [f"{index}{kind}.png" for index in range(len(radiographs)) for kind in "ab"]
+    found = set(near_duplicates(read(tmp_path, *files).squares))
+    truth = {(i, i + 1) for i in range(0, len(files), 2)}
+    assert found <= truth
+    assert len(found) >= 0.95 * len(truth)
+
+
+@pytest.mark.parametrize("method", list(Image.Transpose))
+def test_every_flip_and_quarter_turn_is_found(radiographs: list[Path], tmp_path: Path, method: Image.Transpose) -> None:
+    for index, path in enumerate(radiographs[:8]):
+        image = Image.open(path).convert("L")
+        image.save(tmp_path / f"{index}a.png")
+        image.transpose(method).save(tmp_path / f"{index}b.png")
+    images = read(tmp_path, *(f"{index}{kind}.png" for index in range(8) for kind in "ab"))
+    assert near_duplicates(images.squares) == [(i, i + 1) for i in range(0, 16, 2)]
+
+
+def test_strangers_are_no_duplicates(radiographs: list[Path], tmp_path: Path) -> None:
+    root = radiographs[0].parents[1]
+    files = [path.relative_to(root).as_posix() for path in radiographs]
+    images = read_images(Catalogue(root, "", tuple(Row(file, 0, file) for file in files)), SPEC, tmp_path)
+    assert len(files) > 30
+    assert near_duplicates(images.squares) == []
+
+
+def test_known_near_duplicates_of_fracatlas_are_found(shared_data: Path, tmp_path: Path) -> None:
+    root = shared_data / "fracatlas"
+    images = read_images(read_dataset(root), SPEC, tmp_path)
+    with (root / "manifest.csv").open(newline="") as stream:
+        known = {f"images/{line['file']}": line["near_dup_group"] for line in csv.DictReader(stream)}
+    groups = [known[row.file] for row in images.catalogue.rows]
+    order = sorted(range(len(groups)), key=lambda i: (groups[i], i))
+    truth = {(a, b) for a, b in pairwise(order) if groups[a] == groups[b]}
+    found = set(near_duplicates(images.squares)) | set(find_duplicates(images).identical)
+    assert len(truth & found) >= 0.9 * len(truth)
+    assert len(found) <= 2 * len(truth)
+
+
+def test_empty_images_are_no_duplicates_of_each_other() -> None:
+    assert near_duplicates(np.zeros((3, 32, 32), np.uint8)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
@@ -40,16 +114,3 @@ def test_groups_joined_by_pairs_become_one(pairs: list[tuple[int, int]]) -> None
         assert len({row.group for row in merged[i : i + 3]}) == 1
     if not pairs:
         assert merged == rows
-
-
-def test_known_near_duplicates_of_fracatlas_are_found(shared_data: Path, tmp_path: Path) -> None:
-    root = shared_data / "fracatlas"
-    catalogue, pixels, _ = fitted_pixels(read_dataset(root), PreprocessingSpec(112, 112), tmp_path)
-    with (root / "manifest.csv").open(newline="") as stream:
-        known = {f"images/{line['file']}": line["near_dup_group"] for line in csv.DictReader(stream)}
-    groups = [known[row.file] for row in catalogue.rows]
-    order = sorted(range(len(groups)), key=lambda i: (groups[i], i))
-    truth = {(a, b) for a, b in pairwise(order) if groups[a] == groups[b]}
-    found = set(near_duplicates(pixels))
-    assert len(truth & found) >= 0.9 * len(truth)
-    assert len(found) <= 2 * len(truth)

@@ -1,99 +1,131 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn import metrics
 
-from osteolite.edge.errors import UsageError
-from osteolite.edge.runtime import sigmoid
-from osteolite.train.evaluation import calibrate, choose_threshold, figures, probabilities
-from osteolite.train.recipe import Threshold
+from osteolite.train.evaluation import BINS, FIGURES, auroc, curves, figures, reliability, weighted_figures
+from osteolite.train.probability import probabilities
+
+Scored = tuple[np.ndarray, np.ndarray]
 
 
-def scored(count: int = 400, seed: int = 0, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and logits where P(fractured) = sigmoid(slope * logit)."""
+def scored(count: int = 400, seed: int = 0) -> Scored:
+    """Labels and scores where P(fractured) = score; the scores are coarse, so that some are equal."""
     random = np.random.default_rng(seed)
-    logits = random.normal(-1, 2, count)
-    return (random.random(count) < 1 / (1 + np.exp(-slope * logits))).astype(int), logits
+    scores = np.round(probabilities(random.normal(-1, 2, count), 1, 0), 2)
+    labels = (random.random(count) < scores).astype(int)
+    labels[:2] = 0, 1
+    return labels, scores
+
+
+def calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
+    """As Guo et al. write it, bin by bin."""
+    total = 0.0
+    for index in range(BINS):
+        inside = (scores >= index / BINS) & ((scores < (index + 1) / BINS) | (index == BINS - 1))
+        if inside.any():
+            total += inside.mean() * abs(labels[inside].mean() - scores[inside].mean())
+    return float(total)
+
+
+def by_scikit_learn(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
+    answers = scores >= threshold
+    return {
+        "auroc": metrics.roc_auc_score(labels, scores),
+        "average_precision": metrics.average_precision_score(labels, scores),
+        "sensitivity": metrics.recall_score(labels, answers),
+        "specificity": metrics.recall_score(1 - labels, ~answers),
+        "accuracy": metrics.accuracy_score(labels, answers),
+        "precision": metrics.precision_score(labels, answers, zero_division=0),
+        "recall": metrics.recall_score(labels, answers),
+        "f1": metrics.f1_score(labels, answers),
+        "kappa": metrics.cohen_kappa_score(labels, answers),
+        "ece": calibration_error(labels, scores),
+        "brier": metrics.brier_score_loss(labels, scores),
+    }
 
 
 def test_figures_are_scikit_learns_and_lie_in_their_intervals() -> None:
-    labels, logits = scored()
-    scores = probabilities(logits, 1, 0)
-    found = figures(labels, scores, 0.3, np.arange(400) // 2)
-    expected = {
-        "auroc": roc_auc_score(labels, scores),
-        "accuracy": accuracy_score(labels, scores >= 0.3),
-        "precision": precision_score(labels, scores >= 0.3),
-        "recall": recall_score(labels, scores >= 0.3),
-        "specificity": recall_score(1 - labels, scores < 0.3),
-        "f1": f1_score(labels, scores >= 0.3),
-    }
+    labels, scores = scored()
+    found = figures(labels, scores, 0.305, np.arange(400) // 2)
+    expected = by_scikit_learn(labels, scores, 0.305)
+    assert set(expected) == set(FIGURES)
     for name, value in expected.items():
-        assert found[name]["value"] == pytest.approx(value, abs=1e-5)
-        assert found[name]["low"] < value < found[name]["high"]
+        assert found[name]["value"] == pytest.approx(value, abs=1e-5), name
+        assert name == "ece" or found[name]["low"] < value < found[name]["high"], name
     assert sum(found["confusion"].values()) == found["images"] == 400
+    assert found["confusion"]["tp"] + found["confusion"]["fn"] == found["fractured"]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0.05, 0.95))
+def test_a_weight_is_so_many_copies_of_the_image(seed: int, threshold: float) -> None:
+    labels, scores = scored(40, seed)
+    weights = np.random.default_rng(seed).integers(0, 4, (3, 40))
+    weights[:, :2] += 1  # of each class
+    found = weighted_figures(labels, scores, threshold, weights)
+    for draw, copies in enumerate(weights):
+        expected = by_scikit_learn(np.repeat(labels, copies), np.repeat(scores, copies), threshold)
+        assert {name: found[name][draw] for name in FIGURES} == pytest.approx(expected, abs=1e-9)
+
+
+def test_many_images_are_computed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, scores = scored(50)
+    weights = np.random.default_rng(0).integers(1, 3, (7, 50))
+    whole = weighted_figures(labels, scores, 0.5, weights)
+    monkeypatch.setattr("osteolite.train.evaluation._CHUNK", 100)
+    stepped = weighted_figures(labels, scores, 0.5, weights)
+    for name in FIGURES:
+        np.testing.assert_allclose(stepped[name], whole[name], atol=1e-12)
+
+
+def test_each_image_may_have_its_own_threshold() -> None:
+    labels, scores = np.array([1, 1, 0, 0]), np.array([0.4, 0.4, 0.4, 0.4])
+    found = weighted_figures(labels, scores, np.array([0.3, 0.5, 0.3, 0.5]), np.ones((1, 4)))
+    assert (found["sensitivity"][0], found["specificity"][0]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_alone_gives_numbers_and_no_nan(label: int) -> None:
+    found = figures(np.full(12, label), np.linspace(0, 1, 12), 0.5, np.arange(12))
+    json.dumps(found, allow_nan=False)
+    assert found["accuracy"]["value"] == 0.5
+
+
+def test_a_perfect_and_a_reversed_order() -> None:
+    labels = np.array([0, 0, 1, 1])
+    assert auroc(labels, np.array([0.1, 0.2, 0.3, 0.4])) == 1.0
+    assert auroc(labels, np.array([0.4, 0.3, 0.2, 0.1])) == 0.0
+    assert auroc(labels, np.full(4, 0.5)) == 0.5
 
 
 def test_large_groups_widen_the_interval() -> None:
     """Copies of an image tell nothing new; a bootstrap of single images would believe them."""
-    labels, logits = scored(60)
-    labels, scores = np.repeat(labels, 10), np.repeat(probabilities(logits, 1, 0), 10)
+    labels, scores = (np.repeat(values, 10) for values in scored(60))
     alone = figures(labels, scores, 0.5, np.arange(600))["auroc"]
     grouped = figures(labels, scores, 0.5, np.arange(600) // 10)["auroc"]
     assert grouped["high"] - grouped["low"] > 2 * (alone["high"] - alone["low"])
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    truth = roc_auc_score(*scored(200_000, 99))
+    truth = auroc(*scored(200_000, 99))
     found = [figures(*scored(150, s), 0.5, np.arange(150))["auroc"] for s in range(20)]
     assert sum(f["low"] <= truth <= f["high"] for f in found) >= 16
 
 
-def test_platt_scaling_finds_the_slope() -> None:
-    labels, logits = scored(20_000, slope=0.5)
-    slope, intercept = calibrate(labels, logits)
-    assert slope == pytest.approx(0.5, abs=0.03)
-    assert intercept == pytest.approx(0, abs=0.05)
+def test_the_reliability_diagram_is_the_calibration_error() -> None:
+    labels, scores = scored()
+    points = reliability(labels, scores)
+    assert sum(count for _, _, count in points) == 400
+    error = sum(count * abs(share - mean) for mean, share, count in points) / 400
+    assert error == pytest.approx(figures(labels, scores, 0.5, np.arange(400))["ece"]["value"], abs=1e-4)
 
 
-def test_calibration_never_turns_the_order_round() -> None:
-    labels, logits = scored()
-    assert calibrate(1 - labels, logits) == (1.0, 0.0)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(0.01, 10), st.floats(-10, 10))
-def test_probabilities_are_the_devices(logit: float, slope: float, intercept: float) -> None:
-    on_device = sigmoid(slope * logit + intercept)
-    assert probabilities(np.array([logit]), slope, intercept)[0] == pytest.approx(on_device, abs=1e-12)
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 10_000), st.floats(0.5, 1.0))
-def test_sensitivity_rule_reaches_its_value_with_the_highest_threshold(seed: int, value: float) -> None:
-    labels, logits = scored(80, seed)
-    scores = probabilities(logits, 1, 0)
-    threshold = choose_threshold(labels, scores, np.arange(80), Threshold("sensitivity", value))
-    assert (scores[labels == 1] >= threshold).mean() >= value
-    higher = scores[scores >= threshold].min() + 1e-12
-    assert (scores[labels == 1] >= higher).mean() < value or not (labels[scores >= threshold] == 1).any()
-
-
-@settings(max_examples=10)
-@given(st.integers(0, 10_000))
-def test_youden_is_near_the_best_sum_and_beside_no_score(seed: int) -> None:
-    labels, logits = scored(200, seed)
-    scores = probabilities(logits, 1, 0)
-
-    def total(threshold: float) -> float:
-        return (scores[labels == 1] >= threshold).mean() + (scores[labels == 0] < threshold).mean()
-
-    threshold = choose_threshold(labels, scores, np.arange(200), Threshold())
-    assert total(threshold) >= max(map(total, scores)) - 0.12
-    assert np.abs(scores - threshold).min() > 0
-
-
-def test_unknown_rule_is_refused() -> None:
-    labels, logits = scored()
-    with pytest.raises(UsageError, match="known are youden, sensitivity"):
-        choose_threshold(labels, logits, np.arange(400), Threshold("guess"))
+def test_curves_run_from_end_to_end() -> None:
+    found = curves(*scored())
+    assert (found["roc"][0], found["roc"][-1]) == ([0.0, 0.0], [1.0, 1.0])
+    assert found["precision_recall"][-1] == [0.0, 1.0]
+    assert found["precision_recall"][0][0] == 1.0

@@ -48,7 +48,7 @@ def test_other_files_in_the_folders_are_no_images(tmp_path: Path) -> None:
 
 
 def test_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"fracatlas.*parts.*classes"):
+    with pytest.raises(DatasetError, match=r"fracatlas.*mura.*parts.*classes.*manifest"):
         read_dataset(lay_out(tmp_path, "cats/a.png", "dogs/b.png"))
 
 
@@ -64,6 +64,23 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         read_dataset(tmp_path / "nothing")
 
 
+def test_a_file_that_is_no_list_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"no folder and no \.csv file"):
+        read_dataset(tmp_path / "a.png")
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    found = read_dataset(lay_out(tmp_path, "fractured/a.png", "normal/b.png", "normal/._b.png"))
+    assert [row.file for row in found.rows] == ["fractured/a.png", "normal/b.png"]
+
+
+def test_folders_are_better_than_a_manifest_in_them(tmp_path: Path) -> None:
+    lay_out(tmp_path, "fractured/a.png", "normal/b.png")
+    (tmp_path / "manifest.csv").write_text("file,label\nfractured/a.png,1\n")
+    assert read_dataset(tmp_path).layout == "classes"
+
+
 def test_names_that_stand_for_no_class() -> None:
     assert [label_of_folder(name) for name in ("images", "train", "fracatlas", "")] == [None] * 4
 
@@ -73,7 +90,18 @@ def test_fracatlas(shared_data: Path) -> None:
     assert found.layout == "fracatlas"
     assert len(found.rows) == 3274
     assert sum(row.label for row in found.rows) == 599
-    assert {"hand", "leg", "hip+leg", "shoulder"} & {row.body_part for row in found.rows} >= {"hand", "leg"}
+    assert {"hand", "leg", "leg+hip", "shoulder"} <= {row.body_part for row in found.rows}
+    assert {"frontal", "lateral", "oblique", "frontal+lateral"} <= {row.view for row in found.rows}
+    implants = [row.label for row in found.rows if row.hardware == "yes"]
+    assert (sum(implants), len(implants)) == (81, 83)
+    assert {row.hardware for row in found.rows} == {"yes", "no"}
+
+
+def test_fracatlas_with_another_table_is_refused(tmp_path: Path) -> None:
+    lay_out(tmp_path, "images/Fractured/IMG1.jpg", "images/Non_fractured/IMG2.jpg")
+    (tmp_path / "dataset.csv").write_text("image_id,hand,leg,hip,shoulder,hardware,frontal,lateral\n")
+    with pytest.raises(DatasetError, match="no column oblique"):
+        read_dataset(tmp_path)
 
 
 def test_fracatlas_neighbours_are_one_group(shared_data: Path) -> None:

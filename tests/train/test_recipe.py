@@ -1,7 +1,11 @@
-import pytest
+import json
 
+import pytest
+from click.testing import CliRunner
+
+from osteolite.edge.cli import cli
 from osteolite.edge.errors import UsageError
-from osteolite.train.recipe import load_recipe, parse_recipe, recipe_names
+from osteolite.train.recipe import load_recipe, parse_recipe, recipe_names, to_toml
 
 GOOD = """
 name = "x"
@@ -52,3 +56,44 @@ def test_a_mistake_is_named_with_what_is_allowed(change: tuple[str, str], messag
 def test_unknown_recipe_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UsageError, match=r"known are .*fracatlas_mobilenetv2"):
         load_recipe(name)
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("x", "b"), ("../a", "b"), ("", "b")])
+def test_alternatives_need_names_of_their_own_that_name_a_folder(names: tuple[str, str]) -> None:
+    alternatives = "".join(f'[[alternatives]]\nname = "{name}"\n' for name in names)
+    with pytest.raises(UsageError, match="name of its own"):
+        parse_recipe(GOOD + alternatives, "here")
+
+
+def test_an_alternative_changes_what_it_names_and_keeps_the_rest() -> None:
+    text = GOOD + '[[alternatives]]\nname = "small"\n[alternatives.model]\nalpha = 0.35\n'
+    one = parse_recipe(text, "here").alternatives[0]
+    assert (one.name, one.model.alpha, one.model.backbone) == ("small", 0.35, "mobilenetv2")
+    assert one.preprocessing.width == 32
+    assert parse_recipe(to_toml(parse_recipe(text, "here")), "here").alternatives == (one,)
+
+
+def test_an_extension_reaches_the_alternatives() -> None:
+    text = 'extends = "small_data_kfold"\nname = "mine"\n[preprocessing]\nwidth = 96\nheight = 96\n'
+    recipe = parse_recipe(text, "here")
+    assert recipe.name == "mine"
+    assert [(one.name, one.preprocessing.width) for one in recipe.alternatives] == [
+        ("plain_cnn", 96),
+        ("densenet121", 96),
+    ]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_listed_and_printed_so_that_it_reads_again(name: str) -> None:
+    listed = json.loads(CliRunner().invoke(cli, ["recipes", "--json"]).stdout)
+    entry = next(one for one in listed if one["name"] == name)
+    assert entry["published"] == load_recipe(name).published.strip()
+    printed = CliRunner().invoke(cli, ["recipes", name]).stdout
+    assert parse_recipe(printed, "printed") == load_recipe(name)
+
+
+def test_published_figures_are_told_apart_from_measured_ones() -> None:
+    table = CliRunner().invoke(cli, ["recipes"]).stdout
+    with_figures = [name for name in recipe_names() if load_recipe(name).published]
+    assert with_figures
+    assert table.count("Published elsewhere, not measured here:") == len(with_figures)

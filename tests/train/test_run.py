@@ -40,7 +40,7 @@ def test_the_report_stands_alone(phantom_run: Path) -> None:
     assert "Research use only" in page
     for heading in ("Data", "Figures of the trained model", "Variants and the gate", "Speed and accuracy"):
         assert f"<h2>{heading}" in page
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 4
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 6
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
 
 

@@ -1,4 +1,5 @@
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_no_group_stands_in_two_parts_and_no_image_is_lost(rows: list[Row], seed
     assert 0.5 < share["train"] < 0.85
     assert 0.08 < share["test"] < 0.35
     assert result == split(catalogue(rows), 0.1, 0.2, seed)
+
+
+@settings(max_examples=30)
+@given(rows=grouped_rows(), seed=st.integers(0, 1000))
+def test_rows_are_told_apart_by_their_place_not_by_their_file(rows: list[Row], seed: int) -> None:
+    """A manifest may name one file twice; as long as the groups are the same, so is the split."""
+    same = [replace(row, file="copy.png") for row in rows]
+    parts = [row.part for row in split(catalogue(rows), 0.1, 0.2, seed).rows]
+    assert [row.part for row in split(catalogue(same), 0.1, 0.2, seed).rows] == parts
 
 
 def test_another_seed_gives_another_split() -> None:

@@ -1,5 +1,6 @@
 """Training by the command line, in processes of its own."""
 
+import csv
 import json
 import os
 import signal
@@ -104,18 +105,9 @@ def test_a_wrong_call_says_so_in_one_line(
 
 
 def test_parts_share_no_group(phantom_run: Path) -> None:
-    lines = [line.split(",") for line in (phantom_run / "catalogue.csv").read_text().splitlines()[1:]]
+    with (phantom_run / "catalogue.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
     parts: dict[str, set[str]] = {}
-    for _, _, group, _, part in lines:
-        parts.setdefault(group, set()).add(part)
+    for line in lines:
+        parts.setdefault(line["group"], set()).add(line["part"])
     assert {len(found) for found in parts.values()} == {1}
-
-
-def test_the_starting_weights_are_found_beside_the_data_and_named(shared_data: Path) -> None:
-    from osteolite.train.backbones import describe_weights, find_weights
-    from osteolite.train.recipe import load_recipe
-
-    found = find_weights(load_recipe("fracatlas_mobilenetv2"), None, shared_data / "fracatlas")
-    assert found == str(shared_data.resolve() / "weights" / "mobilenet_v2_1.0_224_no_top.h5")
-    assert describe_weights(found)["start"] == "mobilenet_v2_1.0_224_no_top.h5"
-    assert describe_weights(None) == {"start": "none (random)"}

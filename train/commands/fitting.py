@@ -8,22 +8,47 @@ import click
 
 from osteolite.edge.cli import load_command
 
-WEIGHTS = click.option("--weights", metavar="imagenet|none|PATH", help="Starting weights; default, the recipe's.")
+WEIGHTS = click.option(
+    "--weights",
+    metavar="imagenet|none|PATH",
+    help="Starting weights, as an .h5 file or the folder of an earlier run; default, the recipe's.",
+)
 SEED = click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
+STRATEGY = click.option(
+    "--strategy",
+    default="none",
+    show_default=True,
+    metavar="none|mirrored|multiworker",
+    help="Train on several GPUs, or on the workers that the variable TF_CONFIG lists.",
+)
+ALLOW_LEAKS = click.option("--allow-leaks", is_flag=True, help="Train even where the data's own split leaks.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _print_figures(title: str, found: dict[str, Any]) -> None:
     from ..console import print_table
+    from ..evaluation import FIGURES
 
-    names = ("auroc", "accuracy", "precision", "recall", "specificity", "f1")
-    rows = [[n, f"{found[n]['value']:.4f}", f"{found[n]['low']:.4f} to {found[n]['high']:.4f}"] for n in names]
+    rows = [
+        [label, f"{found[name]['value']:.4f}", f"{found[name]['low']:.4f} to {found[name]['high']:.4f}"]
+        for name, label in FIGURES.items()
+    ]
     rows += [[n, str(found["confusion"][n]), ""] for n in ("tp", "fp", "fn", "tn")]
+    units = "studies" if found["unit"] == "study" else "images"
     print_table(
-        f"{title}: {found['images']} images, {found['fractured']} fractured",
+        f"{title}: {found['count']} {units}, {found['fractured']} fractured",
         ["figure", "value", "95 % interval"],
         rows,
     )
+
+
+def _print_comparison(folder: Path) -> None:
+    from ..alternatives import comparison
+    from ..console import print_table
+
+    results = json.loads((folder / "alternatives.json").read_text(encoding="utf-8"))["results"]
+    print_table(f"The alternatives on the same test part of {results[0]['images']} images", *comparison(results))
+    click.echo(f"as CSV: {folder / 'table.csv'}")
 
 
 @click.command()
@@ -32,23 +57,39 @@ def _print_figures(title: str, found: dict[str, Any]) -> None:
 @click.option("--out", metavar="RUN", help="The run folder; default, runs/RECIPE.")
 @WEIGHTS
 @SEED
+@STRATEGY
+@ALLOW_LEAKS
 @JSON
-def train(data: str, recipe: str, out: str | None, weights: str | None, seed: int, as_json: bool) -> None:
+def train(
+    data: str,
+    recipe: str,
+    out: str | None,
+    weights: str | None,
+    seed: int,
+    strategy: str,
+    allow_leaks: bool,
+    as_json: bool,
+) -> None:
     """Train a recipe on a folder of labelled radiographs.
 
     Called again after a kill, with the same arguments, it goes on where it was.
     """
-    from ..report import write_report
+    from ..report import write_papers
     from ..train import train as train_recipe
 
-    for run in train_recipe(Path(data), recipe, Path(out or f"runs/{Path(recipe).stem}"), weights, seed):
-        write_report(run)
-        evaluation = run.json("evaluation.json")
-        if as_json:
-            click.echo(json.dumps(evaluation, indent=2))
-        else:
-            _print_figures("Test part", evaluation["test"])
-            click.echo(f"threshold {evaluation['threshold']['value']:.4f}, report {run.path('report.html')}")
+    folder = Path(out or f"runs/{Path(recipe).stem}")
+    runs = train_recipe(Path(data), recipe, folder, weights, seed, allow_leaks, strategy=strategy)
+    evaluations = {}
+    for run in runs:
+        report = write_papers(run)
+        found = evaluations[run.folder.name] = run.json("evaluation.json")
+        if not as_json:
+            _print_figures("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
+            click.echo(f"threshold {found['threshold']['value']:.4f}, report {report}")
+    if as_json and runs:
+        click.echo(json.dumps(evaluations if len(runs) > 1 else found, indent=2))
+    elif len(runs) > 1:
+        _print_comparison(folder)
 
 
 @click.command()
@@ -80,9 +121,16 @@ def evaluate(model: str, data: str, part: str | None, as_json: bool) -> None:
 @click.option("--out", metavar="RUN", help="The run folder; default, runs/RECIPE.")
 @WEIGHTS
 @SEED
+@ALLOW_LEAKS
 @click.pass_context
 def run(
-    ctx: click.Context, data: str | None, recipe: str | None, out: str | None, weights: str | None, seed: int
+    ctx: click.Context,
+    data: str | None,
+    recipe: str | None,
+    out: str | None,
+    weights: str | None,
+    seed: int,
+    allow_leaks: bool,
 ) -> None:
     """Train, convert, gate, benchmark and try a model in one go.
 
@@ -93,4 +141,4 @@ def run(
 
     if data is not None and recipe is None:
         raise click.UsageError("DATA needs a --recipe, for instance --recipe fracatlas_mobilenetv2")
-    whole_run(ctx, load_command, data, recipe or "phantoms", out, weights, seed)
+    whole_run(ctx, load_command, data, recipe or "phantoms", out, weights, seed, allow_leaks)

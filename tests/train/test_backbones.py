@@ -1,0 +1,107 @@
+"""Every backbone builds, takes the input it says it takes, and converts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osteolite.convert.variants import VARIANTS, trace
+from osteolite.edge.errors import UsageError
+from osteolite.edge.preprocess import PreprocessingSpec
+from osteolite.edge.runtime import Runtime
+from osteolite.train.backbones import BACKBONES, build_backbone
+from osteolite.train.model import build_model
+from osteolite.train.recipe import Model, Recipe, load_recipe, recipe_names
+
+SMALL = {"inceptionv3": 80}  # the others take 64 pixels
+
+
+def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **model: object) -> Recipe:
+    size = side or SMALL.get(backbone, 64)
+    spec = PreprocessingSpec(size, size, channels=channels, mean=BACKBONES[backbone].mean, std=BACKBONES[backbone].std)
+    base = load_recipe("phantoms")
+    return replace(base, preprocessing=spec, model=Model(backbone, weights="none", **model))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_converts_to_a_file_that_answers_as_keras_does(name: str, tmp_path: Path) -> None:
+    one = recipe(name)
+    model = build_model(one, None)
+    source = trace(model, one.preprocessing.shape, [], 0, tmp_path)
+    file = tmp_path / "network.tflite"
+    file.write_bytes(VARIANTS["float32"](source))
+    runtime = Runtime(file)
+    image = np.random.default_rng(1).uniform(0, 255, (1, *one.preprocessing.shape)).astype(np.float32)
+    image = (image - one.preprocessing.mean) / one.preprocessing.std
+    expected = np.asarray(model(image, training=False))
+    np.testing.assert_allclose(runtime.invoke(image).reshape(1, 1), expected, rtol=1e-3, atol=1e-3)
+    assert np.isfinite(expected).all()
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "squeezenet", "plain_cnn"])
+def test_from_a_random_start_grey_input_is_one_channel(name: str) -> None:
+    network = build_backbone(recipe(name, "grey"), None)
+    assert network.input_shape[-1] == 1
+    assert len(network.output_shape) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("squeezenet", 722_496), pytest.param("densenet121", 7_037_504, marks=pytest.mark.slow)]
+)
+def test_the_networks_have_their_published_size(name: str, parameters: int) -> None:
+    """SqueezeNet 1.1 has 1,235,496 parameters with its last convolution of 512 x 1000 + 1000."""
+    assert build_backbone(recipe(name), None).count_params() == parameters
+
+
+def test_an_alpha_is_refused_where_it_means_nothing() -> None:
+    with pytest.raises(UsageError, match=r"alpha is 0\.5, but resnet50 has one width.*mobilenetv2, mobilenet"):
+        build_backbone(recipe("resnet50", alpha=0.5), None)
+    assert build_backbone(recipe("mobilenet", alpha=0.5), None).output_shape[-1] == 512
+
+
+def test_too_small_an_input_is_named() -> None:
+    with pytest.raises(UsageError, match=r"inceptionv3 cannot have an input of 32 x 32 pixels, rgb"):
+        build_backbone(recipe("inceptionv3", side=32), None)
+
+
+def test_an_unknown_backbone_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no backbone 'vgg'; known are mobilenetv2, mobilenet"):
+        build_backbone(replace(recipe("mobilenet"), model=Model("vgg")), None)
+
+
+def test_the_shipped_recipes_scale_their_input_as_their_imagenet_weights_expect() -> None:
+    for name in recipe_names():
+        whole = load_recipe(name)
+        for one in whole.alternatives or (whole,):
+            if one.model.weights == "imagenet":
+                entry = BACKBONES[one.model.backbone]
+                assert entry.weights_file is not None, one.name
+                assert (one.preprocessing.mean, one.preprocessing.std) == (entry.mean, entry.std), one.name
+                assert one.preprocessing.channels == "rgb", one.name
+
+
+@pytest.mark.slow
+def test_efficientnet_from_a_published_file_is_keras_imagenet_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras divides by the root of the colours' deviation in a layer that it adds for `weights="imagenet"` alone."""
+    from tf_keras.src.applications import efficientnet
+
+    deviation = np.array(efficientnet.IMAGENET_STDDEV_RGB)
+    plain = efficientnet.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3))
+    normalisation = next(layer for layer in plain.layers if layer.name.startswith("normalization"))
+    normalisation.adapt_mean.assign([0.485, 0.456, 0.406])
+    normalisation.adapt_variance.assign(deviation)
+    plain.save_weights(tmp_path / "efficientnetb0_notop.h5")
+    monkeypatch.setattr(efficientnet.data_utils, "get_file", lambda *_, **__: str(tmp_path / "efficientnetb0_notop.h5"))
+    published = efficientnet.EfficientNetB0(include_top=False, weights="imagenet", input_shape=(64, 64, 3))
+    image = np.random.default_rng(2).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+    expected = np.asarray(published(image, training=False))
+    for start in ("imagenet", str(tmp_path / "efficientnetb0_notop.h5")):
+        built = build_backbone(recipe("efficientnetb0"), start)
+        np.testing.assert_allclose(np.asarray(built(image, training=False)), expected, rtol=1e-4, atol=1e-5)
+    built.save_weights(tmp_path / "run.h5")
+    again = build_backbone(recipe("efficientnetb0"), str(tmp_path / "run.h5"))
+    np.testing.assert_allclose(np.asarray(again(image, training=False)), expected, rtol=1e-4, atol=1e-5)

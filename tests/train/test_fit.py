@@ -1,0 +1,89 @@
+"""What a fit leaves behind in its folder, beside weights."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from osteolite.edge.preprocess import PreprocessingSpec
+from osteolite.train.fit import Fit, Progress
+from osteolite.train.keras import keras, tf
+from osteolite.train.model import build_model
+from osteolite.train.recipe import Recipe, parse_recipe, to_toml
+from osteolite.train.tasks import FractureTask
+
+TEXT = """
+name = "small"
+description = "A small network for tests"
+
+[preprocessing]
+width = 32
+height = 32
+channels = "grey"
+
+[model]
+backbone = "plain_cnn"
+weights = "none"
+dropout = 0.0
+
+[training]
+batch = 16
+
+[[training.phases]]
+name = "first"
+epochs = 2
+learning_rate = 1e-2
+unfrozen = 1.0
+
+[[training.phases]]
+name = "second"
+epochs = 1
+learning_rate = 1e-3
+unfrozen = 1.0
+"""
+
+
+def fit_bright_and_dark(recipe: Recipe, folder: Path) -> Progress:
+    random = np.random.default_rng(0)
+    labels = np.arange(48) % 2
+    pixels = (random.integers(0, 100, (48, 32, 32)) + 40 * labels[:, None, None]).astype(np.uint8)
+    rows = [SimpleNamespace(part="train" if i < 32 else "validation", label=int(n)) for i, n in enumerate(labels)]
+    prepared: Any = SimpleNamespace(catalogue=SimpleNamespace(rows=rows), images=SimpleNamespace(pixels=pixels))
+    keras.utils.set_random_seed(1)
+    return Fit(build_model(recipe, None), FractureTask(), recipe, prepared, folder, False, 1).run()
+
+
+@pytest.mark.slow
+def test_the_logs_for_tensorboard_say_what_progress_says(tmp_path: Path) -> None:
+    recipe = parse_recipe(TEXT, "small.toml")
+    assert recipe.preprocessing == PreprocessingSpec(32, 32, channels="grey")
+    progress = fit_bright_and_dark(recipe, tmp_path)
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+
+    def values(tag: str) -> list[float]:
+        assert [event.step for event in events.Tensors(tag)] == [1, 2, 3]
+        return [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+
+    assert values("loss") == pytest.approx([entry["loss"] for entry in progress.history], abs=1e-5)
+    assert values("validation/AUROC") == pytest.approx([entry["validation"] for entry in progress.history], abs=1e-5)
+    # Of each epoch's last step: the second and the last of four, and the second of the other phase's two.
+    stages = ((1e-2, 1 / 4), (1e-2, 3 / 4), (1e-3, 1 / 2))
+    cosine = [rate * (0.99 * (1 + np.cos(np.pi * done)) / 2 + 0.01) for rate, done in stages]
+    assert values("learning_rate") == pytest.approx(cosine, rel=1e-4)
+    seconds = [entry["seconds"] for entry in progress.history]
+    assert values("images_per_second") == pytest.approx([32 / s for s in seconds], rel=0.2)
+    (text,) = tf.make_ndarray(events.Tensors("recipe")[0].tensor_proto).ravel()
+    assert [line.removeprefix("    ") for line in text.decode().split("\n")] == to_toml(recipe).splitlines()
+
+
+@pytest.mark.slow
+def test_a_finished_fit_is_not_fitted_again(tmp_path: Path) -> None:
+    recipe = parse_recipe(TEXT, "small.toml")
+    first = fit_bright_and_dark(recipe, tmp_path)
+    weights = (tmp_path / "weights.h5").stat().st_mtime_ns
+    assert fit_bright_and_dark(recipe, tmp_path) == first
+    assert (tmp_path / "weights.h5").stat().st_mtime_ns == weights

@@ -1,0 +1,93 @@
+"""`osteolite audit`."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", metavar="FILE", help="Write a page with the pairs of images to look at.")
+@click.option("--repair", "repaired", metavar="FILE", help="Write a .csv manifest with a clean split.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
+def audit(data: str, as_json: bool, html: str | None, repaired: str | None, seed: int) -> None:
+    """Look for leaks, duplicates, conflicting labels and confounders in a data set.
+
+    DATA is a folder of labelled radiographs, or a CSV manifest.
+    """
+    from ..audit import audit as audit_data
+    from ..audit_page import write_page
+    from ..console import console
+    from ..repair import repair
+
+    with tempfile.TemporaryDirectory() as cache:
+        found = audit_data(Path(data), Path(cache), seed)
+        findings = dict(found.findings)
+        if html:
+            write_page(found, Path(html))
+        if repaired:
+            findings["repair"] = repair(found, Path(data), Path(repaired), seed)
+    if as_json:
+        click.echo(json.dumps(findings, indent=2))
+    else:
+        _print(findings)
+    if html:
+        console.print(f"page: {html}")
+    if repaired:
+        console.print(_repair_line(findings["repair"]))
+
+
+def _print(found: dict[str, Any]) -> None:
+    from ..console import print_table
+
+    counts, leaks = found["counts"], found["leaks"]
+    click.echo(
+        f"{found['data']} ({found['layout']} layout): {counts['images']} images, {len(found['unreadable'])} "
+        f"unreadable, {counts['different_files']} different files, {counts['groups']} independent groups"
+    )
+    print_table(
+        "Parts, and what of them is in the train part",
+        ["part", "images", "fractured", "share", "identical", "share", "identical or near", "share"],
+        [
+            [name, *_class_balance(part), *(_leak(leaks[name]) if name in leaks else [""] * 4)]
+            for name, part in found["parts"].items()
+        ],
+    )
+    print_table(
+        f"Duplicates; {found['conflicting_groups']} sets carry both labels",
+        ["", "pairs", "sets inside one part", "sets across parts"],
+        [
+            [name.replace("_", " "), str(one["pairs"]), str(one["groups_inside"]), str(one["groups_across"])]
+            for name, one in found["duplicates"].items()
+        ],
+    )
+    print_table(
+        "Confounders: what predicts the label without a look at the bone (0.5 is chance)",
+        ["property", "AUROC", "meaning"],
+        [
+            [name, "" if one["auroc"] is None else f"{one['auroc']:.3f}", one["meaning"]]
+            for name, one in found["confounders"].items()
+        ],
+    )
+
+
+def _class_balance(part: dict[str, Any]) -> list[str]:
+    return [str(part["images"]), str(part["fractured"]), f"{100 * part['fractured_share']:.1f} %"]
+
+
+def _leak(leak: dict[str, Any]) -> list[str]:
+    kinds = ("identical", "near_duplicate")
+    return [text for kind in kinds for text in (str(leak[kind]), f"{100 * leak[f'{kind}_share']:.1f} %")]
+
+
+def _repair_line(about: dict[str, Any]) -> str:
+    parts = ", ".join(f"{count} {part}" for part, count in about["parts"].items())
+    return (
+        f"{about['file']}: {about['kept']} images kept ({parts}); left out are {about['copies_left_out']} copies, "
+        f"{about['conflicting_left_out']} images of duplicates with both labels, and "
+        f"{about['unreadable_left_out']} unreadable files"
+    )

@@ -1,0 +1,99 @@
+"""`osteolite explain`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from osteolite.edge.errors import OsteoliteError
+
+if TYPE_CHECKING:
+    from ..explain import Explainer
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.argument("paths", metavar="[IMAGE|FOLDER]...", nargs=-1)
+@click.option("--out", metavar="DIR", help="Where the maps go; maps of an earlier call are replaced.")
+@click.option(
+    "--method",
+    type=click.Choice(["cam", "gradcam"]),
+    help="Default: cam where the network has one, gradcam elsewhere.",
+)
+@click.option("--layer", "layers", metavar="NAME", multiple=True, help="A feature map; default, the last. Repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(
+    run: str, paths: tuple[str, ...], out: str | None, method: str | None, layers: tuple[str, ...], as_json: bool
+) -> None:
+    """Draw where in the image a run's answer comes from.
+
+    Without IMAGE it plays the pointing game on the run's test part, where the data has boxes of the
+    fractures: how often the hottest point of the map lies in a box. --out then draws those maps, with
+    boxes and hottest points. An image that cannot be read gets an error of its own, the others are
+    still drawn, and the exit code is 1. A map shows what the network looked at. It is no diagnosis.
+    """
+    from osteolite.edge.commands import image_files
+
+    from ..explain import Explainer, explain_images, play
+    from ..runs import Run
+
+    if paths and out is None:
+        raise click.UsageError("IMAGE needs --out DIR, where the maps go")
+    names = image_files(paths)
+    explainer = Explainer(Run.open(run), layers, method)
+    if not paths:
+        _show_game(play(explainer, Path(out) if out else None), as_json)
+        return
+    _show_images(explainer, explain_images(explainer, names, Path(str(out))), as_json)
+
+
+def _show_images(explainer: "Explainer", rows: Iterable[dict[str, Any]], as_json: bool) -> None:
+    found = []
+    for row in rows:
+        found.append(row)
+        if as_json:
+            continue
+        if "error" in row:
+            click.echo(f"{row['file']}: {row['error']['type']}: {row['error']['message']}", err=True)
+        for one in row.get("maps", ()):
+            click.echo(f"{row['file']}  {row['label']} {row['fracture_probability']:.3f}  {one['file']}")
+    if as_json:
+        click.echo(json.dumps({"method": explainer.method, "images": found}, indent=2, allow_nan=False))
+    if any("error" in row for row in found):
+        raise SystemExit(OsteoliteError.exit_code)
+
+
+def _show_game(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        _print_game(result)
+    if result["left_out"]:
+        raise SystemExit(OsteoliteError.exit_code)
+
+
+def _print_game(result: dict[str, Any]) -> None:
+    from ..console import print_table
+
+    names = {"share": "hottest point in a box", "centre": "image centre in a box", "chance": "random point in a box"}
+    for file, reason in result["left_out"].items():
+        click.echo(f"left out: {file}: {reason}", err=True)
+    for layer in result["layers"]:
+        parts = [part for part in (layer["all"], layer["detected"]) if part]
+        rows = [["images (groups)", *(text for part in parts for text in (f"{part['images']} ({part['groups']})", ""))]]
+        rows += [
+            [text, *(found for part in parts for found in _with_interval(part[name]))] for name, text in names.items()
+        ]
+        columns = ["all fractured", "95 % interval", "detected", "95 % interval"][: 2 * len(parts)]
+        print_table(f"Pointing game, test part, {result['method']}, layer {layer['layer']}", ["", *columns], rows)
+        if layer["nowhere"]:
+            click.echo(f"{layer['nowhere']} maps are the same everywhere; they count as misses")
+    if result["without_boxes"]:
+        click.echo(f"{result['without_boxes']} of {result['fractured']} fractured images have no box and are left out")
+    click.echo("A point counts only inside a box or on its border: no tolerance.")
+
+
+def _with_interval(figure: dict[str, float]) -> list[str]:
+    return [f"{figure['value']:.3f}", f"{figure['low']:.3f} to {figure['high']:.3f}"]

@@ -1,0 +1,73 @@
+"""Folders named for the two classes, alone or within folders named for the parts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from osteolite.edge.labels import label_of_folder
+from osteolite.edge.radiograph import SUFFIXES
+
+from .catalogue import Catalogue, Row
+
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def part_of_name(name: str) -> str | None:
+    """The part that a folder or a manifest calls by this name, or None.
+
+    >>> [part_of_name(n) for n in ("Train", "val", "images")]
+    ['train', 'validation', None]
+    """
+    return _PARTS.get(name.strip().lower())
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder that is named like an image, in order; hidden ones are none."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
+
+
+def _class_folders(folder: Path) -> dict[Path, int]:
+    labelled = {child: label_of_folder(child.name) for child in sorted(folder.iterdir()) if child.is_dir()}
+    return {child: label for child, label in labelled.items() if label is not None}
+
+
+def class_rows(root: Path, folder: Path, part: str) -> list[Row]:
+    """A row for each image in the class folders of `folder`, each a group of its own."""
+    rows = []
+    for child, label in _class_folders(folder).items():
+        for path in images_below(child):
+            file = path.relative_to(root).as_posix()
+            rows.append(Row(file, label, group=file, part=part))
+    return rows
+
+
+def detect_classes(root: Path) -> bool:
+    return set(_class_folders(root).values()) == {0, 1}
+
+
+def read_classes(root: Path) -> Catalogue:
+    return Catalogue(root, "classes", tuple(class_rows(root, root, part="")))
+
+
+def _part_folders(root: Path) -> dict[Path, str]:
+    children = {child: part_of_name(child.name) for child in sorted(root.iterdir()) if child.is_dir()}
+    return {child: part for child, part in children.items() if part and detect_classes(child)}
+
+
+def detect_parts(root: Path) -> bool:
+    return "train" in _part_folders(root).values()
+
+
+def read_parts(root: Path) -> Catalogue:
+    rows = [row for folder, part in _part_folders(root).items() for row in class_rows(root, folder, part)]
+    return Catalogue(root, "parts", tuple(rows))
