@@ -35,6 +35,21 @@ def facts(run: Run) -> dict[str, Any]:
     }
 
 
+def router_facts(run: Run) -> dict[str, Any]:
+    """The names that the template of a router's report uses."""
+    about, evaluation = run.json("run.json"), run.json("evaluation.json")
+    return {
+        "recipe": run.recipe,
+        "about": about,
+        "leaks": _tolerated(about.get("audit")),
+        "names": FIGURES,
+        "body_part": evaluation["body_part"],
+        "test": evaluation["test"],
+        "stages": {part: Run(run.path(f"stages/{part}")).json("evaluation.json") for part in about["parts"]},
+        "conversion": run.json_or_none("models/conversion.json"),
+    }
+
+
 def _formula(calibration: dict[str, Any]) -> str:
     sign = "-" if calibration["intercept"] < 0 else "+"
     return f"sigmoid({calibration['slope']:.4f} x logit {sign} {abs(calibration['intercept']):.4f})"

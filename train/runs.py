@@ -6,11 +6,15 @@ catalogue.csv    every image with its label, group and part
 test.csv         path and label of the test images, for `osteolite bench`
 cache/           the fitted pixels
 progress.json    epochs done; checkpoints/ and weights.h5 go with it
+logs/            the same for TensorBoard
 predictions.csv  the fracture probability of each validation and test image
 evaluation.json  probability calibration, threshold, figures of validation and test
 models/          what `osteolite convert` released, with conversion.json
 benchmark.json   what `osteolite bench` measured
+pointing.json    what `osteolite explain` found where the data has fracture boxes
 report.html      all of it, to read
+card.md          the model card
+stages/          of a router: one such folder for each of its networks
 
 A recipe with alternatives leaves a folder of such folders, named in its alternatives.json.
 """
@@ -54,6 +58,11 @@ class Run:
 
     def json_or_none(self, name: str) -> Any:
         return self.json(name) if self.path(name).is_file() else None
+
+    @property
+    def is_router(self) -> bool:
+        """Whether it is two stages, each a run of its own."""
+        return bool(self.json("run.json").get("kind") == "router")
 
     @property
     def recipe(self) -> Recipe:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from osteolite.train.evaluation import FIGURES
-from osteolite.train.report import write_papers, write_report
+from osteolite.train.report import write_papers
 from osteolite.train.runs import Run
 
 _LEAK = {"images": 400, "identical": 80, "near_duplicate": 100, "identical_share": 0.2, "near_duplicate_share": 0.25}
@@ -40,7 +40,7 @@ class Text(HTMLParser):
 
 
 def read(run: Run) -> str:
-    page = write_report(run).read_text()
+    page = write_papers(run).read_text()
     text = Text(page)
     assert not text.open
     assert not re.findall(r'(?:src|href)="(?!data:)', page)

@@ -42,6 +42,14 @@ def _print_figures(title: str, found: dict[str, Any]) -> None:
     )
 
 
+def _thresholds(evaluation: dict[str, Any]) -> str:
+    if "threshold" in evaluation:
+        return f"threshold {evaluation['threshold']['value']:.4f}"
+    share = evaluation["body_part"]["accuracy"]["value"]  # a router: each stage has its threshold
+    stages = ", ".join(f"{part} {value:.4f}" for part, value in evaluation["thresholds"].items())
+    return f"body part right {share:.1%}, thresholds {stages}"
+
+
 def _print_comparison(folder: Path) -> None:
     from ..alternatives import comparison
     from ..console import print_table
@@ -85,7 +93,7 @@ def train(
         found = evaluations[run.folder.name] = run.json("evaluation.json")
         if not as_json:
             _print_figures("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
-            click.echo(f"threshold {found['threshold']['value']:.4f}, report {report}")
+            click.echo(f"{_thresholds(found)}, report {report}")
     if as_json and runs:
         click.echo(json.dumps(evaluations if len(runs) > 1 else found, indent=2))
     elif len(runs) > 1:
