@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy.ndimage import gaussian_filter
 
 from osteolite.edge.atomic import atomic_path
 from osteolite.edge.labels import LABELS
@@ -73,15 +74,15 @@ def _bone(across: Array, along: Array, radius: float, height: int, random: np.ra
 
 
 def _blurred(noise: Any, sigma: float) -> Array:
-    image = Image.fromarray(np.clip(noise * 40 + 128, 0, 255).astype(np.uint8))
-    return (np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32) - 128) / 20
+    blurred: Array = 2 * gaussian_filter(np.asarray(noise, np.float32), sigma)
+    return blurred
 
 
 def _expose(density: Array, random: np.random.Generator) -> Image.Image:
     height, width = density.shape
     tilt = random.uniform(-0.05, 0.05) * np.linspace(-1, 1, width, dtype=np.float32)
-    scatter = _blurred(random.standard_normal(density.shape), 12) * 0.3
-    signal = np.clip(density + tilt + scatter * 0.05 + random.uniform(0.02, 0.1), 0, None) ** random.uniform(0.8, 1.25)
+    shadows = _blurred(random.standard_normal(density.shape), 12) * 1.2  # of soft tissue: each film has its own
+    signal = np.clip(density + tilt + shadows + random.uniform(0.02, 0.1), 0, None) ** random.uniform(0.8, 1.25)
     noisy = signal * random.uniform(0.75, 1.15) + random.standard_normal((height, width)) * random.uniform(0.01, 0.03)
     image = Image.fromarray((np.clip(noisy, 0, 1) * 255).astype(np.uint8))
     return image.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 0.7)))
