@@ -102,7 +102,7 @@ def description(run: Run, variant: str) -> dict[str, Any]:
         "name": f"{recipe.name}_{variant}",
         "variant": variant,
         "intended_use": "research only; no medical device",
-        "attribution": recipe.attribution.strip(),
+        "attribution": about["attribution"],
         "preprocessing": recipe.preprocessing.to_dict(),
         "training": {
             "recipe": recipe.name,

@@ -33,6 +33,7 @@ class Catalogue:
     root: Path  # of the data
     layout: str  # how the folder was read: a name of `layouts.LAYOUTS`
     rows: tuple[Row, ...]
+    attribution: str = ""  # what whoever publishes a model trained on it must say, where the layout knows that
 
     def part(self, name: str) -> tuple[Row, ...]:
         """The rows of `train`, `validation` or `test`."""

@@ -13,6 +13,12 @@ from osteolite.edge.errors import DatasetError
 from .catalogue import Catalogue, Row
 from .folders import class_rows
 
+ATTRIBUTION = (
+    "FracAtlas. Abedeen I., Rahman M.A., Prottyasha F.Z., Ahmed T., Chowdhury T.M., Shatabda S. "
+    '"FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation of Musculoskeletal '
+    'Radiographs", Scientific Data 10, 521 (2023), doi:10.1038/s41597-023-02432-4; '
+    "data doi:10.6084/m9.figshare.22363012, CC BY 4.0."
+)
 _BLOCK, _LONGEST_BLOCK = 8, 32  # numbers in a group: at least, and at most
 _BODY_PARTS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
@@ -42,7 +48,7 @@ def read_fracatlas(root: Path) -> Catalogue:
             parts, views = ("+".join(name for name in names if line[name] == "1") for names in (_BODY_PARTS, _VIEWS))
             hardware = "yes" if line["hardware"] == "1" else "no"
             rows.append(Row(row.file, row.label, body_part=parts, view=views, hardware=hardware))
-    return Catalogue(root, "fracatlas", tuple(_number_blocks(rows)))
+    return Catalogue(root, "fracatlas", tuple(_number_blocks(rows)), ATTRIBUTION)
 
 
 def _number_blocks(rows: list[Row]) -> list[Row]:

@@ -65,6 +65,7 @@ def claim_folder(job: Job, record: str, more: dict[str, Any]) -> dict[str, Any]:
         "data": str(job.data.resolve()),
         "root": str(job.found.root.resolve()),
         "layout": job.found.layout,
+        "attribution": job.recipe.attribution.strip() or job.found.attribution,
         "seed": job.seed,
         **more,
     }

@@ -77,6 +77,7 @@ def finished_run(tmp_path: Path) -> Callable[..., Run]:
 _COUNTS = {"train": 40, "validation": 240, "test": 400}
 _ABOUT = {
     "recipe": "phantoms",
+    "attribution": "",
     "data": "/data/two words",
     "root": "/data/two words",
     "layout": "classes",

@@ -34,7 +34,7 @@ def test_its_head_takes_any_name(finished_run: Callable[..., Run], recipe: dict[
 
 
 def test_it_has_what_a_card_must_say(finished_run: Callable[..., Run]) -> None:
-    run = finished_run(recipe={"attribution": "Jane & Co <data>, CC BY 4.0", "published": "99 % accuracy"})
+    run = finished_run(about={"attribution": "Jane & Co <data>, CC BY 4.0"}, recipe={"published": "99 % accuracy"})
     page = write_card(run).read_text()
     headings = re.findall(r"^##+ (.+)$", page, re.MULTILINE)
     assert headings == [
