@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from osteolite.convert import convert as convert_room
 from osteolite.convert.calibration import CalibrationData
 from osteolite.edge.cli import cli
+from osteolite.train.recipe import parse_recipe, to_toml
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 
@@ -79,7 +81,8 @@ def test_a_refused_variant_is_told_at_the_end_and_the_others_are_measured(
     """A run that is trained already is taken over, with calibration data that ruins int8 and leaves float32 alone."""
     own = Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
     recipe = tmp_path / "two.toml"
-    recipe.write_text((own / "recipe.toml").read_text() + '\n[conversion]\nvariants = ["float32", "int8"]\n')
+    before = parse_recipe((own / "recipe.toml").read_text(), "recipe.toml")
+    recipe.write_text(to_toml(replace(before, conversion=replace(before.conversion, variants=("float32", "int8")))))
     shutil.copy(recipe, own / "recipe.toml")
     real = convert_room.calibration_data
 
