@@ -42,8 +42,9 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
         "differences": of `DIFFERENCES` {"value", "low", "high"}, run less first run, or null for the
         first and for a run on other test images, "same_test_images"}],
-        "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs}. The intervals of
-        the differences are by paired bootstrap: both runs see the same draws of the first run's groups.
+        "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs, or null where they
+        differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
+        runs see the same draws of the first run's groups.
 
     Raises:
         UsageError: fewer than two runs, or a folder without the figures of a fracture model.
@@ -54,7 +55,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     first = runs[0]
     return {
         "runs": [_entry(first, run) for run in runs],
-        "summary": {name: _spread([run.test[name]["value"] for run in runs]) for name in FIGURES},
+        "summary": _summary(runs) if len({_without_seed(run) for run in runs}) == 1 else None,
     }
 
 
@@ -109,6 +110,14 @@ def _differences(first: Tested, run: Tested) -> dict[str, Any]:
         low, high = interval(change[1:])
         result[name] = {"value": round(float(change[0]), 5), "low": round(low, 5), "high": round(high, 5)}
     return result
+
+
+def _without_seed(run: Tested) -> tuple[str, str]:
+    return run.about["recipe"], run.about["data"]
+
+
+def _summary(runs: list[Tested]) -> dict[str, Any]:
+    return {name: _spread([run.test[name]["value"] for run in runs]) for name in FIGURES}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Units:
 
 
 def gather(rows: Sequence[Row], scores: Array) -> Units:
-    """Join images into studies where the rows name them.
+    """Join images into studies where the rows name them; elsewhere each row is a unit.
 
     Args:
         rows: the images.
@@ -47,7 +47,8 @@ def gather(rows: Sequence[Row], scores: Array) -> Units:
     Returns:
         The units, sorted by study or file, so that the same images give the same order.
     """
-    keys = np.array([row.study or row.file for row in rows])
+    # A manifest may name a file twice: each row that belongs to no study counts.
+    keys = np.array([row.study or f"{row.file} {index:09d}" for index, row in enumerate(rows)])
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     members: list[list[Row]] = [[] for _ in first]
     for unit, row in zip(index, rows, strict=True):

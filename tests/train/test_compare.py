@@ -98,9 +98,17 @@ def test_the_command_prints_tables_or_json(finished_run: Callable[..., Run]) -> 
     table = CliRunner().invoke(cli, ["compare", *names])
     assert table.exit_code == 0, table.output
     assert "paired 95 % intervals" in table.output
-    assert f"{names[2]} was tested on other images than the first run" in table.output
+    assert f"{names[2]} was tested on other images than {names[0]}" in table.output
     printed = json.loads(CliRunner().invoke(cli, ["compare", *names, "--json"]).stdout)
     assert printed == compare([Path(name) for name in names])
+
+
+def test_runs_that_differ_by_more_than_the_seed_have_no_common_mean(finished_run: Callable[..., Run]) -> None:
+    first = finished_run("a", 1, 1).folder
+    seeds = compare([first, finished_run("b", 2, 1).folder])
+    others = compare([first, finished_run("c", 1, 1, about={"data": "/another/set"}).folder])
+    assert seeds["summary"]["auroc"]["min"] <= seeds["summary"]["auroc"]["mean"] <= seeds["summary"]["auroc"]["max"]
+    assert others["summary"] is None
 
 
 def test_what_cannot_be_compared_says_so_in_one_line(finished_run: Callable[..., Run], tmp_path: Path) -> None:

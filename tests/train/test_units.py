@@ -64,3 +64,8 @@ def test_a_study_counts_in_the_views_of_all_its_images() -> None:
 def test_a_trait_that_is_the_same_everywhere_is_no_subgroup() -> None:
     rows = [row(i, i % 2, body_part="humerus", hardware=("yes", "no")[i % 2]) for i in range(4)]
     assert {one["by"] for one in subgroups(gather(rows, np.zeros(4)), 0.5)} == {"hardware"}
+
+
+def test_a_file_that_is_named_twice_counts_twice() -> None:
+    units = gather([row(0, 1), row(1), row(0, 1)], np.array([0.9, 0.1, 0.9]))
+    assert units.labels.tolist() == [1, 1, 0]

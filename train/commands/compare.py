@@ -13,8 +13,8 @@ import click
 def compare(runs: tuple[str, ...], as_json: bool) -> None:
     """Put the test figures of runs side by side.
 
-    Runs on the same test images are compared with the first one, by paired bootstrap intervals; the
-    mean and the spread over all runs sum up several seeds.
+    Runs on the same test images are compared with the first one, by paired bootstrap intervals. Runs
+    of one recipe on one data set that differ by their seed are summed up by mean and spread.
     """
     from ..compare import compare as compare_runs
 
@@ -30,23 +30,28 @@ def _print(found: dict[str, Any]) -> None:
     from ..console import print_table
     from ..evaluation import FIGURES
 
-    titles = [FIGURES[name] for name in DIFFERENCES]
+    runs = found["runs"]
+    names = [Path(run["run"]).name for run in runs]
     rows = [
-        [run["run"], str(run["seed"]), *(_cell(run["test"][name]) for name in DIFFERENCES)] for run in found["runs"]
+        ["seed", *(str(run["seed"]) for run in runs)],
+        ["test " + runs[0]["unit"] + "s", *(f"{run['count']}, {run['fractured']} fractured" for run in runs)],
+        *([title, *(_cell(run["test"][name]) for run in runs)] for name, title in FIGURES.items()),
     ]
-    print_table("Test part, with 95 % intervals", ["run", "seed", *titles], rows)
-    compared = [run for run in found["runs"] if run["differences"]]
+    print_table("Test part, with 95 % intervals", ["figure", *names], rows)
+    compared = [run for run in runs if run["differences"]]
     if compared:
-        rows = [[run["run"], *(_cell(run["differences"][name], "+") for name in DIFFERENCES)] for run in compared]
-        print_table(f"Difference from {found['runs'][0]['run']}, paired 95 % intervals", ["run", *titles], rows)
-    for run in found["runs"]:
+        rows = [[FIGURES[name], *(_cell(run["differences"][name], "+") for run in compared)] for name in DIFFERENCES]
+        columns = ["figure", *(Path(run["run"]).name for run in compared)]
+        print_table(f"Difference from {names[0]}, with paired 95 % intervals", columns, rows)
+    for run in runs:
         if not run["same_test_images"]:
-            click.echo(f"{run['run']} was tested on other images than the first run: no difference is shown")
-    rows = [
-        [title, *(f"{found['summary'][name][key]:.4f}" for key in ("mean", "sd", "min", "max"))]
-        for name, title in FIGURES.items()
-    ]
-    print_table(f"Over the {len(found['runs'])} runs", ["figure", "mean", "sd", "min", "max"], rows)
+            click.echo(f"{run['run']} was tested on other images than {runs[0]['run']}: no difference is shown")
+    if found["summary"]:
+        rows = [
+            [title, *(f"{found['summary'][name][key]:.4f}" for key in ("mean", "sd", "min", "max"))]
+            for name, title in FIGURES.items()
+        ]
+        print_table(f"Over the {len(runs)} runs", ["figure", "mean", "sd", "min", "max"], rows)
 
 
 def _cell(figure: dict[str, float], sign: str = "-") -> str:
