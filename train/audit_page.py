@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-import jinja2
 from PIL import Image
-
-from osteolite.edge.atomic import write_text
 
 from .audit import Audit
 from .leaks import Array, duplicate_groups
+from .pages import write_page
 
 _PAIRS = 40
 _SIDE, _QUALITY = 176, 80  # of a thumbnail, pixels; of its JPEG
@@ -28,13 +26,10 @@ class Shown:
     picture: str  # data URI
 
 
-def write_page(audit: Audit, path: Path) -> None:
+def write_audit_page(audit: Audit, path: Path) -> None:
     """Write the findings and up to 40 pairs of duplicates, those that matter most first."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("osteolite.train"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     pairs = [(kind, _shown(audit, i), _shown(audit, j)) for kind, i, j in choose_pairs(audit)]
-    write_text(path, environment.get_template("audit.html").render(found=audit.findings, pairs=pairs))
+    write_page(path, "audit.html", found=audit.findings, pairs=pairs)
 
 
 def choose_pairs(audit: Audit) -> list[tuple[str, int, int]]:

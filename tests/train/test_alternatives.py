@@ -13,24 +13,10 @@ from osteolite.edge.errors import UsageError
 from osteolite.train.phantoms import write_phantoms
 from osteolite.train.runs import open_runs
 
-RECIPE = """
-extends = "phantoms"
+SHORT = Path(__file__).parents[1] / "short.toml"
+RECIPE = f"""
+extends = "{SHORT}"
 name = "pair"
-[data]
-validation = 0.2
-[preprocessing]
-width = 32
-height = 32
-[model]
-alpha = 1.0
-backbone = "plain_cnn"
-[[training.phases]]
-name = "short"
-epochs = 1
-learning_rate = 1e-3
-unfrozen = 1.0
-[conversion]
-variants = ["float32"]
 [[alternatives]]
 name = "plain"
 [[alternatives]]

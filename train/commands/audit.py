@@ -20,7 +20,7 @@ def audit(data: str, as_json: bool, html: str | None, repaired: str | None, seed
     DATA is a folder of labelled radiographs, or a CSV manifest.
     """
     from ..audit import audit as audit_data
-    from ..audit_page import write_page
+    from ..audit_page import write_audit_page
     from ..console import console
     from ..repair import repair
 
@@ -28,7 +28,7 @@ def audit(data: str, as_json: bool, html: str | None, repaired: str | None, seed
         found = audit_data(Path(data), Path(cache), seed)
         findings = dict(found.findings)
         if html:
-            write_page(found, Path(html))
+            write_audit_page(found, Path(html))
         if repaired:
             findings["repair"] = repair(found, Path(data), Path(repaired), seed)
     if as_json:
