@@ -192,7 +192,10 @@ def _spread(table: dict[str, Any]) -> dict[str, Any]:
     if len({table.get("name"), *names}) <= len(names) or not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
         raise UsageError("recipe.alternatives must each have a name of its own, of letters, digits, '_', '-' and '.'")
     common = _without(table, "alternatives")
-    return {**common, "alternatives": [_merge(common, one) for one in alternatives]}
+    whole = [_merge(common, one) for one in alternatives]
+    if any(one.get("data") != common.get("data") for one in whole):
+        raise UsageError("recipe.alternatives are compared on the same images, so none may change data")
+    return {**common, "alternatives": whole}
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,12 @@ def test_an_alternative_changes_what_it_names_and_keeps_the_rest() -> None:
     assert parse_recipe(to_toml(parse_recipe(text, "here")), "here").alternatives == (one,)
 
 
+def test_alternatives_see_the_same_images() -> None:
+    text = GOOD + '[[alternatives]]\nname = "small"\n[alternatives.data]\nbody_part = "hand"\n'
+    with pytest.raises(UsageError, match="none may change data"):
+        parse_recipe(text, "here")
+
+
 def test_an_extension_reaches_the_alternatives() -> None:
     text = 'extends = "small_data_kfold"\nname = "mine"\n[preprocessing]\nwidth = 96\nheight = 96\n'
     recipe = parse_recipe(text, "here")
