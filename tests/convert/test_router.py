@@ -34,6 +34,7 @@ def run(tmp_path: Path) -> Run:
         "data": str(tmp_path),
         "root": str(tmp_path),
         "layout": "manifest",
+        "attribution": "",
         "seed": 1,
         "weights": {"start": "none (random)"},
     }
