@@ -50,12 +50,10 @@ def convert(run: str, variants: str, out: str | None, as_json: bool) -> None:
 
 
 def _convert(run: "Run", variants: tuple[str, ...], folder: Path) -> "list[Converted]":
-    from osteolite.edge.description import ROUTER
-
     from .convert import convert as convert_run
     from .router import convert_router
 
-    return (convert_router if run.json("run.json").get("kind") == ROUTER else convert_run)(run, variants, folder)
+    return (convert_router if run.is_router else convert_run)(run, variants, folder)
 
 
 def _place(result: "Converted") -> str:

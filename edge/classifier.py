@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .description import ModelDescription
+from .description import Description, ModelDescription
 from .errors import ModelFileError
 from .labels import FRACTURED, NORMAL
 from .modelfile import ModelSource, name_of, read_description
@@ -62,6 +62,7 @@ class FractureClassifier:
             ships with the package.
         threads: for the interpreter; default, one for each core, at most 4.
         limits: the largest file and image to accept.
+        description: what `read_description` gave of the same file, where it was read and checked already.
 
     Raises:
         ModelFileError: the file is missing, damaged, or describes no model of this kind.
@@ -71,9 +72,15 @@ class FractureClassifier:
     'normal'
     """
 
-    def __init__(self, model: ModelSource | None = None, threads: int | None = None, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        model: ModelSource | None = None,
+        threads: int | None = None,
+        limits: Limits = Limits(),
+        description: Description | None = None,
+    ) -> None:
         source = default_model() if model is None else model
-        where, description = name_of(source), read_description(source)
+        where, description = name_of(source), description or read_description(source)
         if not isinstance(description, ModelDescription):
             raise ModelFileError(
                 f"{where}: a model of kind {description.details['kind']}, no single fracture model; "

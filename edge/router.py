@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .classifier import FractureClassifier, Prediction, default_model, timed
-from .description import PartDescription
+from .description import Description, PartDescription
 from .errors import ModelFileError
 from .modelfile import read_description, read_stage
 from .preprocess import PreprocessingSpec, preprocess
@@ -24,13 +24,20 @@ class Router:
         model: a router's .tflite file that `osteolite convert` wrote.
         threads: for each interpreter; default, one for each core, at most 4.
         limits: the largest file and image to accept.
+        description: what `read_description` gave of the same file, where it was read and checked already.
 
     Raises:
         ModelFileError: the file is missing, damaged, or no router.
     """
 
-    def __init__(self, model: str | os.PathLike[str], threads: int | None = None, limits: Limits = Limits()) -> None:
-        description = read_description(model)
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        threads: int | None = None,
+        limits: Limits = Limits(),
+        description: Description | None = None,
+    ) -> None:
+        description = description or read_description(model)
         if not isinstance(description, PartDescription) or not description.stages:
             raise ModelFileError(f"{model}: no router of several models; open it as a FractureClassifier")
         self.description, self.path, self.threads, self.limits = description, os.fspath(model), threads, limits
@@ -125,4 +132,4 @@ def open_classifier(
     path = default_model() if model is None else model
     description = read_description(path)
     kind = Router if isinstance(description, PartDescription) and description.stages else FractureClassifier
-    return kind(path, threads, limits)
+    return kind(path, threads, limits, description)

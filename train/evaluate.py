@@ -58,15 +58,13 @@ def _scorer(model: Path) -> tuple[Any, float]:
     if not model.is_dir():
         classifier = FractureClassifier(model)
         return lambda path: classifier.predict(path).fracture_probability, classifier.description.threshold
-    from .tasks import fracture_logits  # a file is scored without TensorFlow
-
     run = Run.open(model)
     network, spec, evaluation = run.model(), run.recipe.preprocessing, run.json("evaluation.json")
     calibration = evaluation["probability_calibration"]
 
     def score(path: Path) -> float:
         tensor = preprocess(read_radiograph(path, spec), spec)
-        logit = fracture_logits(np.asarray(network(tensor, training=False)))[0]
+        logit = np.asarray(network(tensor, training=False))[0, 0]
         return float(probabilities(logit, calibration["slope"], calibration["intercept"]))
 
     return score, evaluation["threshold"]["value"]

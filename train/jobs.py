@@ -72,7 +72,7 @@ def claim_folder(job: Job, record: str, more: dict[str, Any]) -> dict[str, Any]:
     known = out / record
     if known.is_file():
         before: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
-        same = all(before.get(key) == about[key] for key in about if key != "layout")
+        same = all(before.get(key) == about[key] for key in about if key not in ("layout", "attribution"))
         if not same or Run(out).recipe != job.recipe:
             raise UsageError(f"{out} holds a run of another recipe, data, seed or start; name another --out")
         return before
