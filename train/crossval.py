@@ -127,8 +127,8 @@ def _train_fold(job: Job, prepared: Prepared) -> Run:
     if run.path("evaluation.json").is_file():
         console.print(f"{run.folder} is trained already")
         return run
-    audit_parts(job, run, prepared)
-    write_parts(prepared.catalogue, run)
+    audit_parts(job, run, start, prepared)
+    write_parts(prepared, run, start)
     keras.backend.clear_session()  # the network of the fold before is not needed any more
     model, progress = fit(run, job.recipe, FractureTask(job.recipe.model.outputs), prepared, start, job.seed)
     assess(run, job.recipe, model, prepared, progress)

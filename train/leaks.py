@@ -40,17 +40,19 @@ class Leak:
         return {**asdict(self), **shares}
 
 
-def find_leaks(catalogue: Catalogue, duplicates: Duplicates) -> dict[str, Leak]:
+def find_leaks(catalogue: Catalogue, duplicates: Duplicates, seen_before: Array | None = None) -> dict[str, Leak]:
     """The leaks of the test part (`test`) and the validation part (`val`).
 
     Args:
         catalogue: the readable images with their parts, in the order that the pairs count in.
         duplicates: as `find_duplicates` gives them.
+        seen_before: (images,) whether the starting weights were trained on the image; it then counts as trained on.
     """
     part = np.array([row.part for row in catalogue.rows])
     first = first_copies(len(part), duplicates)
-    identical = np.zeros(len(part), bool)  # of first copies: whether train has one of these bytes
-    identical[first[part == "train"]] = True
+    trained = part == "train" if seen_before is None else (part == "train") | seen_before
+    identical = np.zeros(len(part), bool)  # of first copies: whether the network has seen these bytes
+    identical[first[trained]] = True
     near = identical.copy()
     i, j = np.array(duplicates.near, int).reshape(-1, 2).T
     np.logical_or.at(near, i, identical[j])
@@ -65,8 +67,13 @@ def find_leaks(catalogue: Catalogue, duplicates: Duplicates) -> dict[str, Leak]:
     }
 
 
-def refuse_leaks(leaks: dict[str, Leak], data: Path) -> None:
+def refuse_leaks(leaks: dict[str, Leak], data: Path, seen_before: int = 0) -> None:
     """Refuse parts that share more than 1 % of a held-out part with train.
+
+    Args:
+        leaks: as `find_leaks` gives them.
+        data: the data, as the user named it.
+        seen_before: how many held-out images the starting weights were trained on.
 
     Raises:
         AuditRefusal: with the shares.
@@ -79,10 +86,14 @@ def refuse_leaks(leaks: dict[str, Leak], data: Path) -> None:
         for part, leak in leaks.items()
         if leak.near_duplicate_share > _ALLOWED
     )
+    remedy = (
+        f"The run that --weights names was trained on {seen_before} of them: start from one that was not"
+        if seen_before
+        else f"`osteolite audit {data} --repair FILE.csv` writes a clean split to train on"
+    )
     raise AuditRefusal(
         f"refused: the split of {data} leaks: {shares}; at most {100 * _ALLOWED:.0f} % is allowed. "
-        f"`osteolite audit {data} --repair FILE.csv` writes a clean split to train on; "
-        "--allow-leaks trains on this one, and the report will say so"
+        f"{remedy}; `train --allow-leaks` goes on as it is, and the report will say so"
     )
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osteolite.edge.atomic import write_csv, write_json
+import numpy as np
+
+from osteolite.edge.atomic import write_csv, write_json, write_text
 from osteolite.edge.errors import DatasetError
 
 from .cache import Images, read_images
@@ -15,6 +17,7 @@ from .leaks import conflicting_groups, find_leaks, refuse_leaks
 from .recipe import Recipe
 from .runs import Run
 from .splits import split
+from .starts import seen_before
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ def read(found: Catalogue, recipe: Recipe, cache: Path) -> Prepared:
     return Prepared(images, catalogue, duplicates)
 
 
-def prepare(job: Job, run: Run) -> Prepared:
+def prepare(job: Job, run: Run, start: str | None) -> Prepared:
     """Read the images, give each a part, audit the parts, and write the catalogue into the run's folder.
+
+    Args:
+        job: the training.
+        run: its folder.
+        start: the starting weights, as `starts.find_weights` found them.
 
     Raises:
         DatasetError: the images cannot be read, or not be split.
@@ -61,20 +69,23 @@ def prepare(job: Job, run: Run) -> Prepared:
     prepared = read(job.found, recipe, job.cache or run.path("cache"))
     catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, job.seed)
     prepared = prepared.with_catalogue(catalogue)
-    audit_parts(job, run, prepared)
-    write_parts(catalogue, run)
+    audit_parts(job, run, start, prepared)
+    write_parts(prepared, run, start)
     return prepared
 
 
-def audit_parts(job: Job, run: Run, prepared: Prepared) -> None:
-    """Record in run.json what the held-out parts share with the train part.
+def audit_parts(job: Job, run: Run, start: str | None, prepared: Prepared) -> None:
+    """Record in run.json what the held-out parts share with the train part, and with that of the starting weights.
 
     Raises:
         AuditRefusal: it is too much, and the job does not allow it.
     """
-    leaks = find_leaks(prepared.catalogue, prepared.duplicates)
+    known = seen_before(start)
+    seen = np.array([facts.sha256 in known for facts in prepared.images.facts], bool)
+    held_out = np.array([row.part != "train" for row in prepared.catalogue.rows])
+    leaks = find_leaks(prepared.catalogue, prepared.duplicates, seen)
     if not job.allow_leaks:
-        refuse_leaks(leaks, job.data)
+        refuse_leaks(leaks, job.data, int((seen & held_out).sum()))
     audit = {
         "leaks": {part: leak.to_dict() for part, leak in leaks.items()},
         "conflicting_groups": len(conflicting_groups(prepared.catalogue, prepared.duplicates)),
@@ -83,11 +94,15 @@ def audit_parts(job: Job, run: Run, prepared: Prepared) -> None:
     write_json(run.path("run.json"), {**run.json("run.json"), "audit": audit})
 
 
-def write_parts(catalogue: Catalogue, run: Run) -> None:
-    """Write a catalogue with its parts, and the list of its test images, into the run's folder."""
+def write_parts(prepared: Prepared, run: Run, start: str | None) -> None:
+    """Write into the run's folder the catalogue with its parts, its test images, and what the network has seen."""
+    catalogue = prepared.catalogue
     for part in PARTS:
         rows = catalogue.part(part)
         console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
     write_catalogue(catalogue, run.path("catalogue.csv"))
     tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
     write_csv(run.path("test.csv"), ["file", "label"], tested)
+    trained = zip(catalogue.rows, prepared.images.facts, strict=True)
+    seen = seen_before(start) | {facts.sha256 for row, facts in trained if row.part == "train"}
+    write_text(run.path("seen.txt"), "".join(f"{sha256}\n" for sha256 in sorted(seen)))

@@ -60,7 +60,7 @@ def train_router(job: Job, fit: Fitting) -> Run:
         console.print(f"{run.folder} is trained already")
         return run
     console.print(f"recipe {job.recipe.name}, starting weights: {start or 'none'}")
-    prepared = _prepare(job, run)
+    prepared = _prepare(job, run, start)
     parts = tuple(sorted({row.body_part for row in prepared.catalogue.rows}))
     _annotate(run, kind="router", parts=list(parts))
     _train_body_part(job, fit, start, prepared, parts)
@@ -70,7 +70,7 @@ def train_router(job: Job, fit: Fitting) -> Run:
     return run
 
 
-def _prepare(job: Job, run: Run) -> Prepared:
+def _prepare(job: Job, run: Run, start: str | None) -> Prepared:
     """Read, split and audit the images of one body part each; parts with too few are left out."""
     named = Counter(_how_many(row.body_part) for row in job.found.rows)
     if named["none"] or named["several"]:
@@ -83,8 +83,8 @@ def _prepare(job: Job, run: Run) -> Prepared:
     catalogue = split(prepared.catalogue, data.validation, data.test, job.seed)
     parts = _parts_with_enough(catalogue)
     prepared = _only(prepared.with_catalogue(catalogue), np.array([row.body_part in parts for row in catalogue.rows]))
-    audit_parts(job, run, prepared)
-    write_parts(prepared.catalogue, run)
+    audit_parts(job, run, start, prepared)
+    write_parts(prepared, run, start)
     return prepared
 
 
@@ -165,7 +165,7 @@ def _claim_stage(job: Job, recipe: Recipe, start: str | None, stage: str, prepar
         return None
     console.print(f"stage {stage}: {prepared.catalogue.describe()}")
     _annotate(run, audit=Run(job.out).json("run.json")["audit"])
-    write_parts(prepared.catalogue, run)
+    write_parts(prepared, run, start)
     return run
 
 

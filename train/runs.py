@@ -4,6 +4,7 @@ recipe.toml      the recipe, as it was read
 run.json         data, seed, starting weights, versions
 catalogue.csv    every image with its label, group and part
 test.csv         path and label of the test images, for `osteolite bench`
+seen.txt         SHA-256 of each file that the weights were trained on, in a first round too
 cache/           the fitted pixels
 progress.json    epochs done; checkpoints/ and weights.h5 go with it
 logs/            the same for TensorBoard

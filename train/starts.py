@@ -52,6 +52,13 @@ def find_weights(recipe: Recipe, weights: str | None, data: Path | None) -> str 
     return next((str(folder / name) for folder in folders if (folder / name).is_file()), "imagenet")
 
 
+def seen_before(start: str | None) -> frozenset[str]:
+    """SHA-256 of each file that the starting weights were trained on, where they are an earlier run's."""
+    if start is None or not Path(start).is_dir():
+        return frozenset()
+    return frozenset((Path(start) / "seen.txt").read_text(encoding="utf-8").split())
+
+
 def _given(recipe: Recipe, path: Path) -> str:
     if path.is_file():
         return str(path)
@@ -60,7 +67,10 @@ def _given(recipe: Recipe, path: Path) -> str:
             f"--weights {path}: no such file or run; give imagenet, none, the path of an .h5 file, or a run folder"
         )
     folder = path / recipe.name if (path / recipe.name / "run.json").is_file() else path
-    first = Run.open(folder).recipe
+    run = Run.open(folder)
+    if missing := [name for name in ("weights.h5", "seen.txt") if not run.path(name).is_file()]:
+        raise UsageError(f"--weights {folder}: a run without {missing[0]}; name a run of one network, whole")
+    first = run.recipe
     if differences := _differences(first, recipe):
         raise UsageError(
             f"--weights {folder}: its network is not that of recipe {recipe.name} ({'; '.join(differences)}); "

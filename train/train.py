@@ -74,7 +74,7 @@ def train_one(job: Job, crew: Crew = ALONE) -> Run:
         console.print(f"{run.folder} is trained already")
         return run
     console.print(f"recipe {recipe.name}, starting weights: {start or 'none'}")
-    prepared = prepare(job, run)
+    prepared = prepare(job, run, start)
     model, progress = fit(run, recipe, FractureTask(recipe.model.outputs), prepared, start, job.seed, crew)
     assess(run, recipe, model, prepared, progress)
     return run

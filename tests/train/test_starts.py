@@ -24,6 +24,7 @@ def finished_run(folder: Path, of: Recipe) -> Path:
     (folder / "recipe.toml").write_text(to_toml(of))
     (folder / "run.json").write_text(json.dumps({"recipe": of.name, "layout": "classes"}))
     (folder / "evaluation.json").write_text("{}")
+    (folder / "seen.txt").write_text("")
     build_model(of, None, of.model.outputs).save_weights(folder / "weights.h5")
     return folder
 
@@ -89,6 +90,14 @@ def test_a_run_of_another_network_is_refused_with_what_differs(
     run = finished_run(tmp_path / "large", recipe(hidden=(4,)))
     with pytest.raises(UsageError, match=message):
         find_weights(recipe(**{"hidden": (4,), **changes}), str(run), None)
+
+
+@pytest.mark.parametrize("missing", ["weights.h5", "seen.txt"])
+def test_a_run_that_is_not_whole_starts_nothing(tmp_path: Path, missing: str) -> None:
+    run = finished_run(tmp_path / "large", recipe())
+    (run / missing).unlink()
+    with pytest.raises(UsageError, match=f"a run without {missing}"):
+        find_weights(recipe(), str(run), None)
 
 
 def test_a_flattened_head_needs_the_same_input(tmp_path: Path) -> None:
