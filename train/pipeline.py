@@ -34,7 +34,18 @@ def evaluation_batches(pixels: Pixels, indices: Indices, spec: PreprocessingSpec
 
     signature = tf.TensorSpec((None, spec.height, spec.width), tf.uint8)
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
-    return dataset.map(lambda grey: to_tensor(grey, spec), tf.data.AUTOTUNE).prefetch(2)
+    return untuned(dataset.map(lambda grey: to_tensor(grey, spec)).prefetch(2))
+
+
+def untuned(dataset: Any) -> Any:
+    """The dataset without TensorFlow's search for better buffer sizes.
+
+    The thread of that search sleeps 10 ms, 20 ms and so on up to a minute, and whoever has read the
+    dataset to its end waits for it to wake: up to half of a pass, or a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def training_batches(
@@ -84,4 +95,4 @@ def training_batches(
 
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
     # One thread: it keeps ahead of the network, which wants every core but the one that it leaves idle.
-    return dataset.map(prepare).prefetch(2)
+    return untuned(dataset.map(prepare).prefetch(2))

@@ -13,7 +13,7 @@ import numpy as np
 
 from .keras import keras, tf
 from .model import build_model, set_trainable
-from .pipeline import to_tensor, training_batches
+from .pipeline import to_tensor, training_batches, untuned
 from .recipe import Recipe, load_recipe
 from .tasks import FractureTask
 
@@ -45,7 +45,7 @@ def measure(recipe: Recipe, rounds: int = _ROUNDS, steps: int = _STEPS) -> dict[
     )
     speeds: dict[str, list[float]] = {"ready_tensor": [], "pipeline": []}
     for _ in range(rounds + 1):
-        for name, dataset in (("ready_tensor", ready.repeat(steps)), ("pipeline", piped)):
+        for name, dataset in (("ready_tensor", untuned(ready.repeat(steps))), ("pipeline", piped)):
             start = time.perf_counter()
             model.fit(dataset, epochs=1, verbose=0)
             speeds[name].append(len(pixels) / (time.perf_counter() - start))

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from osteolite.edge.atomic import write_json
 from osteolite.train.evaluation import FIGURES
 from osteolite.train.report import write_papers
 from osteolite.train.runs import Run
@@ -116,3 +117,15 @@ def test_both_papers_are_written(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     assert write_papers(run) == run.path("report.html")
     assert run.path("card.md").is_file()
+
+
+def test_a_refused_variant_is_named_with_its_reason(finished_run: Callable[..., Run]) -> None:
+    run = finished_run()
+    gate = {"images": 240, "auroc": {"value": 0.0, "low": -0.01, "high": 0.01}, "sensitivity": {"value": -0.04}}
+    gate |= {"agreement": 0.95, "mean_difference": 0.01, "passed": False, "reasons": ["this changes", "and that"]}
+    passed = gate | {"passed": True, "reasons": []}
+    variants = [{"variant": "float32", "bytes": 9e6, "gate": passed}, {"variant": "int8", "bytes": 3e6, "gate": gate}]
+    write_json(run.path("models/conversion.json"), {"variants": variants, "quantisation_calibration": {"images": 9}})
+    words = read(run)
+    assert "int8 was refused: this changes; and that." in words
+    assert "float32 was refused" not in words
