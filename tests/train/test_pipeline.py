@@ -71,3 +71,11 @@ def test_training_sees_the_same_but_for_the_augmentation(augmentation: Augmentat
     expected = np.repeat(((pixels[order].astype(np.float32) - 100) / 50)[..., None], 3, 3)
     np.testing.assert_allclose(np.concatenate([tensor for tensor, _ in found]), expected, atol=1e-4)
     np.testing.assert_array_equal(np.concatenate([target for _, target in found]), targets[order])
+
+
+def test_no_pass_ends_with_a_wait_for_the_datasets_tuner() -> None:
+    spec, pixels = PreprocessingSpec(8, 8), np.zeros((4, 8, 8), np.uint8)
+    ones = np.ones((4, 1), np.float32)
+    fed = training_batches(pixels, ones, ones[:, 0], spec, Augmentation(), 2, lambda: np.random.default_rng(0))
+    for dataset in (fed, evaluation_batches(pixels, np.arange(4), spec, 2)):
+        assert dataset.options().autotune.enabled is False
