@@ -17,7 +17,7 @@ from .pipeline import to_tensor, training_batches, untuned
 from .recipe import Recipe, load_recipe
 from .tasks import FractureTask
 
-_ROUNDS, _STEPS = 7, 12
+_ROUNDS, _STEPS = 5, 12
 
 
 def measure(recipe: Recipe, rounds: int = _ROUNDS, steps: int = _STEPS) -> dict[str, Any]:
