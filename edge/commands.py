@@ -134,14 +134,19 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
 @click.argument("file", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(file: str, as_json: bool) -> None:
-    """Show what a model file says of itself: preprocessing, threshold, data, figures, the gate's verdict."""
-    from .modelfile import read_description
+    """Show all that can be said of a .tflite file without running it.
 
-    details = read_description(file).details
+    What it says of itself: preprocessing, threshold, data, figures, the gate's verdict. What it is
+    made of: operators, parameters, multiply-adds, quantisation. And which accelerators would take its
+    operators, by their published lists. Of a file from another tool only the last two.
+    """
+    from .inspection import inspect_model
+
+    found = inspect_model(Path(file))
     if as_json:
-        click.echo(json.dumps(details, indent=2, allow_nan=False))
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    for key, value in _flatten(details):
+    for key, value in _flatten(found):
         click.echo(f"{key:<40} {value}")
 
 

@@ -13,6 +13,7 @@
         |   +-- UnsupportedImage  an image, but of a kind that has no defined grey values
         |   +-- ImageTooLarge     over the limit of bytes or pixels
         +-- ModelFileError        no model file of ours, or a damaged one
+            +-- UndescribedModel  a TFLite model that nothing describes
 
 A message says what was wrong, what is allowed, and what to do, in one line.
 """
@@ -69,4 +70,8 @@ class ImageTooLarge(ImageError):
 
 
 class ModelFileError(InputError):
+    pass
+
+
+class UndescribedModel(ModelFileError):
     pass

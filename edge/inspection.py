@@ -1,0 +1,30 @@
+"""All that can be said of a model file without running it."""
+
+from pathlib import Path
+from typing import Any
+
+from .anatomy import Anatomy
+from .errors import UndescribedModel
+from .modelfile import read_description, read_flatbuffer
+from .targets import uptake
+
+
+def inspect_model(path: Path) -> dict[str, Any]:
+    """What a .tflite file says of itself, what it is made of, and what would run it.
+
+    Args:
+        path: a model file; also one that another tool wrote, which then has no description.
+
+    Returns:
+        The description's fields, and "graph" and "targets", as `Anatomy.to_dict` and `targets.uptake`
+        give them; of a router both are of its body-part network.
+
+    Raises:
+        ModelFileError: no .tflite file, or a damaged one.
+    """
+    try:
+        details = read_description(path).details
+    except UndescribedModel:
+        details = {}
+    anatomy = Anatomy.of(read_flatbuffer(path))
+    return {**details, "graph": anatomy.to_dict(), "targets": uptake(anatomy)}
