@@ -11,9 +11,10 @@ from .preprocess import PreprocessingSpec
 
 DESCRIPTION = "osteolite.json"
 SCHEMA = 1
-# One fracture model; a network that names the body part; such a network with a fracture model for each part.
-FRACTURE, BODY_PART, ROUTER = KINDS = ("fracture", "body_part", "router")
-_MOST_PARTS = 64
+# One fracture model; a network that names the body part; such a network with a fracture model for each part; any other
+# classifier.
+FRACTURE, BODY_PART, ROUTER, CLASSES = KINDS = ("fracture", "body_part", "router", "classes")
+_MOST_LABELS = {BODY_PART: 64, ROUTER: 64, CLASSES: 100_000}
 _MAX_STAGE = 512 * 1024 * 1024  # bytes
 _MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
@@ -71,7 +72,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class PartDescription:
-    """Of a network that names the body part, and of the router that it leads."""
+    """Of a network that names the body part, of the router that it leads, or of any other classifier."""
 
     name: str  # recipe and variant
     variant: str  # float32, float16, dynamic, int8, ...
@@ -106,8 +107,10 @@ class PartDescription:
 
     def _check(self, kind: str) -> None:
         named = all(isinstance(part, str) and part for part in self.parts)
-        if not (named and 2 <= len(set(self.parts)) == len(self.parts) <= _MOST_PARTS):
-            raise ModelFileError(f"{DESCRIPTION} has labels {self.parts!r}; 2 to {_MOST_PARTS} body parts are needed")
+        most = _MOST_LABELS[kind]
+        if not (named and 2 <= len(set(self.parts)) == len(self.parts) <= most):
+            shown = ", ".join(map(repr, self.parts[:5]))
+            raise ModelFileError(f"{DESCRIPTION} has the labels {shown}...; 2 to {most} different ones are needed")
         if not (1e-3 <= self.temperature <= 1e3 and math.isfinite(self.temperature)):
             raise ModelFileError(f"{DESCRIPTION} has temperature {self.temperature}; 0.001 to 1000 is allowed")
         if set(self.stages) != (set(self.parts) if kind == ROUTER else set()):

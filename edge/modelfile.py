@@ -1,7 +1,10 @@
 """The one file that is the contract: a .tflite flatbuffer with `osteolite.json` in an appended zip.
 
 A flatbuffer reader ignores what follows it and a zip reader looks from the end, so one file is
-both. Any tool reads the description with nothing but `zipfile` and `json`.
+both. Any tool reads the description with nothing but `zipfile` and `json`. Beside it lie the two
+files that the flatbuffer's standard metadata names, and nothing is packed, as TFLite's own readers
+ask: `labels.txt`, the name of each output, and `score_calibration.csv`, which turns a fracture
+model's logit into its probability.
 
 A router's flatbuffer names the body part, and its zip also holds one whole model file for each
 part, `stages/PART.tflite`, stored as it is: reading one takes no more memory than its listed size.
@@ -18,10 +21,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .description import DESCRIPTION, FRACTURE, SCHEMA, Description, ModelDescription, Stage, describe
-from .errors import ModelFileError
-from .labels import LABELS
+from .errors import ModelFileError, UndescribedModel
+from .labels import FRACTURED, LABELS
 
-__all__ = ["Description", "ModelDescription", "ModelSource", "read_description", "read_stage", "write_model"]
+__all__ = [
+    "LABELS_FILE",
+    "SCORES_FILE",
+    "Description",
+    "ModelDescription",
+    "ModelSource",
+    "read_description",
+    "read_flatbuffer",
+    "read_stage",
+    "write_model",
+]
+
+LABELS_FILE, SCORES_FILE = "labels.txt", "score_calibration.csv"
 
 _IDENTIFIER = b"TFL3"  # bytes 4 to 8 of a TFLite flatbuffer
 _MAX_BYTES = 1024 * 1024 * 1024
@@ -45,6 +60,20 @@ def read_description(model: ModelSource) -> Description:
             return _read(stream, where)
     except OSError as error:
         raise ModelFileError(f"{where}: cannot be opened: {error.strerror or error}") from error
+
+
+def read_flatbuffer(path: str | os.PathLike[str]) -> bytes:
+    """The network of a .tflite file, without what is appended to it; also of one that another tool wrote.
+
+    Raises:
+        ModelFileError: no .tflite file, or a damaged one.
+    """
+    try:
+        length = read_description(path).details["flatbuffer"]["bytes"]
+    except UndescribedModel:
+        length = -1
+    with Path(path).open("rb") as stream:
+        return stream.read(length)
 
 
 def name_of(model: ModelSource) -> str:
@@ -106,7 +135,7 @@ def _read_json(stream: BinaryIO, where: str) -> Any:
         json.dumps(values, allow_nan=False)  # Python reads NaN and infinity, which are no JSON
         return values
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelFileError(
+        raise UndescribedModel(
             f"{where}: a TFLite model without {DESCRIPTION}; `osteolite convert` writes one"
         ) from error
     except ModelFileError:
@@ -172,14 +201,22 @@ def write_model(
     description = describe(values)
     with atomic_path(path) as temporary:
         temporary.write_bytes(flatbuffer)
-        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_STORED) as archive:
             for part, content in (stages or {}).items():
-                archive.writestr(zipfile.ZipInfo(_entry_name(part)), content, zipfile.ZIP_STORED)
-            entry = zipfile.ZipInfo(DESCRIPTION)
-            archive.writestr(entry, json.dumps(values, indent=1, allow_nan=False), zipfile.ZIP_DEFLATED)
+                archive.writestr(zipfile.ZipInfo(_entry_name(part)), content)
+            for name, text in _associated(description).items():
+                archive.writestr(zipfile.ZipInfo(name), text)
+            archive.writestr(zipfile.ZipInfo(DESCRIPTION), json.dumps(values, indent=1, allow_nan=False))
         if temporary.stat().st_size > _MAX_BYTES:
             raise ModelFileError(f"{path}: a model file has at most {_MAX_BYTES:,} bytes; take a smaller variant")
     return description
+
+
+def _associated(description: Description) -> dict[str, str]:
+    """The files of TFLite's standard metadata: one line an output, the last without an end."""
+    if isinstance(description, ModelDescription):
+        return {LABELS_FILE: FRACTURED, SCORES_FILE: f"1.0,{description.slope!r},{description.intercept!r}"}
+    return {LABELS_FILE: "\n".join(description.parts)}
 
 
 def _entry_name(part: str) -> str:

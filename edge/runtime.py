@@ -41,8 +41,11 @@ def default_threads() -> int:
 class Runtime:
     """One loaded model with its buffers; `invoke` takes and gives float32 whatever the file's types.
 
+    Its first output is the answer. A second one, if there is one, is the class activation map: what
+    each place of the image adds to the answer.
+
     Args:
-        model: a .tflite file with one input and one output, or its content.
+        model: a .tflite file, or its content.
         threads: for the interpreter; default, one for each core, at most 4.
 
     Raises:
@@ -62,24 +65,54 @@ class Runtime:
             reason = " ".join(str(error).split())
             raise ModelFileError(f"{path}: {self.name} refuses the model ({reason})") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelFileError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
-        self._input, self._output = inputs[0], outputs[0]
-        for end, details in (("input", self._input), ("output", self._output)):
+        if len(inputs) != 1 or len(outputs) not in (1, 2):
+            raise ModelFileError(
+                f"{path}: {len(inputs)} inputs and {len(outputs)} outputs; one input is needed, and one output, "
+                "beside which a class activation map may stand"
+            )
+        self._input, self._outputs = inputs[0], outputs
+        for end, details in (("input", self._input), *(("output", one) for one in outputs)):
             quantised = details["dtype"] in _INTEGERS and details["quantization"][0] > 0
             if details["dtype"] != np.float32 and not quantised:
                 raise ModelFileError(
                     f"{path}: its {end} is {np.dtype(details['dtype'])}; float32, or a quantised int8, uint8 or "
                     "int16 is needed"
                 )
-        self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
-        self.output_shape: tuple[int, ...] = tuple(int(n) for n in self._output["shape"])
+        self.input_shape, self.output_shape = _shape(self._input), _shape(outputs[0])
+        self.map_shape = _map_shape(outputs[1], path) if len(outputs) == 2 else None  # (rows, columns)
 
     def invoke(self, tensor: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Run the model once: float32 of `input_shape` in, float32 out."""
+        """Run the model once: float32 of `input_shape` in, float32 of `output_shape` out."""
         self._interpreter.set_tensor(self._input["index"], quantise(tensor, self._input))
         self._interpreter.invoke()
-        return dequantise(self._interpreter.get_tensor(self._output["index"]), self._output)
+        return self._value(self._outputs[0])
+
+    def activation_map(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The class activation map of the last `invoke`, float32 of `map_shape`, whose mean is that logit.
+
+        Raises:
+            ModelFileError: the model gives none.
+        """
+        if self.map_shape is None:
+            raise ModelFileError("the model gives no class activation map; only networks with a linear head do")
+        return self._value(self._outputs[1]).reshape(self.map_shape)
+
+    def _value(self, details: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return dequantise(self._interpreter.get_tensor(details["index"]), details)
+
+
+def _shape(details: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in details["shape"])
+
+
+def _map_shape(details: dict[str, Any], path: str | os.PathLike[str]) -> tuple[int, int]:
+    match _shape(details):
+        case (1, rows, columns, 1):
+            return rows, columns
+        case shape:
+            raise ModelFileError(
+                f"{path}: its second output is {shape}; a class activation map is (1, rows, columns, 1)"
+            )
 
 
 def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: dict[str, Any]) -> np.ndarray[Any, Any]:

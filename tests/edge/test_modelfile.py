@@ -56,7 +56,10 @@ def test_the_file_starts_with_the_flatbuffer_as_it_was(written: Path) -> None:
 
 def test_other_tools_need_only_zipfile_and_json(written: Path, tiny: Any) -> None:
     with zipfile.ZipFile(written) as archive:
-        assert archive.namelist() == ["osteolite.json"]
+        assert archive.namelist() == ["labels.txt", "score_calibration.csv", "osteolite.json"]
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert archive.read("labels.txt") == b"fractured"
+        assert archive.read("score_calibration.csv") == b"1.0,1.5,-0.25"
         assert archive.testzip() is None
         values = json.loads(archive.read("osteolite.json"))
     assert tiny.description().items() <= values.items()
