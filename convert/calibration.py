@@ -1,16 +1,23 @@
-"""Calibration data: the training images that quantisation sees, through the device's own preprocessing."""
+"""Calibration data: the images that quantisation sees, through the device's own preprocessing."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from osteolite.edge.labels import LABELS
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.runtime import Tensor
 from osteolite.train.catalogue import Catalogue, Row
 
-from .variants import Tensor
+_COLOURED = 0.1  # share of coloured images from which calibration data is said to be no radiographs
+_TINTED = 24  # grey levels by which a pixel's channels differ when it is coloured, and not a tinted film
 
 
 @dataclass(frozen=True)
@@ -18,26 +25,77 @@ class CalibrationData:
     """What quantisation saw, and how to tell it again."""
 
     tensors: list[Tensor]
+    origin: str  # "train part", or the folder's name
     sha256: str  # over the files' names and contents, in order
+    strata: dict[str, int]  # images of each class and body part
+    coloured: int  # images that cannot be radiographs
 
     def describe(self) -> dict[str, Any]:
-        return {"images": len(self.tensors), "part": "train", "sha256": self.sha256}
+        return {"images": len(self.tensors), "from": self.origin, "sha256": self.sha256, "strata": self.strata}
+
+    def warnings(self) -> list[str]:
+        """What speaks against it, by itself."""
+        if self.coloured < _COLOURED * len(self.tensors):
+            return []
+        return [
+            f"{self.coloured} of {len(self.tensors)} calibration images are coloured, which radiographs are not: "
+            "give radiographs as the device will see them"
+        ]
 
 
-def calibration_data(catalogue: Catalogue, spec: PreprocessingSpec, count: int, seed: int = 0) -> CalibrationData:
-    """Draw `count` training images, as many of each class as there are, and preprocess them."""
-    random = np.random.default_rng(seed)
-    rows: list[Row] = []
+def calibration_data(
+    catalogue: Catalogue, rows: Sequence[Row], spec: PreprocessingSpec, count: int, origin: str = "train part"
+) -> CalibrationData:
+    """Draw images, and preprocess them as the device does.
+
+    Half of them are fractured, where there are enough; of each class every body part has its share.
+
+    Args:
+        catalogue: knows where they lie.
+        rows: to draw from.
+        spec: the preprocessing.
+        count: how many; fewer where there are fewer.
+        origin: what the rows are.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    random = np.random.default_rng(0)
+    drawn: list[Row] = []
     for label, share in ((1, count // 2), (0, count)):  # fractured first; normal images fill what is left
-        pool = [row for row in catalogue.part("train") if row.label == label]
-        wanted = min(len(pool), share if label else count - len(rows))
-        rows += [pool[i] for i in sorted(random.choice(len(pool), wanted, replace=False))]
+        pool = [row for row in rows if row.label == label]
+        drawn += _by_body_part(pool, share if label else count - len(drawn), random)
+    made = tensors(catalogue, drawn, spec)
     digest = hashlib.sha256()
-    for row in rows:
+    for row in drawn:
         digest.update(row.file.encode() + b"\0" + catalogue.path(row).read_bytes())
-    return CalibrationData(tensors(catalogue, rows, spec), digest.hexdigest())
+    strata = Counter(f"{LABELS[row.label]} {row.body_part}".rstrip() for row in drawn)
+    coloured = sum(_is_coloured(catalogue.path(row)) for row in drawn)
+    return CalibrationData(made, origin, digest.hexdigest(), dict(sorted(strata.items())), coloured)
 
 
-def tensors(catalogue: Catalogue, rows: list[Row], spec: PreprocessingSpec) -> list[Tensor]:
+def _is_coloured(path: Path) -> bool:
+    """Whether a tenth of a small copy's pixels have a colour; called for images that can be read."""
+    with Image.open(path) as image:
+        image.draft("RGB", (128, 128))
+        pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.int16)
+    return bool((np.ptp(pixels, axis=2) > _TINTED).mean() > _COLOURED)
+
+
+def _by_body_part(pool: list[Row], count: int, random: np.random.Generator) -> list[Row]:
+    """At most `count` rows, of each body part its share."""
+    parts: dict[str, list[Row]] = {}
+    for row in pool:
+        parts.setdefault(row.body_part, []).append(row)
+    # Each part's rows are spread evenly over 0 to 1; the first `count` of all then hold equal shares of each part.
+    places = [((place + 0.5) / len(rows), rows[i]) for rows in parts.values() for place, i in _shuffled(rows, random)]
+    return [row for _, row in sorted(places, key=lambda one: one[0])[:count]]
+
+
+def _shuffled(rows: list[Row], random: np.random.Generator) -> enumerate[int]:
+    return enumerate(random.permutation(len(rows)))
+
+
+def tensors(catalogue: Catalogue, rows: Sequence[Row], spec: PreprocessingSpec) -> list[Tensor]:
     """The input tensor of each row, made from its file as the device makes it."""
     return [preprocess(read_radiograph(catalogue.path(row), spec), spec) for row in rows]

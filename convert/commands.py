@@ -1,72 +1,213 @@
-"""`osteolite convert`."""
+"""`osteolite convert` and `tune`."""
 
 import json
-from collections.abc import Iterable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from osteolite.edge.errors import GateRefusal
+from osteolite.edge.errors import GateRefusal, UsageError
+from osteolite.edge.runtime import default_threads
 
 if TYPE_CHECKING:
-    from osteolite.train.runs import Run
-
     from .convert import Converted
 
 
-@click.command()
-@click.argument("run", metavar="RUN")
-@click.option("--variants", metavar="A,B,...", default="", help="Default: the recipe's own list.")
-@click.option("--out", metavar="DIR", help="Default: RUN/models.")
-@click.option("--json", "as_json", is_flag=True, help="Print conversion.json instead of a table.")
-def convert(run: str, variants: str, out: str | None, as_json: bool) -> None:
-    """Turn a run into quantised files that pass the gate.
+_NETWORKS = (".keras", ".h5", ".hdf5", ".tflite")  # of files that hold a network; a SavedModel is a folder
 
-    Each variant is compared with the trained model on every validation image; one that loses more
-    than the recipe allows is not written, the reason is printed, and the exit code is 3. Of a router
-    each stage is converted, and where all of them pass they become one file. RUN may also be the
-    folder of a recipe with alternatives; each of its runs is converted.
+
+@click.command()
+@click.argument("source", metavar="RUN|SAVED_MODEL|KERAS_FILE|FLOAT_TFLITE", type=click.Path(path_type=Path))
+@click.option("--variants", metavar="A,B,...", default="", help="Or all; default, the recipe's own list.")
+@click.option(
+    "--calibration",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Labelled radiographs for quantisation to see. Default: the run's train part.",
+)
+@click.option("--recipe", metavar="NAME|FILE", help="Of no run: the recipe whose preprocessing it was trained with.")
+@click.option("--labels", metavar="A,B,...", default="", help="Of no run: what its outputs mean, in order.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Default: RUN/models.")
+@click.option("--json", "as_json", is_flag=True, help="Print conversion.json instead of a table.")
+def convert(
+    source: Path,
+    variants: str,
+    calibration: Path | None,
+    recipe: str | None,
+    labels: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn a trained classifier into quantised files that pass the gate.
+
+    Each variant is compared with the original on every validation image; one that loses more than the
+    recipe allows is not written, the reason is printed, and the exit code is 3. Of a router each
+    stage is converted, and where all of them pass they become one file. A run may also be the folder
+    of a recipe with alternatives; each of its runs is converted.
+
+    A classifier that another program trained needs --calibration, of whose images half are compared,
+    and --out; to open one from strangers is to run their program.
     """
+    asked = tuple(name for name in variants.split(",") if name)
+    if (source / "saved_model.pb").is_file() or source.suffix.lower() in _NETWORKS:
+        found = _convert_network(source, asked, calibration, recipe, labels, out)
+    else:
+        found = _convert_runs(source, asked, calibration, recipe or labels, out)
+    if as_json:
+        summaries = [one.summary for one in found]
+        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
+    else:
+        for one in found:
+            _print(one)
+    refused = [
+        f"{one.title}{_place(result)} ({result.reasons})"
+        for one in found
+        for result in one.results
+        if not result.verdict.passed
+    ]
+    if refused:
+        raise GateRefusal(f"refused and not written: {', '.join(refused)}")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The conversion of one classifier."""
+
+    name: str
+    title: str  # before each of its variants, where there are several classifiers
+    results: "list[Converted]"
+    summary: Any  # content of conversion.json
+
+
+def _convert_network(
+    path: Path, variants: tuple[str, ...], data: Path | None, recipe: str | None, labels: str, out: Path | None
+) -> list[_Found]:
+    if data is None or out is None:
+        raise UsageError(f"{path} is no run: name labelled radiographs by --calibration and a folder by --out")
+    from .convert import chosen_variants
+    from .convert import convert as convert_subject
+    from .foreign import foreign_subject
+
+    chosen_variants(variants, ())  # before anything is loaded
+    subject = foreign_subject(path, data, recipe, tuple(name for name in labels.split(",") if name))
+    return [_Found(subject.name, "", convert_subject(subject, variants, out), _summary(out))]
+
+
+def _convert_runs(
+    folder: Path, variants: tuple[str, ...], data: Path | None, refused: str | None, out: Path | None
+) -> list[_Found]:
     from osteolite.train.runs import open_runs
 
-    opened = open_runs(run)
-    asked = tuple(name for name in variants.split(",") if name)
-    summaries, refused = [], []
-    for one in opened:
-        folder = Path(out, one.folder.name if len(opened) > 1 else "") if out else one.path("models")
-        results = _convert(one, asked, folder)
-        summaries.append(json.loads((folder / "conversion.json").read_text(encoding="utf-8")))
-        where = f"{one.folder.name}: " if len(opened) > 1 else ""
-        refused += [f"{where}{_place(r)} ({'; '.join(r.verdict.reasons)})" for r in results if not r.verdict.passed]
-        if not as_json:
-            _print(one, results)
-    if as_json:
-        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
-    if refused:
-        raise GateRefusal(
-            f"refused and not written: {', '.join(refused)}; try more calibration images or another variant"
-        )
-
-
-def _convert(run: "Run", variants: tuple[str, ...], folder: Path) -> "list[Converted]":
-    from .convert import convert as convert_run
+    from .convert import chosen_variants
+    from .convert import convert as convert_subject
     from .router import convert_router
+    from .subjects import subject_of
 
-    return (convert_router if run.is_router else convert_run)(run, variants, folder)
+    opened = open_runs(folder)
+    if refused:
+        raise UsageError(f"{folder} is a run, which knows its own recipe and labels; leave --recipe and --labels out")
+    found = []
+    for one in opened:
+        several = len(opened) > 1
+        target = (out / one.folder.name if several else out) if out else one.path("models")
+        if one.is_router:
+            if data is not None:
+                raise UsageError(
+                    f"{folder} is a router, whose stages see their own train parts; leave --calibration out"
+                )
+            results = convert_router(one, variants, target)
+        else:
+            chosen_variants(variants, ())  # before anything is loaded
+            results = convert_subject(subject_of(one, data), variants, target)
+        title = f"{one.folder.name}: " if several else ""
+        found.append(_Found(one.recipe.name, title, results, _summary(target)))
+    return found
+
+
+def _summary(folder: Path) -> Any:
+    return json.loads((folder / "conversion.json").read_text(encoding="utf-8"))
+
+
+@click.command()
+@click.argument("folder", metavar="RUN")
+@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Latency of one image, p50, on this device.")
+@click.option("--max-mb", type=click.FloatRange(0, min_open=True), help="Size of the file.")
+@click.option("--min-auroc", type=click.FloatRange(0.5, 1.0), help="On the validation part.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Default: RUN/tuning.")
+@click.option("--json", "as_json", is_flag=True, help="Print tune.json instead of a table.")
+def tune(
+    folder: str,
+    max_ms: float | None,
+    max_mb: float | None,
+    min_auroc: float | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Search width, input size and variant for this device, within limits.
+
+    Candidates are timed before they are trained, and only those that may win are trained, on the
+    run's data; that takes as long as the run took, for each. The figure tune.png shows AUROC against
+    latency with the points that no other beats, and the choice.
+    """
+    from osteolite.edge.cli import load_command
+    from osteolite.train.runs import Run
+
+    from .front import Limits
+    from .tune import tune as search
+
+    run = Run.open(folder)
+    target = out or run.path("tuning")
+
+    def bench(files: list[Path]) -> Any:
+        threads = str(default_threads())
+        with TemporaryDirectory() as measured, redirect_stdout(StringIO()):
+            arguments = [*map(str, files), "--threads", threads, "--out", measured]
+            load_command("bench").main(arguments, standalone_mode=False)
+            return json.loads((Path(measured) / "benchmark.json").read_text(encoding="utf-8"))
+
+    result = search(run, Limits(max_ms, max_mb, min_auroc), target, bench)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        _print_points(result, target)
+
+
+def _print_points(result: dict[str, Any], folder: Path) -> None:
+    from osteolite.train.console import print_table
+
+    rows = [
+        [
+            f"{point['width']:g}",
+            f"{point['input'][0]} x {point['input'][1]}",
+            point["variant"],
+            f"{point['auroc']:.3f}",
+            f"{point['low']:.3f} to {point['high']:.3f}",
+            f"{point['milliseconds']:.2f}",
+            f"{point['megabytes']:.2f}",
+            "choice" if point == result["choice"] else "front" if point["file"] in result["front"] else "",
+        ]
+        for point in sorted(result["points"], key=lambda one: one["milliseconds"])
+    ]
+    columns = ["width", "input", "variant", "AUROC, validation", "95 % interval", "p50 ms", "MB", ""]
+    print_table("What passed the gate, on this device", columns, rows)
+    click.echo(f"choice: {result['choice']['file']}\nfigure: {folder / 'tune.png'}")
 
 
 def _place(result: "Converted") -> str:
     return f"{result.stage} {result.variant}" if result.stage else result.variant
 
 
-def _print(run: "Run", results: "Iterable[Converted]") -> None:
+def _print(found: _Found) -> None:
     from osteolite.train.console import print_table
 
     from .gate import Verdict
 
     rows = []
-    for result in results:
+    for result in found.results:
         verdict = result.verdict
         if isinstance(verdict, Verdict):
             figure, change, sensitivity = "AUROC", verdict.auroc, f"{verdict.sensitivity.value:+.4f}"
@@ -76,13 +217,17 @@ def _print(run: "Run", results: "Iterable[Converted]") -> None:
             [
                 _place(result),
                 f"{result.size / 1e6:.2f}",
+                f"{result.compressed / 1e6:.2f}",
                 figure,
                 f"{change.value:+.4f}",
                 f"{change.low:+.4f} to {change.high:+.4f}",
                 sensitivity,
                 f"{verdict.agreement:.1%}",
+                f"{verdict.flips.broken} / {verdict.flips.mended}",
+                f"{verdict.flips.p:.2f}",
                 "passed" if verdict.passed else "refused",
             ]
         )
-    columns = ["variant", "MB", "figure", "change", "95 % interval", "sensitivity change", "agreement", "verdict"]
-    print_table(f"The gate, on the validation part of {run.recipe.name}", columns, rows)
+    figures = ["figure", "change", "95 % interval", "sensitivity change"]
+    columns = ["variant", "MB", "packed", *figures, "agreement", "broken / mended", "p", "verdict"]
+    print_table(f"The gate, on the validation part of {found.name}", columns, rows)

@@ -1,28 +1,32 @@
-"""From a run to released .tflite files, each with the gate's verdict inside."""
+"""From a trained classifier to released .tflite files, each with the gate's verdict inside."""
 
-import hashlib
-import tempfile
-from dataclasses import dataclass
-from importlib.metadata import version
+import zlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from osteolite.edge.atomic import write_json
+from osteolite.edge.description import FRACTURE
 from osteolite.edge.errors import UsageError
 from osteolite.edge.modelfile import write_model
+from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.runtime import Runtime, Tensor
 from osteolite.train.console import console, tracked
-from osteolite.train.runs import Run
 
-from .calibration import CalibrationData, calibration_data
 from .gate import PartVerdict, Verdict
-from .subjects import Subject, subject_of
-from .variants import VARIANTS, trace
+from .metadata import metadata, with_metadata
+from .origin import OperatorError, operator_errors, worst
+from .ranges import Excess, excess, with_ranges
+from .subjects import Subject
+from .variants import VARIANTS, Source
 
-_PACKAGES = ("osteolite", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "pillow")
+_LOOKED_AT = 8  # images for the search of where an error starts
+_SHIFTED_BY = 64  # images, half of them fractured, by whose mean logit a variant is corrected
+_FAR = 0.25  # of a tensor's range: images of one kind stay within a few hundredths of it
 
 
 @dataclass(frozen=True)
@@ -32,28 +36,37 @@ class Converted:
     variant: str
     file: Path | None  # where it was released; None if it was refused
     size: int  # bytes of the flatbuffer
+    compressed: int  # of these, packed by deflate, as a download or an app would be
     verdict: Verdict | PartVerdict
+    origin: tuple[OperatorError, ...] = ()  # of a refused one: where its error starts
     stage: str = ""  # of a router: the body-part network or a part's fracture model
 
+    @property
+    def reasons(self) -> str:
+        """Why it was refused, where the error starts, and what to try."""
+        starts = f"the error starts at {', '.join(map(str, self.origin))}; " if self.origin else ""
+        return f"{'; '.join(self.verdict.reasons)}; {starts}{VARIANTS[self.variant].advice}"
 
-def variant_names(run: Run, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The variants asked for, or the recipe's own.
+
+def chosen_variants(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """The variants asked for, "all" of them, or without any the recipe's own.
 
     Raises:
         UsageError: an unknown variant.
     """
-    names = asked or run.recipe.conversion.variants
-    if unknown := [name for name in names if name not in VARIANTS]:
-        raise UsageError(f"no variant {', '.join(unknown)}; known are {', '.join(VARIANTS)}")
-    return names
+    if asked == ("all",):
+        return tuple(VARIANTS)
+    if unknown := [name for name in asked if name not in VARIANTS]:
+        raise UsageError(f"no variant {', '.join(unknown)}; known are all, {', '.join(VARIANTS)}")
+    return asked or own
 
 
-def convert(run: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
-    """Convert a run of one network into variants and release those that pass the gate.
+def convert(subject: Subject, variants: tuple[str, ...], out: Path) -> list[Converted]:
+    """Convert a classifier into variants and release those that pass the gate.
 
     Args:
-        run: a finished run, of a fracture model or of a body-part network.
-        variants: names of `VARIANTS`; empty takes the recipe's own list.
+        subject: the classifier.
+        variants: names of `VARIANTS`, or "all"; empty takes the subject's own list.
         out: the folder for the released files and `conversion.json`.
 
     Returns:
@@ -63,76 +76,135 @@ def convert(run: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
     Raises:
         UsageError: an unknown variant.
     """
-    recipe, names = run.recipe, variant_names(run, variants)
-    calibration = calibration_data(run.catalogue, recipe.preprocessing, recipe.conversion.calibration_images)
-    subject = subject_of(run)
-    results = []
-    with tempfile.TemporaryDirectory() as folder:
-        source = trace(
-            subject.model, recipe.preprocessing.shape, calibration.tensors, recipe.conversion.float_operators, folder
-        )
-        for name in names:
-            console.print(f"converting {recipe.name} to {name}")
-            flatbuffer = VARIANTS[name](source)
-            verdict = _examine(flatbuffer, subject)
-            target = out / f"{recipe.name}_{name}.tflite"
-            target.unlink(missing_ok=True)
-            if verdict.passed:
-                values = {**description(run, name), **subject.description, "gate": verdict.to_dict()}
-                values["quantisation_calibration"] = _quantisation(run, calibration) if name == "int8" else None
-                write_model(target, flatbuffer, values)
-            results.append(Converted(name, target if verdict.passed else None, len(flatbuffer), verdict))
-    write_json(out / "conversion.json", _summary(results, subject, calibration))
+    names = chosen_variants(variants, subject.conversion.variants)
+    conversion = _Conversion(subject)
+    warnings = subject.calibration.warnings()
+    if any(VARIANTS[name].calibrated for name in names):
+        warnings += conversion.range_warnings()
+    for warning in warnings:
+        console.print(f"warning: {warning}")
+    results = [conversion.release(name, out / f"{subject.name}_{name}.tflite", warnings) for name in names]
+    write_json(out / "conversion.json", conversion.summary(results, warnings))
     return results
 
 
-def _examine(flatbuffer: bytes, subject: Subject) -> Verdict | PartVerdict:
-    """Run the variant as a device would, on every validation image."""
-    with quiet_stderr():
-        runtime = Runtime(flatbuffer)
-    inputs = tracked(subject.tensors, "examining", len(subject.tensors))
-    return subject.judge(np.array([runtime.invoke(tensor).reshape(-1) for tensor in inputs]))
+@dataclass(frozen=True)
+class _Conversion:
+    """One subject, whose flatbuffer and ranges all its variants share."""
+
+    subject: Subject
+
+    @cached_property
+    def source(self) -> Source:
+        subject = self.subject
+        return Source(
+            subject.float32(), subject.calibration.tensors, subject.conversion.float_operators, subject.retrain
+        )
+
+    @cached_property
+    def excess(self) -> Excess:
+        """How far as many validation images leave the ranges of the calibration data."""
+        others = self.subject.tensors[:: max(1, len(self.subject.tensors) // len(self.source.calibration))]
+        return excess(self.source.calibrated, with_ranges(self.source.float32, others))
+
+    def range_warnings(self) -> list[str]:
+        if self.excess.share < _FAR:
+            return []
+        return [
+            f"validation images leave the range of the calibration data by {self.excess.share:.0%}, most at "
+            f"{self.excess.tensor.split(';')[-1]}: int8 clips what lies beyond; give more images, of the same kind"
+        ]
+
+    def release(self, name: str, target: Path, warnings: list[str]) -> Converted:
+        """Write the variant's file if it passes the gate; if not, look where its error starts."""
+        subject, values = self.subject, self._description(name, warnings)
+        console.print(f"converting {subject.name} to {name}")
+        flatbuffer = with_metadata(VARIANTS[name].write(self.source), self._metadata(values))
+        with quiet_stderr():
+            runtime = Runtime(flatbuffer)
+        shift = self._shift(runtime)
+        inputs = tracked(subject.tensors, "examining", len(subject.tensors))
+        verdict = subject.judge(np.array([runtime.invoke(tensor).reshape(-1) for tensor in inputs]) - shift)
+        target.unlink(missing_ok=True)
+        origin: tuple[OperatorError, ...] = ()
+        if verdict.passed:
+            write_model(target, flatbuffer, {**_shifted(values, shift), "gate": verdict.to_dict()})
+        elif name != "float32":
+            origin = tuple(worst(operator_errors(self.source.float32, flatbuffer, subject.tensors[:_LOOKED_AT])))
+        packed = len(zlib.compress(flatbuffer, 9))
+        return Converted(name, target if verdict.passed else None, len(flatbuffer), packed, verdict, origin)
+
+    def _shift(self, runtime: Runtime) -> float:
+        """By how much a variant's logit is too high on the mean of the calibration data."""
+        if self.subject.description["kind"] != FRACTURE:
+            return 0.0
+        return float(np.mean([runtime.invoke(tensor) for tensor in self._seen]) - self._float_logit)
+
+    @cached_property
+    def _float_logit(self) -> float:
+        """The mean logit of the float32 network on the same images."""
+        with quiet_stderr():
+            runtime = Runtime(self.source.float32)
+        return float(np.mean([runtime.invoke(tensor) for tensor in self._seen]))
+
+    @property
+    def _seen(self) -> list[Tensor]:
+        seen = self.subject.calibration.tensors  # one class after the other
+        return seen[:: max(1, len(seen) // _SHIFTED_BY)]
+
+    @cached_property
+    def map_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the class activation map, where the network gives one."""
+        with quiet_stderr():
+            return Runtime(self.source.float32).map_shape
+
+    def _metadata(self, values: dict[str, Any]) -> bytes:
+        spec = PreprocessingSpec.from_dict(values["preprocessing"])
+        return metadata(values["name"], spec, values["kind"] == FRACTURE, self.map_shape is not None)
+
+    def _description(self, name: str, warnings: list[str]) -> dict[str, Any]:
+        subject, variant = self.subject, VARIANTS[name]
+        seen = {**subject.calibration.describe(), "warnings": warnings} if variant.calibrated else None
+        if seen and variant.mixed:
+            seen["float_operators"] = subject.conversion.float_operators
+        return {
+            "name": f"{subject.name}_{name}",
+            "variant": name,
+            **subject.description,
+            "activation_map": list(self.map_shape) if self.map_shape else None,  # rows and columns
+            "quantisation_calibration": seen,
+        }
+
+    def summary(self, results: list[Converted], warnings: list[str]) -> dict[str, Any]:
+        measured = any(VARIANTS[result.variant].calibrated for result in results)
+        return {
+            **{key: value for key, value in self.subject.description.items() if key == "threshold"},
+            "quantisation_calibration": {
+                **self.subject.calibration.describe(),
+                "excess": asdict(self.excess) if measured else None,
+                "warnings": warnings,
+            },
+            "variants": [
+                {
+                    "variant": result.variant,
+                    "file": result.file.name if result.file else None,
+                    "bytes": result.size,
+                    "compressed_bytes": result.compressed,
+                    "gate": result.verdict.to_dict(),
+                    "origin": [one.to_dict() for one in result.origin],
+                }
+                for result in results
+            ],
+        }
 
 
-def description(run: Run, variant: str) -> dict[str, Any]:
-    """What `osteolite.json` says of any run: where the model comes from, and its figures."""
-    recipe, evaluation, about = run.recipe, run.json("evaluation.json"), run.json("run.json")
-    test = {key: value for key, value in evaluation["test"].items() if key != "curves"}
-    values = {
-        "name": f"{recipe.name}_{variant}",
-        "variant": variant,
-        "intended_use": "research only; no medical device",
-        "attribution": about["attribution"],
-        "preprocessing": recipe.preprocessing.to_dict(),
-        "training": {
-            "recipe": recipe.name,
-            "layout": about["layout"],
-            "seed": about["seed"],
-            "weights": about["weights"],
-            "images": {part: len(run.catalogue.part(part)) for part in ("train", "validation", "test")},
-            "catalogue_sha256": hashlib.sha256(run.path("catalogue.csv").read_bytes()).hexdigest(),
-        },
-        "evaluation": {"model": "float32 Keras model before conversion", "part": "test", **test},
-        "versions": {package: version(package) for package in _PACKAGES},
-    }
-    return {**values, "audit": about["audit"]} if "audit" in about else values
+def _shifted(values: dict[str, Any], shift: float) -> dict[str, Any]:
+    """Take the mean error of the logit back where it becomes a probability.
 
-
-def _quantisation(run: Run, calibration: CalibrationData) -> dict[str, Any]:
-    return {**calibration.describe(), "float_operators": run.recipe.conversion.float_operators}
-
-
-def _summary(results: list[Converted], subject: Subject, calibration: CalibrationData) -> dict[str, Any]:
-    return {
-        **{key: value for key, value in subject.description.items() if key == "threshold"},
-        "quantisation_calibration": calibration.describe(),
-        "variants": [
-            {
-                "variant": result.variant,
-                "file": result.file.name if result.file else None,
-                "bytes": result.size,
-                "gate": result.verdict.to_dict(),
-            }
-            for result in results
-        ],
-    }
+    Source: the correction of the bias by data, M. Nagel et al., ICCV 2019, for the last layer alone.
+    """
+    calibration = values["probability_calibration"]
+    if "intercept" not in calibration:  # of several classes
+        return values
+    intercept = calibration["intercept"] - calibration["slope"] * shift
+    return {**values, "probability_calibration": {**calibration, "intercept": intercept, "logit_shift": shift}}

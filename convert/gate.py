@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
+from osteolite.edge.labels import LABELS
 from osteolite.train.bootstrap import resamples
 from osteolite.train.evaluation import auroc
 from osteolite.train.recipe import Gate
@@ -13,12 +15,35 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Change:
-    """A paired difference, variant less reference, with its 95 % interval."""
+class Interval:
+    """A figure with its 95 % interval."""
 
     value: float
     low: float
     high: float
+
+
+class Change(Interval):
+    """A paired difference, variant less reference."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Answers that were right before and are wrong now, and the other way round."""
+
+    broken: int
+    mended: int
+    p: float  # McNemar's exact test: how likely so uneven a count is, if the variant is as good
+
+    @classmethod
+    def count(cls, right_before: Array, right_after: Array) -> "Flips":
+        """Of two masks over the same images.
+
+        Source: Q. McNemar, Psychometrika 12, 153 (1947), with the exact binomial distribution.
+        """
+        broken, mended = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
+        flips = broken + mended
+        return cls(broken, mended, float(binomtest(broken, flips).pvalue) if flips else 1.0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,8 @@ class Verdict:
     reasons: tuple[str, ...]  # why not; empty when passed
     images: int
     agreement: float  # share of equal decisions at the threshold
+    flips: Flips  # the other ones
+    own_auroc: Interval  # of the variant itself
     auroc: Change
     sensitivity: Change  # at the threshold
     specificity: Change  # at the threshold
@@ -41,12 +68,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class PartVerdict:
-    """What the gate found about one variant of a body-part network on the validation part."""
+    """What the gate found about one variant of a classifier of several classes on the validation part."""
 
     passed: bool
     reasons: tuple[str, ...]  # why not; empty when passed
     images: int
-    agreement: float  # share of images with the same most probable part
+    agreement: float  # share of images with the same most probable class
+    flips: Flips  # of the others, those that were right before or are now
     balanced_accuracy: Change
     largest_difference: float  # of logits, absolute
 
@@ -57,12 +85,12 @@ class PartVerdict:
 def judge(
     labels: Array, groups: Array, reference: Array, variant: Array, threshold: float, limits: Gate, seed: int = 0
 ) -> Verdict:
-    """Compare a variant's fracture probabilities with the Keras model's on the same images.
+    """Compare a variant's fracture probabilities with the original's on the same images.
 
     Args:
         labels: 0 or 1 for each image; both occur.
         groups: of each image; the paired bootstrap draws whole groups.
-        reference: fracture probabilities of the Keras model.
+        reference: fracture probabilities of the original.
         variant: fracture probabilities of the variant, in the same order; may hold NaN.
         threshold: the stored decision threshold.
         limits: how much may be lost.
@@ -79,14 +107,20 @@ def judge(
         name: _change(figure, labels, reference, scores, threshold, drawn)
         for name, figure in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
     }
-    agreement = float(((reference >= threshold) == (scores >= threshold)).mean())
+    before, after = reference >= threshold, scores >= threshold
+    agreement = float((before == after).mean())
     reasons = [*_faults(variant, scores), *_losses(changes, agreement, limits)]
+    if len(set(after)) < len(set(before)):
+        reasons.append(f"every image is called {LABELS[int(after[0])]}")
     difference = np.abs(scores - reference)
+    low, high = np.percentile([auroc(labels[i], scores[i]) for i in drawn], [2.5, 97.5])
     return Verdict(
         passed=not reasons,
         reasons=tuple(reasons),
         images=len(labels),
         agreement=agreement,
+        flips=Flips.count(before == labels, after == labels),
+        own_auroc=Interval(auroc(labels, scores), float(low), float(high)),
         mean_difference=float(difference.mean()),
         largest_difference=float(difference.max()),
         **changes,
@@ -96,12 +130,12 @@ def judge(
 def judge_parts(
     targets: Array, groups: Array, reference: Array, variant: Array, limits: Gate, seed: int = 0
 ) -> PartVerdict:
-    """Compare a variant's logits of the body parts with the Keras model's on the same images.
+    """Compare a variant's logits of several classes with the original's on the same images.
 
     Args:
-        targets: the index of each image's true part; each occurs.
+        targets: the index of each image's true class.
         groups: of each image; the paired bootstrap draws whole groups.
-        reference: logits (images, parts) of the Keras model.
+        reference: logits (images, classes) of the original.
         variant: logits of the variant, in the same order; may hold NaN.
         limits: how much may be lost; that of AUROC holds for the balanced accuracy.
         seed: of the bootstrap.
@@ -123,9 +157,10 @@ def judge_parts(
     if -change.value > limits.auroc_loss:
         reasons.append(f"balanced accuracy changes by {change.value:+.4f}; at most {limits.auroc_loss} may be lost")
     if agreement < limits.agreement:
-        reasons.append(f"{agreement:.1%} of the body parts agree; at least {limits.agreement:.1%} must")
+        reasons.append(f"{agreement:.1%} of the answers agree; at least {limits.agreement:.1%} must")
     difference = float(np.abs(logits - reference).max())
-    return PartVerdict(not reasons, tuple(reasons), len(targets), agreement, change, difference)
+    flips = Flips.count(before == targets, after == targets)
+    return PartVerdict(not reasons, tuple(reasons), len(targets), agreement, flips, change, difference)
 
 
 def _faults(variant: Array, scores: Array) -> list[str]:

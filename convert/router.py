@@ -10,7 +10,8 @@ from osteolite.edge.modelfile import read_description, write_model
 from osteolite.train.console import console
 from osteolite.train.runs import Run
 
-from .convert import Converted, convert, description, variant_names
+from .convert import Converted, chosen_variants, convert
+from .subjects import description, subject_of
 
 
 def convert_router(run: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
@@ -18,7 +19,7 @@ def convert_router(run: Run, variants: tuple[str, ...], out: Path) -> list[Conve
 
     Args:
         run: a finished run of a recipe with stages.
-        variants: names of `VARIANTS`; empty takes the recipe's own list.
+        variants: names of `VARIANTS`, or "all"; empty takes the recipe's own list.
         out: the folder for the routers' files and `conversion.json`.
 
     Returns:
@@ -28,13 +29,14 @@ def convert_router(run: Run, variants: tuple[str, ...], out: Path) -> list[Conve
     Raises:
         UsageError: an unknown variant.
     """
+    names = chosen_variants(variants, run.recipe.conversion.variants)
     results: list[Converted] = []
     for stage in (BODY_PART, *run.json("run.json")["parts"]):
         opened = Run.open(run.path(f"stages/{stage}"))
-        converted = convert(opened, variant_names(run, variants), opened.path("models"))
+        converted = convert(subject_of(opened, None), names, opened.path("models"))
         results += [replace(one, stage=stage) for one in converted]
     summary = []
-    for name in variant_names(run, variants):
+    for name in names:
         stages = {one.stage: one for one in results if one.variant == name}
         target = out / f"{run.recipe.name}_{name}.tflite"
         target.unlink(missing_ok=True)
@@ -47,6 +49,7 @@ def convert_router(run: Run, variants: tuple[str, ...], out: Path) -> list[Conve
                 "variant": name,
                 "file": target.name if passed else None,
                 "bytes": sum(one.size for one in stages.values()),
+                "compressed_bytes": sum(one.compressed for one in stages.values()),
                 "stages": {stage: one.verdict.to_dict() for stage, one in stages.items()},
             }
         )
@@ -59,7 +62,9 @@ def _assemble(run: Run, variant: str, stages: dict[str, Converted], target: Path
     first = read_description(files[BODY_PART]).details
     values: dict[str, Any] = {
         **first,
-        **description(run, variant),
+        **description(run),
+        "name": f"{run.recipe.name}_{variant}",
+        "variant": variant,
         "kind": ROUTER,
         "gate": {stage: one.verdict.to_dict() for stage, one in stages.items()},
     }

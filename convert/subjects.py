@@ -1,66 +1,135 @@
-"""What is converted: a fracture model or a body-part network, and how the gate judges it."""
+"""What is converted: a fracture model, a body-part network or another classifier, and how the gate judges it."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from osteolite.edge.description import BODY_PART, FRACTURE
+from osteolite.edge.runtime import Tensor
 from osteolite.train.body_part import body_part_model
+from osteolite.train.layouts import read_dataset
 from osteolite.train.probability import probabilities
+from osteolite.train.recipe import Conversion
 from osteolite.train.runs import Run
 
-from .calibration import tensors
+from .calibration import CalibrationData, calibration_data, tensors
 from .gate import Array, PartVerdict, Verdict, judge, judge_parts
-from .variants import Tensor
+from .tracing import traced
 
 _BATCH = 64
+_PACKAGES = ("osteolite", "tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model and its validation part, ready for the gate."""
+    """A trained classifier and its validation part, ready for conversion and gate."""
 
-    model: Any  # of Keras: float32 (batch, height, width, channels) to the outputs that the file shall give
+    name: str  # released files are NAME_VARIANT.tflite
+    conversion: Conversion
+    float32: Callable[[], bytes]  # its flatbuffer
+    calibration: CalibrationData
     tensors: list[Tensor]  # of the validation part
     judge: Callable[[Array], Verdict | PartVerdict]  # a variant's outputs (images, outputs) to its verdict
-    description: dict[str, Any]  # what osteolite.json says of the answer
+    description: dict[str, Any]  # what osteolite.json says of it, whatever the variant
+    retrain: Callable[[str], bytes]  # a name of `retraining.KINDS` to the flatbuffer of the network fine-tuned so
 
 
-def subject_of(run: Run) -> Subject:
-    """The subject of a run of either kind."""
-    return _body_part(run) if run.json("run.json").get("kind") == BODY_PART else _fracture(run)
+def subject_of(run: Run, calibration: Path | None) -> Subject:
+    """The subject of a run of one network.
+
+    Args:
+        run: finished, of a fracture model or of a body-part network.
+        calibration: a folder of labelled radiographs for quantisation to see; None, the run's train part.
+
+    Raises:
+        DatasetError: the folder has no known layout.
+        ImageError: an image cannot be read.
+    """
+    recipe, rows = run.recipe, run.catalogue.part("validation")
+    inputs = tensors(run.catalogue, rows, recipe.preprocessing)
+    parts = run.json("run.json").get("kind") == BODY_PART
+    build = partial(body_part_model, run) if parts else run.model
+    reference = _outputs(build(), inputs)
+    judged, described = (_body_part if parts else _fracture)(run, reference)
+    data = read_dataset(calibration) if calibration else run.catalogue
+    seen = calibration_data(
+        data,
+        data.rows if calibration else data.part("train"),
+        recipe.preprocessing,
+        recipe.conversion.calibration_images,
+        str(calibration) if calibration else "train part",
+    )
+    return Subject(
+        name=recipe.name,
+        conversion=recipe.conversion,
+        float32=lambda: traced(build()),
+        calibration=seen,
+        tensors=inputs,
+        judge=judged,
+        description={**description(run), **described},
+        retrain=partial(_retrain, run, build, seen.tensors),
+    )
 
 
-def _fracture(run: Run) -> Subject:
-    evaluation, rows, model = run.json("evaluation.json"), run.catalogue.part("validation"), run.model()
-    inputs = tensors(run.catalogue, list(rows), run.recipe.preprocessing)
+def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> bytes:
+    from .retraining import KINDS, retrain  # TensorFlow Model Optimization is slow to load, and few variants need it
+
+    return traced(retrain(run, build, seen, kind), KINDS[kind].ranges_inside)
+
+
+def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], dict[str, Any]]:
+    evaluation, rows = run.json("evaluation.json"), run.catalogue.part("validation")
     calibration, threshold = evaluation["probability_calibration"], evaluation["threshold"]
     calibrated = partial(probabilities, slope=calibration["slope"], intercept=calibration["intercept"])
     labels, groups = np.array([row.label for row in rows]), np.array([row.group for row in rows])
-    reference, limits = calibrated(_outputs(model, inputs)[:, 0]), run.recipe.gate
+    before, limits = calibrated(reference[:, 0]), run.recipe.gate
 
     def judged(outputs: Array) -> Verdict:
-        return judge(labels, groups, reference, calibrated(outputs[:, 0]), threshold["value"], limits)
+        return judge(labels, groups, before, calibrated(outputs[:, 0]), threshold["value"], limits)
 
-    described = {"kind": FRACTURE, "threshold": threshold, "probability_calibration": calibration}
-    return Subject(model, inputs, judged, described)
+    return judged, {"kind": FRACTURE, "threshold": threshold, "probability_calibration": calibration}
 
 
-def _body_part(run: Run) -> Subject:
-    rows, model, parts = run.catalogue.part("validation"), body_part_model(run), run.json("run.json")["parts"]
-    inputs = tensors(run.catalogue, list(rows), run.recipe.preprocessing)
+def _body_part(run: Run, reference: Array) -> tuple[Callable[[Array], PartVerdict], dict[str, Any]]:
+    rows, parts, limits = run.catalogue.part("validation"), run.json("run.json")["parts"], run.recipe.gate
     targets = np.array([parts.index(row.body_part) for row in rows])
     groups = np.array([row.group for row in rows])
-    reference, limits = _outputs(model, inputs), run.recipe.gate
-    described = {
-        "kind": BODY_PART,
-        "labels": parts,
-        "probability_calibration": run.json("evaluation.json")["probability_calibration"],
+    calibration = run.json("evaluation.json")["probability_calibration"]
+    described = {"kind": BODY_PART, "labels": parts, "probability_calibration": calibration}
+    return lambda outputs: judge_parts(targets, groups, reference, outputs, limits), described
+
+
+def description(run: Run) -> dict[str, Any]:
+    """What `osteolite.json` says of any run: where the model comes from, and its figures."""
+    recipe, evaluation, about = run.recipe, run.json("evaluation.json"), run.json("run.json")
+    test = {key: value for key, value in evaluation["test"].items() if key != "curves"}
+    values = {
+        "intended_use": "research only; no medical device",
+        "attribution": about["attribution"],
+        "preprocessing": recipe.preprocessing.to_dict(),
+        "training": {
+            "recipe": recipe.name,
+            "layout": about["layout"],
+            "seed": about["seed"],
+            "weights": about["weights"],
+            "images": {part: len(run.catalogue.part(part)) for part in ("train", "validation", "test")},
+            "catalogue_sha256": hashlib.sha256(run.path("catalogue.csv").read_bytes()).hexdigest(),
+        },
+        "evaluation": {"model": "float32 Keras model before conversion", "part": "test", **test},
+        "versions": versions(),
     }
-    return Subject(model, inputs, lambda outputs: judge_parts(targets, groups, reference, outputs, limits), described)
+    return {**values, "audit": about["audit"]} if "audit" in about else values
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that made a file."""
+    return {package: version(package) for package in _PACKAGES}
 
 
 def _outputs(model: Any, inputs: list[Tensor]) -> Array:

@@ -27,7 +27,12 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     ),
     "explain": ("osteolite.train.commands.explain", "train", "Draw where in the image a run's answer comes from."),
     "compare": ("osteolite.train.commands.compare", "train", "Put runs side by side, with paired intervals."),
-    "convert": ("osteolite.convert.commands", "convert", "Turn a run into quantised files that pass the gate."),
+    "convert": (
+        "osteolite.convert.commands",
+        "convert",
+        "Turn a run, or another classifier, into quantised files that pass the gate.",
+    ),
+    "tune": ("osteolite.convert.commands", "all", "Search width, input size and variant for this device."),
     "predict": ("osteolite.edge.commands", None, "Score radiographs with a model file."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),

@@ -26,7 +26,8 @@ def last_feature_map(model: Any) -> str:
 def has_linear_head(model: Any) -> bool:
     """Whether the logit is linear in the averaged features, which a class activation map needs."""
     _, head = split_layers(model)
-    kinds = [layer for layer in head if not isinstance(layer, keras.layers.Dropout)]
+    layers = [getattr(layer, "layer", layer) for layer in head]  # inside a wrapper, if there is one
+    kinds = [layer for layer in layers if not isinstance(layer, keras.layers.Dropout)]
     return (
         len(kinds) == 2
         and isinstance(kinds[0], keras.layers.GlobalAveragePooling2D)

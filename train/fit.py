@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Fit:
         pretrained: whether the model starts from trained weights.
         seed: of shuffling and augmentation.
         crew: the processes that fit this model together.
+        callbacks: gives what Keras calls during an epoch.
     """
 
     def __init__(
@@ -72,9 +74,10 @@ class Fit:
         pretrained: bool,
         seed: int,
         crew: Crew = ALONE,
+        callbacks: Callable[[], list[Any]] = list,
     ) -> None:
         self.model, self.task, self.recipe, self.folder = model, task, recipe, folder
-        self.pretrained, self.seed, self.crew = pretrained, seed, crew
+        self.pretrained, self.seed, self.crew, self.callbacks = pretrained, seed, crew, callbacks
         crew.take_over(folder, ("progress.json", "weights.h5", "checkpoints"))
         parts = np.array([row.part for row in prepared.catalogue.rows])
         targets = np.array([task.target(row) for row in prepared.catalogue.rows])
@@ -158,7 +161,9 @@ class Fit:
     def _run_epoch(self, phase: Phase, batches: Any) -> dict[str, float]:
         start = time.perf_counter()
         bar = console.is_terminal and not console.quiet
-        result = self.replicas.fit(batches, epochs=1, steps_per_epoch=self.steps, verbose=int(bar))
+        result = self.replicas.fit(
+            batches, epochs=1, steps_per_epoch=self.steps, verbose=int(bar), callbacks=self.callbacks()
+        )
         seconds = time.perf_counter() - start
         copy_weights(self.replicas, self.model)
         outputs = outputs_of(self.model, self.pixels, self.validation, self.recipe)

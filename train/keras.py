@@ -15,7 +15,8 @@ with quiet_stderr():  # a dozen lines about CUDA and oneDNN before the first own
     import tensorflow as tf
     import tf_keras as keras
     from tensorflow.lite.python.convert import mlir_quantize
+    from tensorflow.lite.python.optimize.calibrator import Calibrator
 
     tf.config.list_physical_devices()
 
-__all__ = ["keras", "mlir_quantize", "tf"]
+__all__ = ["Calibrator", "keras", "mlir_quantize", "tf"]

@@ -71,7 +71,7 @@ def with_one_logit(model: Any) -> Any:
 def split_layers(model: Any) -> tuple[list[Any], list[Any]]:
     """The layers of the backbone and those of the head, in order."""
     names = [layer.name for layer in model.layers]
-    border = names.index(FEATURES)
+    border = next(i for i, name in enumerate(names) if name.endswith(FEATURES))  # wrappers write before a name
     return model.layers[:border], model.layers[border:]
 
 
@@ -84,5 +84,6 @@ def set_trainable(model: Any, phase: Phase, pretrained: bool) -> None:
     backbone, _ = split_layers(model)
     first = round(len(backbone) * (1.0 - phase.unfrozen))
     for index, layer in enumerate(backbone):
-        frozen_norm = pretrained and isinstance(layer, keras.layers.BatchNormalization)
+        inner = getattr(layer, "layer", layer)  # of a wrapper
+        frozen_norm = pretrained and isinstance(inner, keras.layers.BatchNormalization)
         layer.trainable = index >= first and not frozen_norm

@@ -3,13 +3,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from osteolite.convert import convert as module
-from osteolite.convert.calibration import CalibrationData, calibration_data
+from osteolite.convert.calibration import calibration_data
+from osteolite.convert.convert import convert
+from osteolite.convert.subjects import subject_of
 from osteolite.edge.modelfile import read_description
 from osteolite.edge.runtime import Runtime
 from osteolite.train.runs import Run
@@ -49,6 +51,7 @@ def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
         about = json.loads(archive.read("osteolite.json"))
     evaluation = json.loads((phantom_run / "evaluation.json").read_text())
     assert about["threshold"] == evaluation["threshold"]
+    assert about["activation_map"] == [4, 4]
     assert about["gate"]["passed"] is True
     assert about["gate"]["images"] == evaluation["validation"]["images"]
     assert about["quantisation_calibration"]["images"] == 200
@@ -59,27 +62,24 @@ def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
 
 def test_calibration_images_are_training_images_of_both_classes(phantom_run: Path) -> None:
     run = Run.open(phantom_run)
-    data = calibration_data(run.catalogue, run.recipe.preprocessing, 10)
+    rows, spec = run.catalogue.part("train"), run.recipe.preprocessing
+    data = calibration_data(run.catalogue, rows, spec, 10)
     assert len(data.tensors) == 10
-    assert data.sha256 == calibration_data(run.catalogue, run.recipe.preprocessing, 10).sha256
-    assert data.sha256 != calibration_data(run.catalogue, run.recipe.preprocessing, 10, seed=1).sha256
-    everything = calibration_data(run.catalogue, run.recipe.preprocessing, 10**6)
-    assert len(everything.tensors) < len(run.catalogue.part("train")) + 1
+    assert data.strata == {"fractured": 5, "normal": 5}
+    assert data.sha256 == calibration_data(run.catalogue, rows, spec, 10).sha256
+    assert data.sha256 != calibration_data(run.catalogue, rows[::-1], spec, 10).sha256
+    assert len(calibration_data(run.catalogue, rows, spec, 10**6).tensors) == len(rows)
 
 
 @pytest.mark.slow
-def test_a_wrong_calibration_range_is_refused(own_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_calibration_range_is_refused(own_run: Path) -> None:
     """Calibrated on pictures a hundred times too faint, int8 clips everything that it then sees."""
-    real = module.calibration_data
-
-    def damaged(*arguments: object) -> CalibrationData:
-        data = real(*arguments)  # type: ignore[arg-type]
-        return CalibrationData([tensor * np.float32(0.01) for tensor in data.tensors], data.sha256)
-
-    monkeypatch.setattr(module, "calibration_data", damaged)
+    subject = subject_of(Run.open(own_run), None)
+    faint = [tensor * np.float32(0.01) for tensor in subject.calibration.tensors]
     released = model(own_run, "int8")
     assert released.is_file()  # of the good conversion before
-    (result,) = module.convert(Run.open(own_run), ("int8",), own_run / "models")
+    spoilt = replace(subject, calibration=replace(subject.calibration, tensors=faint))
+    (result,) = convert(spoilt, ("int8",), own_run / "models")
     assert not result.verdict.passed
     assert result.verdict.reasons
     assert result.file is None
@@ -108,7 +108,12 @@ def test_a_refusal_is_exit_code_3_and_names_the_reason(own_run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["RUN", "--variants", "int3"], "no variant int3; known are float32"), (["/nowhere"], "no run folder")],
+    [
+        (["RUN", "--variants", "int3"], "no variant int3; known are all, float32"),
+        (["/nowhere"], "no run folder"),
+        (["RUN", "--recipe", "phantoms"], "is a run, which knows its own recipe and labels"),
+        (["RUN", "--calibration", "/nowhere"], "/nowhere is no folder and no .csv file"),
+    ],
 )
 def test_a_wrong_call_says_so(phantom_run: Path, arguments: list[str], message: str) -> None:
     filled = [str(phantom_run) if a == "RUN" else a for a in arguments]

@@ -1,9 +1,12 @@
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
-from osteolite.convert.gate import PartVerdict, Verdict, judge, judge_parts
+from osteolite.convert.gate import Flips, PartVerdict, Verdict, judge, judge_parts
 from osteolite.train.recipe import Gate
 
 LABELS = np.arange(200) % 2
@@ -21,6 +24,8 @@ def test_the_same_answers_pass_with_nothing_lost() -> None:
     assert found.reasons == ()
     assert (found.agreement, found.auroc.value, found.auroc.low, found.auroc.high) == (1.0, 0.0, 0.0, 0.0)
     assert found.largest_difference == 0.0
+    assert found.own_auroc.low < found.own_auroc.value < found.own_auroc.high
+    assert found.own_auroc.value == pytest.approx(roc_auc_score(LABELS, REFERENCE))
 
 
 @settings(max_examples=20)
@@ -40,12 +45,32 @@ def test_noise_like_quantisations_passes(size: float, seed: int) -> None:
         (1 - REFERENCE, "AUROC changes by -"),
         (REFERENCE * 0.8, "sensitivity changes by -"),
         (REFERENCE * 1.2, "of the decisions agree; at least 97.0% must"),
+        (REFERENCE * 0.01, "every image is called normal"),
+        (0.99 + REFERENCE * 0.01, "every image is called fractured"),
     ],
 )
 def test_damage_is_refused_and_named(variant: np.ndarray, reason: str) -> None:
     found = verdict(variant)
     assert not found.passed
     assert any(reason in given for given in found.reasons)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_flips_are_counted_and_weighed_by_mcnemars_exact_test(answers: list[tuple[bool, bool]]) -> None:
+    before, after = np.array(answers).T
+    found = Flips.count(before, after)
+    assert (found.broken, found.mended) == (answers.count((True, False)), answers.count((False, True)))
+    flips, fewer = found.broken + found.mended, min(found.broken, found.mended)
+    tail = sum(comb(flips, k) for k in range(fewer + 1)) / 2**flips
+    assert found.p == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_a_flip_is_broken_or_mended_by_the_label() -> None:
+    variant = REFERENCE.copy()
+    missed, found = np.flatnonzero((LABELS == 1) & (REFERENCE < 0.5)), np.flatnonzero((LABELS == 1) & (REFERENCE > 0.5))
+    variant[missed[:2]], variant[found[:5]] = 0.6, 0.4
+    assert verdict(variant).flips == Flips(5, 2, pytest.approx(0.453125))
+    assert verdict(variant).agreement == pytest.approx(1 - 7 / 200)
 
 
 def test_limits_are_the_recipes() -> None:
@@ -88,7 +113,7 @@ def test_logits_that_all_move_alike_change_no_answer() -> None:
         (np.ones((150, 3)), "every image gets the same answer"),
         (np.where(np.arange(150)[:, None] == 7, np.nan, SEEN), "1 of 150 outputs are not finite"),
         (np.roll(SEEN, 1, axis=1), "balanced accuracy changes by -"),
-        (SEEN + np.random.default_rng(2).normal(0, 1.5, (150, 3)), "of the body parts agree; at least 97.0% must"),
+        (SEEN + np.random.default_rng(2).normal(0, 1.5, (150, 3)), "of the answers agree; at least 97.0% must"),
     ],
 )
 def test_damaged_body_parts_are_refused_and_named(variant: np.ndarray, reason: str) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from osteolite.convert import commands, router
+from osteolite.convert import router
 from osteolite.convert.convert import Converted
 from osteolite.convert.gate import judge, judge_parts
+from osteolite.convert.router import convert_router
 from osteolite.edge import read_description
 from osteolite.edge.cli import cli
 from osteolite.edge.modelfile import write_model
@@ -68,9 +69,10 @@ def stub(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Callable[[str], None]:
                     }
                 file = out / f"{part}_{name}.tflite"
                 write_model(file, tiny.mean(outputs=2 if part == "body_part" else 1), described)
-                found.append(Converted(name, file if good else None, 100, verdict))
+                found.append(Converted(name, file if good else None, 100, 90, verdict))
             return found
 
+        monkeypatch.setattr(router, "subject_of", lambda stage, calibration: stage)
         monkeypatch.setattr(router, "convert", convert)
 
     return install
@@ -115,9 +117,10 @@ def test_a_folder_of_alternatives_is_converted_run_by_run(
 
     def converted(one: Run, variants: tuple[str, ...], folder: Path) -> list[Converted]:
         asked.append((one.folder.name, folder))
-        return router.convert_router(run, variants, folder)
+        return convert_router(run, variants, folder)
 
-    monkeypatch.setattr(commands, "_convert", converted)
+    monkeypatch.setattr(router, "convert_router", converted)
+    monkeypatch.setattr(Run, "is_router", True)
     arguments = ["convert", str(tmp_path), "--variants", "float32", "--out", str(tmp_path / "out"), "--json"]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output

@@ -122,10 +122,17 @@ def test_both_papers_are_written(finished_run: Callable[..., Run]) -> None:
 def test_a_refused_variant_is_named_with_its_reason(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     gate = {"images": 240, "auroc": {"value": 0.0, "low": -0.01, "high": 0.01}, "sensitivity": {"value": -0.04}}
-    gate |= {"agreement": 0.95, "mean_difference": 0.01, "passed": False, "reasons": ["this changes", "and that"]}
+    gate |= {"agreement": 0.95, "passed": False, "reasons": ["this changes", "and that"]}
+    gate |= {"own_auroc": {"value": 0.93, "low": 0.9, "high": 0.96}, "flips": {"broken": 7, "mended": 2, "p": 0.1797}}
     passed = gate | {"passed": True, "reasons": []}
-    variants = [{"variant": "float32", "bytes": 9e6, "gate": passed}, {"variant": "int8", "bytes": 3e6, "gate": gate}]
-    write_json(run.path("models/conversion.json"), {"variants": variants, "quantisation_calibration": {"images": 9}})
+    variants = [
+        {"variant": "float32", "bytes": 9e6, "compressed_bytes": 8e6, "gate": passed},
+        {"variant": "int8", "bytes": 3e6, "compressed_bytes": 2e6, "gate": gate},
+    ]
+    seen = {"images": 9, "from": "train part", "warnings": ["they are all too dark"]}
+    write_json(run.path("models/conversion.json"), {"variants": variants, "quantisation_calibration": seen})
     words = read(run)
     assert "int8 was refused: this changes; and that." in words
     assert "float32 was refused" not in words
+    assert "they are all too dark" in words
+    assert "7 / 2 0.18" in words

@@ -1,0 +1,121 @@
+"""The standard metadata of TFLite, from which other tools read normalisation, labels and calibration.
+
+Source: the schema `metadata_schema.fbs` of TFLite Support. Its tables are built slot by slot, as no
+maintained package writes them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from osteolite.edge.modelfile import LABELS_FILE, SCORES_FILE
+from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
+
+from .graph import packed, unpacked
+
+_IDENTIFIER = b"M001"
+_FEATURE, _IMAGE, _NORMALISATION, _SCORES = 1, 2, 1, 2  # numbers of the unions' members
+_RGB, _GREY = 1, 2
+_AXIS_LABELS, _AXIS_SCORES = 2, 4  # kinds of associated files
+_PARSER = "1.2.0"  # of the metadata, which knows all that is used here
+_IDENTITY = 0  # what is done with an output before calibration: it is a logit already
+
+
+@dataclass(frozen=True)
+class _Byte:
+    value: int
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Slot to value: text, a byte, a number, a table, or a list of floats or of tables."""
+
+    slots: dict[int, Any]
+
+    def build(self, builder: Any) -> int:
+        made = {slot: _build(builder, value) for slot, value in self.slots.items() if _is_reference(value)}
+        builder.StartObject(max(self.slots, default=-1) + 1)
+        for slot, value in self.slots.items():
+            if isinstance(value, _Byte):
+                builder.PrependUint8Slot(slot, value.value, 0)
+            elif isinstance(value, int):
+                builder.PrependUint32Slot(slot, value, 0)
+            elif isinstance(value, float):
+                builder.PrependFloat32Slot(slot, value, 0.0)
+            else:
+                builder.PrependUOffsetTRelativeSlot(slot, made[slot], 0)
+        return int(builder.EndObject())
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str | list | _Table)
+
+
+def _build(builder: Any, value: Any) -> int:
+    if isinstance(value, str):
+        return int(builder.CreateString(value))
+    if isinstance(value, _Table):
+        return value.build(builder)
+    if isinstance(value[0], float):
+        return int(builder.CreateNumpyVector(np.array(value, np.float32)))
+    offsets = [one.build(builder) for one in value]
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return int(builder.EndVector())
+
+
+def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, mapped: bool) -> bytes:
+    """The metadata of a classifier of one image: what it expects, and what its outputs are called.
+
+    Args:
+        name: of the model.
+        spec: size, channels and scaling of the input.
+        calibrated: whether a file `SCORES_FILE` turns each logit into a probability of its own.
+        mapped: whether a class activation map is a second output.
+
+    Returns:
+        A flatbuffer for the model's buffer `TFLITE_METADATA`.
+    """
+    height, width, channels = spec.shape
+    size = _Table({0: width, 1: height})
+    image = _Table({0: _Byte(_GREY if channels == 1 else _RGB), 1: size})
+    scaling = _Table({0: [float(spec.mean)] * channels, 1: [float(spec.std)] * channels})
+    levels = grey_levels(spec)
+    expects = _Table(
+        {
+            0: "image",
+            1: f"A radiograph, fitted to {width} x {height} pixels ({spec.aspect})",
+            3: _Table({0: _Byte(_IMAGE), 1: image}),
+            4: [_Table({0: _Byte(_NORMALISATION), 1: scaling})],
+            5: _Table({0: [float(levels.max())] * channels, 1: [float(levels.min())] * channels}),
+        }
+    )
+    files = [_Table({0: LABELS_FILE, 1: "The name of each output", 2: _Byte(_AXIS_LABELS)})]
+    gives = {0: "logits", 1: "One logit for each label", 3: _Table({0: _Byte(_FEATURE), 1: _Table({})}), 6: files}
+    if calibrated:
+        files.append(_Table({0: SCORES_FILE, 1: "Logits to probabilities", 2: _Byte(_AXIS_SCORES)}))
+        gives[4] = [_Table({0: _Byte(_SCORES), 1: _Table({0: _Byte(_IDENTITY)})})]
+    outputs = [_Table(gives)]
+    if mapped:
+        about_map = "A logit for each place of the image: the class activation map, whose mean is the logit"
+        outputs.append(_Table({0: "activation_map", 1: about_map, 3: _Table({0: _Byte(_FEATURE), 1: _Table({})})}))
+    whole = _Table({2: [expects], 3: outputs})
+    about = {0: name, 1: "Research use only: no medical device", 3: [whole], 7: _PARSER}
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_Table(about).build(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def with_metadata(flatbuffer: bytes, content: bytes) -> bytes:
+    """The model with this metadata in the place of any that it has."""
+    model = unpacked(flatbuffer)
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [one for one in model.metadata or [] if one.name != b"TFLITE_METADATA"] + [entry]
+    return packed(model)

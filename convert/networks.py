@@ -1,0 +1,162 @@
+"""Networks that another program trained: a SavedModel, a Keras file or a float .tflite, read and checked."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from osteolite.edge.anatomy import Anatomy
+from osteolite.edge.errors import ModelFileError
+from osteolite.edge.modelfile import read_flatbuffer
+from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.runtime import Runtime
+from osteolite.train.keras import keras, tf
+
+from .graph import packed, unpacked, with_fixed_batch
+from .tracing import converted
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, int, int]  # height, width, channels
+
+_MAX_CONFIG = 64 * 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True)
+class Network:
+    """A classifier of one image."""
+
+    flatbuffer: bytes  # float32, with a fixed batch of 1
+    outputs: Callable[[Array], Array]  # the original's, (1, outputs), of an input tensor
+
+
+def read_network(path: Path, shape: Shape) -> Network:
+    """Read a network of any of the formats.
+
+    Args:
+        path: a SavedModel's folder, a Keras file, or a float .tflite.
+        shape: of the images that it will see.
+
+    Raises:
+        ModelFileError: it is damaged, has code inside, is quantised already, or does not go from one
+            such image to one row of numbers.
+    """
+    if path.is_dir():
+        return _saved_model(path, shape)
+    return _tflite(path, shape) if path.suffix.lower() == ".tflite" else _keras(path, shape)
+
+
+def _saved_model(path: Path, shape: Shape) -> Network:
+    with _readable(path, "SavedModel"):
+        loaded = tf.saved_model.load(str(path))
+        signatures = dict(loaded.signatures)
+    if "serving_default" not in signatures:
+        raise ModelFileError(f"{path}: no signature serving_default; save the model with one")
+    signature = signatures["serving_default"]
+    inputs = signature.structured_input_signature[1]
+    _check_ends(path, [spec.shape for spec in inputs.values()], len(signature.structured_outputs), shape)
+    (name,) = inputs
+
+    def compute(image: Any) -> dict[str, Any]:
+        return {"output": next(iter(signature(**{name: image}).values()))}
+
+    return _converted(path, compute, shape, loaded)
+
+
+def _keras(path: Path, shape: Shape) -> Network:
+    with _readable(path, "Keras file"):
+        config, version = _keras_config(path)
+        if "Lambda" in _class_names(config):  # it would run while the file is read
+            raise ValueError("it has a Lambda layer, which is a program of its own; replace it by layers of Keras")
+        library = keras if version < 3 else _keras3()  # each reads the other's files, and leaves the weights out
+        model = library.models.load_model(path, compile=False)
+    _check_ends(path, [one.shape for one in model.inputs], len(model.outputs), shape)
+    if version < 3:
+        return _converted(path, lambda image: {"output": model(image, training=False)}, shape, model)
+    with tempfile.TemporaryDirectory() as folder:  # a trace of Keras 3 itself loses the weights
+        model.export(folder, verbose=False)
+        return _saved_model(Path(folder), shape)
+
+
+def _keras_config(path: Path) -> tuple[Any, int]:
+    """What the model is made of, and the main version of the Keras that wrote it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config, about = _entry(archive, "config.json"), _entry(archive, "metadata.json")
+        version = json.loads(about)["keras_version"]
+    else:
+        with h5py.File(path) as file:
+            config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2")
+    if config is None:
+        raise ValueError("it holds weights alone; save the whole model")
+    return json.loads(config), int(str(version).split(".")[0])
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    size = archive.getinfo(name).file_size
+    if size > _MAX_CONFIG:
+        raise ValueError(f"its {name} has {size:,} bytes; at most {_MAX_CONFIG:,} are read")
+    return archive.read(name)
+
+
+def _keras3() -> Any:
+    import keras as keras3
+
+    return keras3
+
+
+def _class_names(config: Any) -> set[str]:
+    if isinstance(config, dict):
+        return {str(config.get("class_name", ""))}.union(*map(_class_names, config.values()))
+    return set().union(*map(_class_names, config)) if isinstance(config, list) else set()
+
+
+def _tflite(path: Path, shape: Shape) -> Network:
+    flatbuffer = read_flatbuffer(path)
+    with quiet_stderr():
+        runtime = Runtime(flatbuffer)  # reads it as a device would, and says what is wrong
+    graph = Anatomy.of(flatbuffer)
+    kinds = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
+    if kinds:
+        raise ModelFileError(f"{path}: quantised already ({', '.join(sorted(kinds))}); give the float32 file")
+    _check_ends(path, [graph.inputs[0].shape], 1, shape)  # a class activation map may stand beside it
+    model = unpacked(flatbuffer)
+    with_fixed_batch(model)
+    return Network(packed(model), lambda tensor: runtime.invoke(tensor).reshape(1, -1))
+
+
+def _converted(path: Path, compute: Any, shape: Shape, resources: Any) -> Network:
+    with _readable(path, "network for TFLite"):
+        return Network(converted(compute, shape, resources), lambda tensor: np.asarray(compute(tensor)["output"]))
+
+
+def _check_ends(path: Path, inputs: list[Any], outputs: int, shape: Shape) -> None:
+    if len(inputs) != 1 or outputs != 1:
+        raise ModelFileError(f"{path}: {len(inputs)} inputs and {outputs} outputs; one of each is needed")
+    sizes = [None if size in (None, -1) else int(size) for size in inputs[0]]
+    fits = len(sizes) == 4 and all(size in (None, wanted) for size, wanted in zip(sizes, (1, *shape), strict=True))
+    if not fits:
+        raise ModelFileError(
+            f"{path}: it takes {tuple(sizes)}, but the recipe's preprocessing gives {(1, *shape)}; "
+            "give a recipe with the size that it was trained on by --recipe"
+        )
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """Say in one line why TensorFlow cannot use a file, and keep to oneself what else it says."""
+    failure: Exception | None = None
+    with quiet_stderr():
+        try:
+            yield
+        except Exception as error:  # whatever a damaged file, an unknown layer or a program inside leads to
+            failure = error
+    if failure is not None:
+        reason = " ".join(str(failure).split())[:300]
+        raise ModelFileError(f"{path}: no {what} that can be read ({reason})") from failure

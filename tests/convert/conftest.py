@@ -1,0 +1,52 @@
+"""Every variant of the phantoms' model, made once for all who look at them, and a network of another program."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from osteolite.convert.subjects import Subject, subject_of
+from osteolite.convert.variants import VARIANTS, Source
+from osteolite.train.keras import keras
+from osteolite.train.runs import Run
+
+
+def small_network(outputs: int = 1, activation: str | None = "sigmoid", library: Any = keras, sign: int = 1) -> Any:
+    """A small network whose last output grows, or with `sign` falls, with the brightness of the image."""
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    picture = layers.Input((32, 32, 1))
+    seen = layers.Conv2D(8, 5, strides=2, kernel_initializer="random_uniform", bias_initializer="ones")(picture)
+    seen = layers.GlobalAveragePooling2D()(layers.ReLU()(seen))
+    model = library.Model(picture, layers.Dense(outputs, activation=activation)(seen))
+    conv, bias, *_ = model.get_weights()
+    kernel = np.outer(np.ones(8), np.linspace(-1, 1, outputs) if outputs > 1 else np.ones(1)) * sign
+    model.set_weights([np.abs(conv), bias, kernel, np.full(outputs, -8.0 * sign if outputs == 1 else 0.0)])
+    return model
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[..., Any]:
+    return small_network
+
+
+@pytest.fixture(scope="session")
+def subject(phantom_run: Path) -> Subject:
+    """The phantoms' model, which sees fewer calibration images than it could."""
+    found = subject_of(Run.open(phantom_run), None)
+    few = replace(found.calibration, tensors=found.calibration.tensors[::5])
+    return replace(found, calibration=few)
+
+
+@pytest.fixture(scope="session")
+def source(subject: Subject) -> Source:
+    return Source(subject.float32(), subject.calibration.tensors, 0, subject.retrain)
+
+
+@pytest.fixture(scope="session")
+def files(source: Source) -> dict[str, bytes]:
+    """The flatbuffer of each variant, as it comes to the gate."""
+    return {name: variant.write(source) for name, variant in VARIANTS.items()}
