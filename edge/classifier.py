@@ -17,7 +17,7 @@ from .preprocess import preprocess
 from .radiograph import ImageSource, Limits, read_radiograph
 from .runtime import Runtime, Tensor, sigmoid
 
-DEFAULT_MODEL = "fracatlas_mobilenetv2_int8.tflite"
+DEFAULT_MODEL = "fracatlas_mobilenetv2_selective_int8.tflite"
 
 
 @dataclass(frozen=True)

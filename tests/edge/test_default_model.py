@@ -12,7 +12,7 @@ from osteolite.edge.modelfile import read_description
 def test_it_answers_at_once() -> None:
     prediction = FractureClassifier().predict(Image.new("L", (300, 400)))
     assert 0 <= prediction.fracture_probability <= 1
-    assert prediction.model == "fracatlas_mobilenetv2_int8"
+    assert prediction.model == "fracatlas_mobilenetv2_selective_int8"
 
 
 def test_it_is_small_passed_the_gate_and_names_its_data() -> None:
