@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from osteolite.convert import convert as convert_room
+from osteolite.convert import subjects as convert_room
 from osteolite.convert.calibration import CalibrationData
 from osteolite.edge.cli import cli
 from osteolite.train.recipe import parse_recipe, to_toml
@@ -88,7 +88,7 @@ def test_a_refused_variant_is_told_at_the_end_and_the_others_are_measured(
 
     def faint(*arguments: object) -> CalibrationData:
         data = real(*arguments)  # type: ignore[arg-type]
-        return CalibrationData([tensor * np.float32(0.01) for tensor in data.tensors], data.sha256)
+        return replace(data, tensors=[tensor * np.float32(0.01) for tensor in data.tensors])
 
     monkeypatch.setattr(convert_room, "calibration_data", faint)
     data = json.loads((own / "run.json").read_text())["data"]
