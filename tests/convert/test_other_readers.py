@@ -168,6 +168,9 @@ def test_the_older_runtime_answers_alike(
     board_answers: dict[str, Any], files: dict[str, bytes], source: Source, variant: str
 ) -> None:
     """Its kernels round otherwise: by a tenth, at most, of the range that the logits of a few images have."""
+    if variant == "weight_only_int4":
+        assert "error" in board_answers[variant]  # it knows no type of 4 bits
+        return
     runtime = Runtime(files[variant])
     logits = [float(runtime.invoke(tensor)[0, 0]) for tensor in source.calibration[::4]]
     assert board_answers[variant].get("logit") == pytest.approx(logits[0], abs=0.1 * np.ptp(logits))

@@ -51,7 +51,9 @@ def test_every_grey_value_is_quantised_as_the_files_own_operator_does(
         else:  # of an integer input the value is ours: what it stands for is the nearest there is
             scale, zero_point = details["quantization"]
             stands_for = (quantise(image, details).astype(np.float32) - zero_point) * scale
-            assert np.abs(stands_for - image).max() <= scale / 2 * 1.001
+            ends = np.iinfo(details["dtype"])  # a few images may not reach white
+            reached = np.clip(image, (ends.min - zero_point) * scale, (ends.max - zero_point) * scale)
+            assert np.abs(stands_for - reached).max() <= scale / 2 * 1.001
 
 
 @pytest.mark.slow
