@@ -33,11 +33,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "Turn a run, or another classifier, into quantised files that pass the gate.",
     ),
     "tune": ("osteolite.convert.commands", "all", "Search width, input size and variant for this device."),
-    "predict": ("osteolite.edge.commands", None, "Score radiographs with a model file."),
+    "predict": ("osteolite.edge.commands.predict", None, "Score radiographs with a model file."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
-    "inspect": ("osteolite.edge.commands", None, "Show what a model file says of itself."),
-    "doctor": ("osteolite.edge.commands", None, "Show what is installed here and whether it works."),
+    "inspect": ("osteolite.edge.commands.about", None, "Show what a model file says of itself."),
+    "doctor": ("osteolite.edge.commands.about", None, "Show what is installed here and whether it works."),
 }
 
 

@@ -1,47 +1,20 @@
-"""`osteolite predict`, `inspect` and `doctor`: what a device needs."""
+"""`osteolite predict`."""
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import ImageError, OsteoliteError, UsageError
+from ..errors import ImageError, OsteoliteError
 
 if TYPE_CHECKING:
-    from .classifier import FractureClassifier
-    from .router import Router
+    from ..classifier import FractureClassifier
+    from ..router import Router
 
 Row = dict[str, Any]
-
-
-def image_files(paths: Iterable[str]) -> list[str]:
-    """Files as given; for a folder, the images in it and below by name, sorted.
-
-    Raises:
-        UsageError: a folder without one image.
-    """
-    from .radiograph import SUFFIXES
-
-    found: list[str] = []
-    for path in paths:
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        inside = sorted(
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if Path(name).suffix.lower() in SUFFIXES
-        )
-        if not inside:
-            raise UsageError(f"{path} holds no image; looked for {', '.join(sorted(SUFFIXES))}")
-        found += inside
-    return found
 
 
 def predict_rows(classifier: "FractureClassifier | Router", names: Iterable[str]) -> Iterator[Row]:
@@ -108,10 +81,11 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
     are still scored, and the exit code is 1. Of a router the answer also names the body part.
     Research use only: no diagnosis.
     """
-    names = image_files(paths)
-    from .quiet import quiet_stderr
-    from .router import Router, open_classifier
+    from ..images import image_files
+    from ..quiet import quiet_stderr
+    from ..router import Router, open_classifier
 
+    names = image_files(paths)
     with quiet_stderr():
         classifier = open_classifier(model)
     parts = classifier.description.parts if isinstance(classifier, Router) else ()
@@ -127,53 +101,4 @@ def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
 
     PRINTERS[style](counted(), names, parts)
     if failed:
-        raise SystemExit(OsteoliteError.exit_code)
-
-
-@click.command()
-@click.argument("file", metavar="FILE")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(file: str, as_json: bool) -> None:
-    """Show all that can be said of a .tflite file without running it.
-
-    What it says of itself: preprocessing, threshold, data, figures, the gate's verdict. What it is
-    made of: operators, parameters, multiply-adds, quantisation. And which accelerators would take its
-    operators, by their published lists. Of a file from another tool only the last two.
-    """
-    from .inspection import inspect_model
-
-    found = inspect_model(Path(file))
-    if as_json:
-        click.echo(json.dumps(found, indent=2, allow_nan=False))
-        return
-    for key, value in _flatten(found):
-        click.echo(f"{key:<40} {value}")
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list) and value and any(isinstance(v, dict) for v in value):
-        for index, inner in enumerate(value):
-            yield from _flatten(inner, f"{prefix}[{index}]")
-    else:
-        yield prefix, value
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> None:
-    """Show what is installed here, and score a blank image with the model that ships."""
-    from .doctor import examine
-    from .quiet import quiet_stderr
-
-    with quiet_stderr():
-        found = examine()
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        for key, value in _flatten(found):
-            click.echo(f"{key:<28} {value}")
-    if not found["works"]:
         raise SystemExit(OsteoliteError.exit_code)
