@@ -4,6 +4,7 @@
     +-- UsageError                exit code 2: the call was wrong
     |   +-- DatasetError          the labelled data cannot be used as given
     |   +-- MissingExtra          an optional part of the package is not installed
+    |   +-- DelegateUnavailable   the delegate asked for cannot run the model on this device
     +-- Refusal                   exit code 3: nothing broke, but the result must not be used
     |   +-- GateRefusal           a converted model lost more than the limits allow
     |   +-- AuditRefusal          the data's own split leaks, so that figures on it would mislead
@@ -34,6 +35,10 @@ class DatasetError(UsageError):
 
 
 class MissingExtra(UsageError):
+    pass
+
+
+class DelegateUnavailable(UsageError):
     pass
 
 
