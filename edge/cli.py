@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     ),
     "tune": ("osteolite.convert.commands", "all", "Search width, input size and variant for this device."),
     "predict": ("osteolite.edge.commands.predict", None, "Score radiographs with a model file."),
+    "watch": ("osteolite.edge.commands.watch", None, "Score each radiograph that is put into a folder."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
     "inspect": ("osteolite.edge.commands.about", None, "Show what a model file says of itself."),

@@ -1,0 +1,95 @@
+"""`osteolite watch`."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..watch import Watch
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER")
+@click.option("--out", metavar="FILE", required=True, help="Results, one JSON line a file; also what was done.")
+@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--heatmap", metavar="DIR", help="Also draw where in each image the answer comes from.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.05, 3600),
+    default=5.0,
+    show_default=True,
+    help="Seconds between two looks at the folder; a file left alone for that long is complete.",
+)
+def watch(folder: str, out: str, model: str | None, heatmap: str | None, interval: float) -> None:
+    """Score each radiograph that is put into a folder, or into folders below it, until stopped.
+
+    Each file gets one line in the file --out as soon as it is complete, and another if it is written
+    again. What has a line is not scored again, after a crash or a power cut either. A file that cannot be
+    read gets a line that says so. Of a stop (Ctrl-C, SIGTERM) the images at hand are finished first.
+    While FOLDER is away (a share whose machine is off) it is waited for; what cannot be written ends the
+    command with exit code 1. Standard error tells counts alone, no names. Research use only: no diagnosis.
+    """
+    from ..journal import Journal
+    from ..supervisor import Supervisor
+    from ..watch import Inbox, Watch
+
+    skipped = _skipped(folder, out, heatmap)
+    supervisor = Supervisor.of_this_process()
+    with Journal(out) as journal:
+        rows = _rows(model, heatmap)
+        job = Watch(Inbox(folder, journal, skipped), journal, rows, _report, supervisor.alive)
+        _stop_on_signals(job)
+        _report(f"watching; {len(journal)} scored before")
+        supervisor.ready(f"{len(journal)} scored before")
+        job.run(interval)
+        supervisor.stopping()
+        _report(f"stopped; {len(journal)} scored in all")
+
+
+def _skipped(folder: str, out: str, heatmap: str | None) -> list[str]:
+    """Real paths of what the command itself writes, which may lie in the folder."""
+    try:
+        with os.scandir(folder):
+            pass
+    except OSError as error:
+        # Only at the start: a wrong name would otherwise be waited for without end.
+        raise UsageError(f"{folder}: cannot be listed: {error.strerror}; name a folder that is there") from error
+    written = [os.path.realpath(path) for path in (out, heatmap) if path is not None]
+    real = os.path.realpath(folder)
+    if heatmap is not None and os.path.commonpath([real, written[-1]]) == written[-1]:
+        raise UsageError(f"--heatmap {heatmap}: the watched folder is in it or is it; name one beside or inside")
+    return written
+
+
+def _rows(model: str | None, heatmap: str | None) -> Callable[[Iterable[str]], Iterator[dict[str, Any]]]:
+    """Scores paths with a model file."""
+    from ..quiet import quiet_stderr
+    from ..router import open_classifier
+    from .predict import predict_rows
+
+    with quiet_stderr():
+        classifier = open_classifier(model)
+    if heatmap is not None:
+        return partial(predict_rows, classifier, heatmaps=Path(heatmap))
+    return partial(predict_rows, classifier)
+
+
+def _stop_on_signals(job: "Watch") -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        job.stop()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _report(text: str) -> None:
+    click.echo(f"osteolite: {text}", err=True)

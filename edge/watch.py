@@ -1,0 +1,227 @@
+"""Scores what is put into a folder: each file once, when it is complete, whatever happens in between."""
+
+import os
+import random
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+from .journal import Journal, Version
+
+Row = dict[str, Any]
+_NAP = 0.2  # seconds between two looks at whether to stop
+
+
+class Inbox:
+    """The files of a folder that have come to rest and have no line in the journal.
+
+    Polled, for the network shares on which X-ray machines leave their files tell nobody of them. A file is
+    taken as complete when two polls see the same size and time of change; how far these are apart is up to
+    the caller. Links are not followed. Memory: the files that are waiting, 100 bytes for each that is no image.
+
+    Args:
+        folder: what is watched, with the folders in it.
+        journal: what is done.
+        skipped: files and folders in it that are left out, as real paths.
+
+    >>> import tempfile; folder = Path(tempfile.mkdtemp()); inside = folder / "in"; inside.mkdir()
+    >>> _ = (inside / "a.png").write_bytes(b"...")
+    >>> with Journal(folder / "results.jsonl") as journal:
+    ...     inbox = Inbox(inside, journal)
+    ...     [version.file for _ in range(2) for version in inbox.poll()]
+    ['a.png']
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], journal: Journal, skipped: Collection[str] = ()) -> None:
+        self.folder = os.fspath(folder)
+        self._journal, self._skipped = journal, frozenset(skipped)
+        self._seen: set[Version] = set()  # at the last poll
+        self._no_images: set[Version] = set()
+        self.closed = 0  # folders in it that could not be listed at the last poll
+
+    def poll(self, alive: Callable[[], None] = lambda: None) -> list[Version]:
+        """What was the same at the last poll, the oldest first.
+
+        Args:
+            alive: called often while a large folder is gone through.
+
+        Raises:
+            OSError: the folder itself cannot be listed.
+        """
+        before, self._seen = self._seen, set()
+        no_images, self._no_images = self._no_images, set()
+        self.closed = 0
+        complete = []
+        for version in self._versions(alive):
+            if version in no_images:
+                self._no_images.add(version)
+            elif version not in self._journal:
+                self._seen.add(version)
+                if version in before:
+                    complete.append(version)
+        return sorted(filter(self._is_image, complete), key=lambda version: (version.modified_ns, version.file))
+
+    def path(self, version: Version) -> str:
+        """Where the file lies."""
+        return os.path.join(self.folder, version.file)
+
+    def is_there(self, version: Version) -> bool:
+        """Whether the file is still in this state."""
+        try:
+            return _version(version.file, os.lstat(self.path(version))) == version
+        except OSError:
+            return False
+
+    def _is_image(self, version: Version) -> bool:
+        from .images import is_image_file
+
+        if is_image_file(self.path(version)):
+            return True
+        self._seen.discard(version)
+        self._no_images.add(version)
+        return False
+
+    def _versions(self, alive: Callable[[], None]) -> Iterator[Version]:
+        """Every regular file of the folder and below, in no order."""
+        folders = [""]
+        while folders:
+            inside = folders.pop()
+            for entry in self._entries(inside):
+                alive()
+                name = os.path.join(inside, entry.name)
+                if entry.name.startswith(".") or self._is_skipped(name):
+                    continue
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(name)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:  # taken away since the folder was listed
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield _version(name, status)
+
+    def _entries(self, inside: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self.folder, inside)) as entries:
+                return list(entries)
+        except OSError as error:
+            if not inside:
+                raise
+            # A folder that was taken away, or is closed to this user, keeps nobody from the others.
+            self.closed += not isinstance(error, FileNotFoundError)
+            return []
+
+    def _is_skipped(self, name: str) -> bool:
+        return bool(self._skipped) and os.path.join(os.path.realpath(self.folder), name) in self._skipped
+
+
+class Watch:
+    """Scores what comes into an inbox, and writes it down.
+
+    Args:
+        inbox: where the files come from.
+        journal: where their lines go.
+        rows: from paths, as many as the iterable gives, one row each in their order, as `predict` has them.
+        report: is told in words what happened, in counts alone: names of files may be names of patients.
+        alive: is told how things stand, often: at least every second unless something hangs.
+
+    Example:
+        with Journal("results.jsonl") as journal:
+            watch = Watch(Inbox("radiographs", journal), journal, partial(predict_rows, classifier))
+            watch.run(interval=5)
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        journal: Journal,
+        rows: Callable[[Iterable[str]], Iterator[Row]],
+        report: Callable[[str], None] = lambda text: None,
+        alive: Callable[[str], None] = lambda status: None,
+    ) -> None:
+        self.inbox, self.journal, self.rows = inbox, journal, rows
+        self.report, self._tell = report, alive
+        self.waiting = 0
+        self._stopped = False
+        self._first, self._missing, self._closed = True, False, 0
+
+    def stop(self) -> None:
+        """Take no further image; for a signal handler. `run` returns when those at hand are done."""
+        self._stopped = True
+
+    def run(self, interval: float) -> None:
+        """Watch until `stop`.
+
+        Args:
+            interval: seconds from one look at the folder to the next, and so the least time that a file
+                must have been left alone.
+
+        Raises:
+            OsteoliteError: a result cannot be written, or the model gives none.
+        """
+        while not self._stopped:
+            self.score(self._poll())
+            until = time.monotonic() + interval
+            while not self._stopped and (left := until - time.monotonic()) > 0:
+                self.alive()
+                time.sleep(min(left, _NAP))
+
+    def score(self, versions: list[Version]) -> None:
+        """Score versions and write down each as soon as it is known, unless the file has changed meanwhile."""
+        at_hand: deque[Version] = deque()
+        scored = failed = 0
+        self.waiting = len(versions)
+        for row in self.rows(self._hand_out(versions, at_hand)):
+            version = at_hand.popleft()
+            # What was read is this version only if the file is still in that state; if not, it comes again.
+            if self.inbox.is_there(version):
+                self.journal.append(version, {key: value for key, value in row.items() if key != "file"})
+                scored, failed = scored + 1, failed + ("error" in row)
+            self.alive()
+        self.waiting = 0
+        if scored:
+            self.report(f"{scored} scored, {failed} of them could not be read; {len(self.journal)} in all")
+
+    def alive(self) -> None:
+        """Say how things stand."""
+        here = "folder missing" if self._missing else f"{self.waiting} waiting"
+        self._tell(f"{len(self.journal)} scored, {here}")
+
+    def _poll(self) -> list[Version]:
+        try:
+            versions = self.inbox.poll(self.alive)
+        except OSError as error:
+            # A share comes back by itself when its machine is switched on again: nobody need be there.
+            if not self._missing:
+                self.report(f"the folder cannot be read ({error.strerror}); waiting for it to come back")
+            self._missing = True
+            return []
+        if self._missing:
+            self.report("the folder is back")
+        if self.inbox.closed > self._closed:
+            self.report(
+                f"folders inside that cannot be listed, so that what is in them is not seen: {self.inbox.closed}"
+            )
+        self._missing, self._closed = False, self.inbox.closed
+        if versions and self._first:
+            # An image that ends the process would otherwise be the first again after every restart, and
+            # keep those behind it from ever being scored.
+            random.shuffle(versions)
+            self._first = False
+        return versions
+
+    def _hand_out(self, versions: list[Version], at_hand: deque[Version]) -> Iterator[str]:
+        for version in versions:
+            if self._stopped:
+                return
+            self.waiting -= 1
+            if self.inbox.is_there(version):
+                at_hand.append(version)
+                yield self.inbox.path(version)
+
+
+def _version(name: str, status: os.stat_result) -> Version:
+    return Version(name, status.st_size, status.st_mtime_ns)
