@@ -1,35 +1,31 @@
-"""The interpreter: LiteRT where it is installed, else tflite-runtime."""
+"""A loaded model: pixels or a tensor in, the answer with its map and features out."""
 
 import math
 import os
-from importlib.metadata import PackageNotFoundError, version
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .errors import MissingExtra, ModelFileError
+from .delegates import open_engine
+from .errors import DelegateUnavailable, ModelFileError, UsageError
+from .interpreter import Array, Details, Engine, Source, one_line
 
-_PACKAGES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 _INTEGERS = (np.int8, np.uint8, np.int16)
 
 Tensor = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def interpreter_class() -> tuple[Any, str]:
-    """The interpreter class of the installed runtime, and the runtime's name and version."""
-    for module, package in _PACKAGES:
-        try:
-            loaded = __import__(module, fromlist=["Interpreter"])
-        except ImportError:
-            continue
-        try:
-            return loaded.Interpreter, f"{package} {version(package)}"
-        except PackageNotFoundError:
-            return loaded.Interpreter, package
-    raise MissingExtra(
-        "no TFLite runtime is installed; pip install ai-edge-litert, "
-        "or on 32-bit boards pip install 'osteolite[tflite]'"
-    )
+@dataclass(frozen=True)
+class Outputs:
+    """What one run of a model gives; arrays of its own, which no later run changes."""
+
+    values: Tensor  # of the model's output_shape: the answer, one logit or one for each body part
+    activation_map: Tensor | None  # (rows, columns): what each place adds to the answer; its mean is the logit
+    features: Tensor | None  # (n,): of the last layer, averaged over the image
 
 
 def default_threads() -> int:
@@ -39,83 +35,171 @@ def default_threads() -> int:
 
 
 class Runtime:
-    """One loaded model with its buffers; `invoke` takes and gives float32 whatever the file's types.
+    """One loaded model; it takes and gives float32 whatever the file's types, and threads may share it.
 
-    Its first output is the answer. A second one, if there is one, is the class activation map: what
-    each place of the image adds to the answer.
+    Its first output is the answer. After it may come, in any order, a class activation map of shape
+    (1, rows, columns, 1), which says what each place of the image adds to the answer, and the pooled
+    features of shape (1, n).
 
     Args:
         model: a .tflite file, or its content.
-        threads: for the interpreter; default, one for each core, at most 4.
+        threads: of the processor; default, one for each core, at most 4.
+        delegate: what runs the operators, one of `DELEGATES` or the path of a library with its options,
+            PATH.so:key=value; default, the runtime's own choice on the processor.
+        fallback: where the delegate is unavailable, take the processor and say so in `delegation`.
 
     Raises:
-        ModelFileError: the interpreter refuses the file.
+        ModelFileError: the runtime refuses the file, or it has other inputs or outputs.
+        DelegateUnavailable: the delegate cannot run this model on this device.
+        UsageError: no such delegate.
         MissingExtra: no runtime is installed.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | bytes, threads: int | None = None) -> None:
-        interpreter, self.name = interpreter_class()
+    def __init__(
+        self, model: Source, threads: int | None = None, delegate: str | None = None, fallback: bool = False
+    ) -> None:
         self.threads = threads or default_threads()
-        path: str | os.PathLike[str] = "the model" if isinstance(model, bytes) else model
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
-        try:
-            self._interpreter = interpreter(**source, num_threads=self.threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelFileError(f"{path}: {self.name} refuses the model ({reason})") from error
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) not in (1, 2):
-            raise ModelFileError(
-                f"{path}: {len(inputs)} inputs and {len(outputs)} outputs; one input is needed, and one output, "
-                "beside which a class activation map may stand"
+        path = "the model" if isinstance(model, bytes) else os.fspath(model)
+        engine, self.delegation = open_engine(model, self.threads, delegate, fallback)
+        self.name = engine.name
+        if len(engine.inputs) != 1:
+            raise ModelFileError(f"{path}: {len(engine.inputs)} inputs; one is needed")
+        for end, details in (("input", engine.inputs[0]), *(("output", one) for one in engine.outputs)):
+            _check_type(path, end, details)
+        self._input, self._outputs = engine.inputs[0], engine.outputs
+        self.input_shape, self.output_shape = _shape(self._input), _shape(self._outputs[0])
+        self._map, self._features = _extras(path, self._outputs)
+        self.map_shape: tuple[int, int] | None = None  # (rows, columns)
+        if self._map:
+            _, rows, columns, _ = _shape(self._outputs[self._map])
+            self.map_shape = rows, columns
+        self.feature_count = _shape(self._outputs[self._features])[1] if self._features else None
+        self._engine: Engine | None = engine
+        self._last: Outputs | None = None
+        self._lock = threading.Lock()
+        self._levels, self._table = np.empty(0, np.float32), np.empty(0)
+        self._grey = np.empty(self.input_shape[1:3], self._input["dtype"])  # one channel of the input
+
+    def close(self) -> None:
+        """Give back the model's memory and the device that ran it; nothing runs after it."""
+        with self._lock:
+            self._engine = None
+
+    def invoke(self, tensor: Tensor) -> Tensor:
+        """The answer alone, of `output_shape`; otherwise `run`."""
+        return self.run(tensor).values
+
+    def run(self, tensor: Tensor) -> Outputs:
+        """Run the model once.
+
+        Args:
+            tensor: float32 of `input_shape`.
+
+        Raises:
+            UsageError: a tensor of another shape or type, or a runtime that was closed.
+            DelegateUnavailable: the delegate fails in the run.
+            ModelFileError: the model does.
+        """
+        if tensor.shape != self.input_shape or tensor.dtype != np.float32:
+            raise UsageError(
+                f"the input is {tensor.dtype} of {tensor.shape}; the model takes float32 of {self.input_shape}"
             )
-        self._input, self._outputs = inputs[0], outputs
-        for end, details in (("input", self._input), *(("output", one) for one in outputs)):
-            quantised = details["dtype"] in _INTEGERS and details["quantization"][0] > 0
-            if details["dtype"] != np.float32 and not quantised:
-                raise ModelFileError(
-                    f"{path}: its {end} is {np.dtype(details['dtype'])}; float32, or a quantised int8, uint8 or "
-                    "int16 is needed"
-                )
-        self.input_shape, self.output_shape = _shape(self._input), _shape(outputs[0])
-        self.map_shape = _map_shape(outputs[1], path) if len(outputs) == 2 else None  # (rows, columns)
+        return self._run(partial(np.copyto, src=quantise(tensor, self._input)))
 
-    def invoke(self, tensor: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Run the model once: float32 of `input_shape` in, float32 of `output_shape` out."""
-        self._interpreter.set_tensor(self._input["index"], quantise(tensor, self._input))
-        self._interpreter.invoke()
-        return self._value(self._outputs[0])
+    def run_pixels(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], levels: Tensor) -> Outputs:
+        """Run the model once on grey values, looked up straight into its input.
 
-    def activation_map(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The class activation map of the last `invoke`, float32 of `map_shape`, whose mean is that logit.
+        It gives what `run` gives of the tensor that `preprocess` would make of them, to the bit.
+
+        Args:
+            pixels: uint8 of (height, width), the size of the input.
+            levels: float32 of (256,), what each grey value is in the tensor (see `grey_levels`).
+
+        Raises:
+            UsageError: an input of another size or type, or a runtime that was closed.
+            DelegateUnavailable: the delegate fails in the run.
+            ModelFileError: the model does.
+        """
+        if pixels.shape != self.input_shape[1:3] or pixels.dtype != np.uint8:
+            raise UsageError(
+                f"the pixels are {pixels.dtype} of {pixels.shape}; the model takes uint8 of {self.input_shape[1:3]}"
+            )
+        return self._run(partial(self._look_up, pixels, levels))
+
+    def activation_map(self) -> Tensor:
+        """The class activation map of the last run, float32 of `map_shape`.
 
         Raises:
             ModelFileError: the model gives none.
         """
-        if self.map_shape is None:
+        if self._last is None or self._last.activation_map is None:
             raise ModelFileError("the model gives no class activation map; only networks with a linear head do")
-        return self._value(self._outputs[1]).reshape(self.map_shape)
+        return self._last.activation_map
 
-    def _value(self, details: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return dequantise(self._interpreter.get_tensor(details["index"]), details)
+    def _look_up(self, pixels: Array, levels: Tensor, buffer: Array) -> None:
+        if not np.array_equal(levels, self._levels):
+            self._levels, self._table = levels.copy(), quantise(levels, self._input)
+        # Looking up once and writing the channels beside one another takes half the time of looking up
+        # whole pixels; "wrap" is the quickest of take's modes, and no uint8 leaves a table of 256.
+        np.take(self._table, pixels, out=self._grey, mode="wrap")
+        for channel in range(self.input_shape[3]):
+            buffer[0, :, :, channel] = self._grey
+
+    def _run(self, fill: Callable[[Array], None]) -> Outputs:
+        with self._lock:
+            if self._engine is None:
+                raise UsageError("the model was closed; open it again")
+            fill(self._engine.input())
+            try:
+                results = self._engine.run()
+            except RuntimeError as error:
+                raise self._failure(error) from error
+        found = [dequantise(result, details) for result, details in zip(results, self._outputs, strict=True)]
+        self._last = Outputs(
+            values=found[0],
+            activation_map=found[self._map].reshape(self.map_shape) if self._map else None,
+            features=found[self._features].reshape(-1) if self._features else None,
+        )
+        return self._last
+
+    def _failure(self, error: RuntimeError) -> DelegateUnavailable | ModelFileError:
+        if self.delegation.applied in ("none", "xnnpack"):
+            return ModelFileError(f"{self.name} fails in a run of the model ({one_line(error)}); convert it again")
+        return DelegateUnavailable(
+            f"delegate {self.delegation.applied}: it fails in a run ({one_line(error)}); run without this delegate"
+        )
 
 
-def _shape(details: dict[str, Any]) -> tuple[int, ...]:
+def _check_type(path: str, end: str, details: Details) -> None:
+    quantised = details["dtype"] in _INTEGERS and details["quantization"][0] > 0
+    if details["dtype"] != np.float32 and not quantised:
+        raise ModelFileError(
+            f"{path}: its {end} is {np.dtype(details['dtype'])}; float32, or a quantised int8, uint8 or int16 is needed"
+        )
+
+
+def _extras(path: str, outputs: list[Details]) -> tuple[int | None, int | None]:
+    """Places of the class activation map and of the pooled features among the outputs."""
+    places: dict[str, int] = {}
+    for place, details in enumerate(outputs[1:], 1):
+        match _shape(details):
+            case (1, _, _, 1) if "map" not in places:
+                places["map"] = place
+            case (1, _) if "features" not in places:
+                places["features"] = place
+            case shape:
+                raise ModelFileError(
+                    f"{path}: its output {place + 1} is {shape}; after the answer a class activation map of "
+                    "(1, rows, columns, 1) and features of (1, n) may come, one of each"
+                )
+    return places.get("map"), places.get("features")
+
+
+def _shape(details: Details) -> tuple[int, ...]:
     return tuple(int(n) for n in details["shape"])
 
 
-def _map_shape(details: dict[str, Any], path: str | os.PathLike[str]) -> tuple[int, int]:
-    match _shape(details):
-        case (1, rows, columns, 1):
-            return rows, columns
-        case shape:
-            raise ModelFileError(
-                f"{path}: its second output is {shape}; a class activation map is (1, rows, columns, 1)"
-            )
-
-
-def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: dict[str, Any]) -> np.ndarray[Any, Any]:
+def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: Details) -> np.ndarray[Any, Any]:
     """Quantise as the interpreter's own QUANTIZE does, ties included.
 
     It multiplies by the reciprocal of the scale in float32, rounds half to even, and only then adds
@@ -131,7 +215,7 @@ def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: dict[str, A
     return quantised
 
 
-def dequantise(values: np.ndarray[Any, Any], details: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def dequantise(values: np.ndarray[Any, Any], details: Details) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Turn the output back to real numbers; a float output is passed through."""
     if details["dtype"] == np.float32:
         return values

@@ -1,16 +1,25 @@
 import math
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from PIL import Image
 
-from osteolite.edge.errors import MissingExtra, ModelFileError
-from osteolite.edge.runtime import Runtime, default_threads, dequantise, interpreter_class, quantise, sigmoid
+from osteolite.edge.classifier import default_model
+from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
+from osteolite.edge.interpreter import runtime_module
+from osteolite.edge.modelfile import read_description
+from osteolite.edge.preprocess import PreprocessingSpec, grey_levels, preprocess
+from osteolite.edge.runtime import Runtime, default_threads, dequantise, quantise, sigmoid
 
+DENSE = (schema.BuiltinOptions.FullyConnectedOptions, schema.FullyConnectedOptionsT())
 INTEGERS = [np.int8, np.uint8, np.int16]
 
 
@@ -23,7 +32,7 @@ def grey_tensor(mean: float, std: float) -> np.ndarray:
 def interpreters_own(tensor: np.ndarray, dtype: type, scale: float, zero_point: int, tiny: Any) -> tuple[Any, Any]:
     """What the interpreter's QUANTIZE makes of a tensor, and the details of its output."""
     content = tiny.quantize(dtype, scale, zero_point, tensor.shape)
-    interpreter = interpreter_class()[0](model_content=content, num_threads=1)
+    interpreter = runtime_module()[0].Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
     interpreter.invoke()
@@ -34,6 +43,30 @@ def interpreters_own(tensor: np.ndarray, dtype: type, scale: float, zero_point: 
 def write(tmp_path: Path, flatbuffer: bytes) -> Path:
     (tmp_path / "model.tflite").write_bytes(flatbuffer)
     return tmp_path / "model.tflite"
+
+
+def with_extras(tiny: Any, extras: list[str], channels: int = 1) -> bytes:
+    """A model of 4 x 6 pixels whose answer is the first channel's mean; reshapes of the pixels come after it."""
+    graph, shape = tiny.graph(), (1, 4, 6, channels)
+    picture = graph.tensor(shape, np.float32)
+    shapes = {"map": (1, 4, 6 * channels, 1), "features": (1, 24 * channels), "cube": (1, 4, 3, 2 * channels)}
+    flat = graph.operator(
+        tiny.operators.RESHAPE,
+        [picture, graph.constant([1, 24 * channels], np.int32)],
+        graph.tensor((1, 24 * channels), np.float32),
+    )
+    weights = graph.constant([np.tile([1 / 24] + [0] * (channels - 1), 24)], np.float32)
+    dense = graph.tensor((1, 1), np.float32)
+    graph.operator(tiny.operators.FULLY_CONNECTED, [flat, weights, graph.constant([0], np.float32)], dense, DENSE)
+    outputs = [
+        graph.operator(
+            tiny.operators.RESHAPE,
+            [picture, graph.constant(shapes[extra], np.int32)],
+            graph.tensor(shapes[extra], np.float32),
+        )
+        for extra in extras
+    ]
+    return bytes(graph.to_bytes([picture], [dense, *outputs]))
 
 
 # Quantising
@@ -133,6 +166,90 @@ def test_one_answer_does_not_change_the_last(tmp_path: Path, tiny: Any) -> None:
     assert first == runtime.invoke(black) == [[-3.5]]
 
 
+@pytest.mark.parametrize("extras", [[], ["map"], ["features"], ["map", "features"], ["features", "map"]])
+def test_one_run_gives_all_outputs(extras: list[str], tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, with_extras(tiny, extras)))
+    tensor = np.random.default_rng(0).uniform(-1, 1, (1, 4, 6, 1)).astype(np.float32)
+    outputs = runtime.run(tensor)
+    assert outputs.values == pytest.approx(tensor.mean(), abs=1e-6)
+    assert outputs.values == runtime.invoke(tensor)
+    assert runtime.map_shape == ((4, 6) if "map" in extras else None)
+    assert runtime.feature_count == (24 if "features" in extras else None)
+    for found, name, shape in ((outputs.activation_map, "map", (4, 6)), (outputs.features, "features", (24,))):
+        assert (found is not None) == (name in extras)
+        if found is not None:
+            np.testing.assert_array_equal(found, tensor.reshape(shape))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(lambda tiny: with_extras(tiny, ["map"]), id="float grey"),
+        pytest.param(lambda tiny: with_extras(tiny, ["map"], channels=3), id="float rgb"),
+        pytest.param(lambda tiny: tiny.mean_int8(), id="int8"),
+        pytest.param(lambda tiny: tiny.quantize(np.int16, 0.01, 0, (1, 5, 7, 3)), id="int16 out"),
+    ],
+)
+def test_pixels_give_what_their_tensor_gives(model: Callable[[Any], bytes], tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, model(tiny)))
+    _, height, width, channels = runtime.input_shape
+    for mean, std in ((127.5, 127.5), (118.3, 61.7)):  # the table must follow the levels
+        spec = PreprocessingSpec(width, height, channels="grey" if channels == 1 else "rgb", mean=mean, std=std)
+        for seed in range(5):
+            pixels = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+            found = runtime.run_pixels(pixels, grey_levels(spec))
+            expected = runtime.run(preprocess(Image.fromarray(pixels), spec))
+            np.testing.assert_array_equal(found.values, expected.values)
+            if expected.activation_map is not None:
+                np.testing.assert_array_equal(found.activation_map, expected.activation_map)
+
+
+def test_pixels_on_the_model_that_ships() -> None:
+    runtime, description = Runtime(default_model()), read_description(default_model())
+    pixels = np.random.default_rng(0).integers(0, 256, description.preprocessing.shape[:2], np.uint8)
+    found = runtime.run_pixels(pixels, grey_levels(description.preprocessing))
+    expected = runtime.run(preprocess(Image.fromarray(pixels), description.preprocessing))
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_threads_share_a_runtime(tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, with_extras(tiny, ["map", "features"])))
+
+    def agrees(level: int) -> bool:
+        pixels = np.full((4, 6), level, np.uint8)
+        levels = np.arange(256, dtype=np.float32) * (1 + level % 3)
+        outputs = runtime.run_pixels(pixels, levels)
+        arrays = (outputs.values, outputs.activation_map, outputs.features)
+        return all(array is not None and np.allclose(array, levels[level]) for array in arrays)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(agrees, [*range(256)] * 8))
+
+
+def test_a_closed_runtime_says_so(tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean()))
+    runtime.close()
+    runtime.close()
+    with pytest.raises(UsageError, match="closed; open it again"):
+        runtime.run(np.zeros(runtime.input_shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    "tensor", [np.zeros((1, 1), np.float32), np.zeros((32, 32, 1), np.float32), np.zeros((1, 32, 32, 1))]
+)
+def test_a_tensor_that_does_not_fit(tensor: Any, tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean()))
+    with pytest.raises(UsageError, match=r"the input is .*; the model takes float32 of \(1, 32, 32, 1\)"):
+        runtime.run(tensor)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((32, 31), np.uint8), np.zeros((32, 32)), np.zeros((1, 32, 32), np.uint8)])
+def test_pixels_that_do_not_fit(pixels: Any, tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean()))
+    with pytest.raises(UsageError, match=r"the pixels are .*; the model takes uint8 of \(32, 32\)"):
+        runtime.run_pixels(pixels, np.arange(256, dtype=np.float32))
+
+
 def test_threads(tmp_path: Path, tiny: Any) -> None:
     path = write(tmp_path, tiny.mean())
     assert Runtime(path, 1).threads == 1
@@ -141,7 +258,7 @@ def test_threads(tmp_path: Path, tiny: Any) -> None:
 
 
 def test_the_runtime_says_its_name_and_version() -> None:
-    name, _, number = interpreter_class()[1].partition(" ")
+    name, _, number = runtime_module()[1].partition(" ")
     assert name in ("ai-edge-litert", "tflite-runtime")
     assert number[0].isdigit()
 
@@ -162,11 +279,12 @@ def test_a_missing_file(tmp_path: Path) -> None:
         Runtime(tmp_path / "missing.tflite")
 
 
-def test_a_second_output_that_is_no_map(tmp_path: Path, tiny: Any) -> None:
-    with pytest.raises(
-        ModelFileError, match=r"its second output is \(1, 1\); a class activation map is \(1, rows, columns, 1\)"
-    ):
-        Runtime(write(tmp_path, tiny.mean(twice=True)))
+def test_outputs_that_are_neither_map_nor_features(tmp_path: Path, tiny: Any) -> None:
+    for extras in (["map", "map"], ["features", "features"], ["cube"]):
+        with pytest.raises(
+            ModelFileError, match=r"its output \d is \(.*\); after the answer a class activation map of"
+        ):
+            Runtime(write(tmp_path, with_extras(tiny, extras)))
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.int8], ids=["bool", "int32", "int8 without a scale"])
@@ -183,7 +301,7 @@ def test_without_a_runtime_the_message_says_what_to_install(monkeypatch: pytest.
     for module in ("ai_edge_litert", "tflite_runtime"):
         monkeypatch.setitem(sys.modules, f"{module}.interpreter", None)
     with pytest.raises(MissingExtra, match="pip install ai-edge-litert"):
-        interpreter_class()
+        runtime_module()
 
 
 # The logistic function
