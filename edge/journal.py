@@ -157,7 +157,7 @@ class Journal:
         except (TypeError, KeyError) as error:
             raise self._foreign(number) from error
         # What a power cut leaves: the beginning of a line, or zeros where the disk did not get to write.
-        if line[: len(_HEAD)] == _HEAD[: len(line)] or line.startswith(b"\0"):
+        if _HEAD.startswith(line[: len(_HEAD)].partition(b"\0")[0]):
             return None
         raise self._foreign(number)
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
+from .images import is_image_file
 from .journal import Journal, Version
 
 Row = dict[str, Any]
@@ -24,7 +25,7 @@ class Inbox:
     Args:
         folder: what is watched, with the folders in it.
         journal: what is done.
-        skipped: files and folders in it that are left out, as real paths.
+        skipped: files and folders that are left out where they lie in it.
 
     >>> import tempfile; folder = Path(tempfile.mkdtemp()); inside = folder / "in"; inside.mkdir()
     >>> _ = (inside / "a.png").write_bytes(b"...")
@@ -36,7 +37,8 @@ class Inbox:
 
     def __init__(self, folder: str | os.PathLike[str], journal: Journal, skipped: Collection[str] = ()) -> None:
         self.folder = os.fspath(folder)
-        self._journal, self._skipped = journal, frozenset(skipped)
+        real = os.path.realpath(folder)
+        self._journal, self._skipped = journal, {os.path.relpath(os.path.realpath(path), real) for path in skipped}
         self._seen: set[Version] = set()  # at the last poll
         self._no_images: set[Version] = set()
         self.closed = 0  # folders in it that could not be listed at the last poll
@@ -61,7 +63,12 @@ class Inbox:
                 self._seen.add(version)
                 if version in before:
                     complete.append(version)
-        return sorted(filter(self._is_image, complete), key=lambda version: (version.modified_ns, version.file))
+        images = []
+        for version in complete:
+            alive()
+            if self._is_image(version):
+                images.append(version)
+        return sorted(images, key=lambda version: (version.modified_ns, version.file))
 
     def path(self, version: Version) -> str:
         """Where the file lies."""
@@ -75,12 +82,12 @@ class Inbox:
             return False
 
     def _is_image(self, version: Version) -> bool:
-        from .images import is_image_file
-
-        if is_image_file(self.path(version)):
+        path = self.path(version)
+        if is_image_file(path):
             return True
-        self._seen.discard(version)
-        self._no_images.add(version)
+        if os.access(path, os.R_OK):  # else its content is not known yet, and it is asked again
+            self._seen.discard(version)
+            self._no_images.add(version)
         return False
 
     def _versions(self, alive: Callable[[], None]) -> Iterator[Version]:
@@ -91,7 +98,7 @@ class Inbox:
             for entry in self._entries(inside):
                 alive()
                 name = os.path.join(inside, entry.name)
-                if entry.name.startswith(".") or self._is_skipped(name):
+                if entry.name.startswith(".") or name in self._skipped:
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
@@ -113,9 +120,6 @@ class Inbox:
             # A folder that was taken away, or is closed to this user, keeps nobody from the others.
             self.closed += not isinstance(error, FileNotFoundError)
             return []
-
-    def _is_skipped(self, name: str) -> bool:
-        return bool(self._skipped) and os.path.join(os.path.realpath(self.folder), name) in self._skipped
 
 
 class Watch:
@@ -163,7 +167,8 @@ class Watch:
             OsteoliteError: a result cannot be written, or the model gives none.
         """
         while not self._stopped:
-            self.score(self._poll())
+            if versions := self._poll():
+                self.score(versions)
             until = time.monotonic() + interval
             while not self._stopped and (left := until - time.monotonic()) > 0:
                 self.alive()
@@ -218,9 +223,8 @@ class Watch:
             if self._stopped:
                 return
             self.waiting -= 1
-            if self.inbox.is_there(version):
-                at_hand.append(version)
-                yield self.inbox.path(version)
+            at_hand.append(version)
+            yield self.inbox.path(version)
 
 
 def _version(name: str, status: os.stat_result) -> Version:

@@ -55,18 +55,19 @@ def watch(folder: str, out: str, model: str | None, heatmap: str | None, interva
 
 
 def _skipped(folder: str, out: str, heatmap: str | None) -> list[str]:
-    """Real paths of what the command itself writes, which may lie in the folder."""
+    """What the command itself writes; it may lie in the folder, and is no input."""
     try:
         with os.scandir(folder):
             pass
     except OSError as error:
         # Only at the start: a wrong name would otherwise be waited for without end.
         raise UsageError(f"{folder}: cannot be listed: {error.strerror}; name a folder that is there") from error
-    written = [os.path.realpath(path) for path in (out, heatmap) if path is not None]
-    real = os.path.realpath(folder)
-    if heatmap is not None and os.path.commonpath([real, written[-1]]) == written[-1]:
+    if heatmap is None:
+        return [out]
+    real = os.path.realpath(heatmap)
+    if os.path.commonpath([os.path.realpath(folder), real]) == real:
         raise UsageError(f"--heatmap {heatmap}: the watched folder is in it or is it; name one beside or inside")
-    return written
+    return [out, heatmap]
 
 
 def _rows(model: str | None, heatmap: str | None) -> Callable[[Iterable[str]], Iterator[dict[str, Any]]]:
