@@ -97,9 +97,9 @@ def open_engine(model: Source, threads: int, asked: str | None, fallback: bool) 
     except DelegateUnavailable as error:
         if not fallback:
             raise
-        engine, delegation = _processor(model, threads, asked)
-        warning = f"{error}; the processor runs the model"
-        return engine, replace(delegation, reason=str(error), warning=warning)
+        engine, delegation = _processor(model, threads, None)
+        warning = f"{error}; until then the processor runs the model"
+        return engine, replace(delegation, asked=asked, reason=str(error), warning=warning)
 
 
 def _named(model: Source, threads: int, asked: str, name: str, options: dict[str, str]) -> tuple[Engine, Delegation]:
@@ -107,10 +107,11 @@ def _named(model: Source, threads: int, asked: str, name: str, options: dict[str
         case "cpu" | "xnnpack":
             return _processor(model, threads, asked)
         case "gpu":
-            from .compiled import GpuEngine
+            from .compiled import GpuEngine, software_only
 
             gpu = GpuEngine(model)
-            return gpu, Delegation(asked, "gpu", len(gpu.operators), len(gpu.operators))
+            stand_in = f"the GPU is {adapter}, a processor's imitation of one" if (adapter := software_only()) else ""
+            return gpu, Delegation(asked, "gpu", len(gpu.operators), len(gpu.operators), stand_in)
         case "nnapi":
             raise DelegateUnavailable(
                 "delegate nnapi: it is Android's, deprecated since Android 15; `osteolite bench --device adb` "
@@ -124,6 +125,9 @@ def _named(model: Source, threads: int, asked: str, name: str, options: dict[str
 def _auto(model: Source, threads: int) -> tuple[Engine, Delegation]:
     from .fastest import fastest, remembered
 
+    if _is_for_edge_tpu(model):  # nothing else runs it, so that there is nothing to compare
+        engine, delegation = _edge_tpu(model, threads)
+        return engine, replace(delegation, asked="auto")
     for choose in (remembered, fastest):  # what was fastest once may be gone: its driver, or the device itself
         if choice := choose(model, threads):
             try:
@@ -180,12 +184,16 @@ def _edge_tpu(model: Source, threads: int) -> tuple[Engine, Delegation]:
             f"delegate edgetpu: {library} cannot be loaded ({one_line(error)}); install Coral's Edge TPU runtime, "
             "on Debian the package libedgetpu1-std"
         ) from error
-    if all(one.name != _EDGE_TPU_OPERATOR for one in nodes(parse_model(model))):
+    if not _is_for_edge_tpu(model):
         raise DelegateUnavailable(
             "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and run "
             "Coral's edgetpu_compiler on it"
         )
     return _external(model, threads, "edgetpu", "edgetpu", _load(library, {}))
+
+
+def _is_for_edge_tpu(model: Source) -> bool:
+    return any(one.name == _EDGE_TPU_OPERATOR for one in nodes(parse_model(model)))
 
 
 def _load(path: str, options: dict[str, str]) -> Any:

@@ -54,8 +54,33 @@ def conditions() -> dict[str, Any]:
     }
 
 
+def delegates_here(model: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """What each delegate would do with a model on this device, by name.
+
+    Returns:
+        `applied`, and the operators `taken` and `of` how many; where it cannot run the model only
+        `reason`, which is also there for operators that it leaves to others.
+    """
+    from .compiled import software_only
+    from .runtime import Runtime
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("cpu", "xnnpack", "gpu", "edgetpu", "nnapi"):
+        if name == "gpu" and (adapter := software_only()):  # to build a model for it takes seconds
+            found[name] = {"reason": f"the only adapter is {adapter}, a processor's imitation of a GPU; not tried"}
+            continue
+        try:
+            delegation = Runtime(model, delegate=name).delegation
+        except Exception as error:  # a driver may fail in any way, and what is asked here is whether it does
+            found[name] = {"reason": str(error).removeprefix(f"delegate {name}: ")}
+            continue
+        about = {"applied": delegation.applied, "taken": delegation.taken, "of": delegation.of}
+        found[name] = about | ({"reason": delegation.reason} if delegation.reason else {})
+    return found
+
+
 def examine() -> dict[str, Any]:
-    """Conditions, runtime, extras, and the outcome of one prediction by the model that ships."""
+    """Conditions, runtime, extras, the outcome of one prediction by the model that ships, and its delegates."""
     found: dict[str, Any] = {
         **conditions(),
         "extras": {extra: installed(package) or "not installed" for extra, package in _EXTRAS.items()},
@@ -63,7 +88,7 @@ def examine() -> dict[str, Any]:
     try:
         from PIL import Image
 
-        from .classifier import FractureClassifier
+        from .classifier import FractureClassifier, default_model
 
         classifier = FractureClassifier()
         found["runtime"] = classifier.runtime.name
@@ -71,6 +96,7 @@ def examine() -> dict[str, Any]:
         found["model"] = classifier.description.name
         classifier.predict(Image.new("L", (224, 224)))
         found["prediction"] = "works"
+        found["delegates"] = delegates_here(default_model())
     except OsteoliteError as error:
         found["prediction"] = str(error)
     found["works"] = found["prediction"] == "works"
