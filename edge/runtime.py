@@ -113,7 +113,8 @@ class Runtime:
 
         Args:
             pixels: uint8 of (height, width), the size of the input.
-            levels: float32 of (256,), what each grey value is in the tensor (see `grey_levels`).
+            levels: float32 of (256,), what each grey value is in the tensor (see `grey_levels`); kept as
+                long as the same array is given, so it must not be changed in between.
 
         Raises:
             UsageError: an input of another size or type, or a runtime that was closed.
@@ -124,6 +125,8 @@ class Runtime:
             raise UsageError(
                 f"the pixels are {pixels.dtype} of {pixels.shape}; the model takes uint8 of {self.input_shape[1:3]}"
             )
+        if levels.shape != (256,) or levels.dtype != np.float32:
+            raise UsageError(f"the levels are {levels.dtype} of {levels.shape}; float32 of (256,) is needed")
         return self._run(partial(self._look_up, pixels, levels))
 
     def activation_map(self) -> Tensor:
@@ -137,8 +140,8 @@ class Runtime:
         return self._last.activation_map
 
     def _look_up(self, pixels: Array, levels: Tensor, buffer: Array) -> None:
-        if not np.array_equal(levels, self._levels):
-            self._levels, self._table = levels.copy(), quantise(levels, self._input)
+        if levels is not self._levels:
+            self._levels, self._table = levels, quantise(levels, self._input)
         # Looking up once and writing the channels beside one another takes half the time of looking up
         # whole pixels; "wrap" is the quickest of take's modes, and no uint8 leaves a table of 256.
         np.take(self._table, pixels, out=self._grey, mode="wrap")

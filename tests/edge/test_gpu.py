@@ -77,7 +77,9 @@ def unpacked(folder: Path) -> Path:
             pytest.skip("needs a GPU in software: Chromium's, by Debian's apt-get and dpkg-deb")
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as fresh:
-            fetched = subprocess.run(["apt-get", "download", "chromium-common"], cwd=fresh, capture_output=True, check=False)
+            fetched = subprocess.run(
+                ["apt-get", "download", "chromium-common"], cwd=fresh, capture_output=True, check=False
+            )
             packages = list(Path(fresh).glob("*.deb"))
             if fetched.returncode or not packages:
                 pytest.skip("needs a GPU in software: `apt-get download chromium-common` fails here")

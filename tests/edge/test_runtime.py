@@ -250,6 +250,13 @@ def test_pixels_that_do_not_fit(pixels: Any, tmp_path: Path, tiny: Any) -> None:
         runtime.run_pixels(pixels, np.arange(256, dtype=np.float32))
 
 
+@pytest.mark.parametrize("levels", [np.arange(255, dtype=np.float32), np.arange(256)])
+def test_levels_that_do_not_fit(levels: Any, tmp_path: Path, tiny: Any) -> None:
+    runtime = Runtime(write(tmp_path, tiny.mean()))
+    with pytest.raises(UsageError, match=r"the levels are .*; float32 of \(256,\) is needed"):
+        runtime.run_pixels(np.zeros((32, 32), np.uint8), levels)
+
+
 def test_threads(tmp_path: Path, tiny: Any) -> None:
     path = write(tmp_path, tiny.mean())
     assert Runtime(path, 1).threads == 1
