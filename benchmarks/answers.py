@@ -1,0 +1,161 @@
+"""From a radiograph's file to an answer: Osteolite's runtime and its peers, in turns.
+
+    python -m osteolite.benchmarks.answers IMAGES... [--size 373x454] [--most 100] [--threads 1,2]
+        [--rounds 7] [--model FILE] [--onnx FILE] [--out DIR]
+
+writes answers.json:
+
+{"schema": 1, "conditions", "model",
+ "images": {"count", "pixels": {"least", "most"} of an image}, "rounds",
+ "results": [one for each number of threads:
+   {"threads",
+    "answers": {contender: {"note", "p50", "p90" in milliseconds,
+                            "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval,
+                            "difference": {"mean", "largest"} of its probabilities from Osteolite's}},
+    "left_out": {contender: why},
+    "invoke": what the runtime adds to its interpreter (see `measure_overhead`)}]}
+
+A ratio above 1 says that the contender takes longer than Osteolite.
+"""
+
+from contextlib import ExitStack
+from typing import Any
+
+import click
+import numpy as np
+
+from osteolite.edge.classifier import default_model
+from osteolite.edge.errors import UsageError
+from osteolite.edge.quiet import quiet_stderr
+
+from .overhead import measure_overhead
+from .peers import MEAN_DIFFERENCE, OSTEOLITE, PEERS, PLAIN, Answer, LeftOut, Setup
+from .report import opening, run, save
+from .selection import parse_size, select, size_of
+from .turns import paired, take_turns, times
+
+Answers = np.ndarray[Any, np.dtype[np.float64]]  # one probability an image
+
+
+def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, Any]:
+    """Time all contenders that can take part on all images.
+
+    Returns:
+        {"threads", "answers", "left_out"} as the module describes them.
+
+    Raises:
+        ImageError: an image cannot be read.
+        ModelFileError: the model cannot be loaded.
+        UsageError: the peers do not know models of this kind.
+    """
+    with ExitStack() as stack:
+        contenders, left_out = _contenders(setup, stack)
+        given = {name: np.array([answer(image) for image in images]) for name, answer in contenders.items()}
+        for name, reason in _other_networks(given).items():
+            left_out[name] = reason
+            del contenders[name]
+        spent = take_turns(contenders, images, rounds)
+    ours = spent[OSTEOLITE]
+    return {
+        "threads": setup.threads,
+        "answers": {
+            name: {
+                "note": PEERS[name].note,
+                **times(found),
+                "ratio": paired(found / ours),
+                "difference": _difference(given[name] - given[OSTEOLITE]),
+            }
+            for name, found in spent.items()
+        },
+        "left_out": left_out,
+    }
+
+
+def _other_networks(given: dict[str, Answers]) -> dict[str, str]:
+    """Contenders that saw the plain way's pixels and answered something else, and by how much."""
+    off = {name: _difference(given[name] - given[PLAIN])["mean"] for name in given if PEERS[name].plain_pixels}
+    return {
+        name: f"another network: its answers to the same pixels differ by {mean} on average"
+        for name, mean in off.items()
+        if mean > MEAN_DIFFERENCE
+    }
+
+
+def _difference(values: Answers) -> dict[str, float]:
+    sizes = np.abs(values)
+    return {"mean": round(float(sizes.mean()), 4), "largest": round(float(sizes.max()), 4)}
+
+
+def _contenders(setup: Setup, stack: ExitStack) -> tuple[dict[str, Answer], dict[str, str]]:
+    contenders: dict[str, Answer] = {}
+    left_out: dict[str, str] = {}
+    with quiet_stderr():
+        for name, peer in PEERS.items():
+            try:
+                contenders[name] = stack.enter_context(peer.open(setup))
+            except LeftOut as error:
+                left_out[name] = str(error)
+    return contenders, left_out
+
+
+def _pixels(images: list[str]) -> dict[str, int]:
+    sizes = [width * height for width, height in map(size_of, images)]
+    return {"least": min(sizes), "most": max(sizes)}
+
+
+def _thread_counts(text: str) -> list[int]:
+    counts = [int(count) for count in text.split(",") if count.isdecimal()]
+    if len(counts) != text.count(",") + 1 or min(counts) < 1:
+        raise UsageError(f"--threads {text}: give numbers of 1 or more, with commas between them")
+    return counts
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    for result in found["results"]:
+        click.echo(
+            f"{found['images']['count']} images, {result['threads']} threads, {found['rounds']} rounds", err=True
+        )
+        for name, one in result["answers"].items():
+            ratio = "{median:6.2f} ({low:.2f} to {high:.2f})".format(**one["ratio"])
+            click.echo(f"  {name:<12} {one['p50']:8.2f} ms  ratio {ratio}", err=True)
+        for name, reason in result["left_out"].items():
+            click.echo(f"  {name:<12} left out: {reason}", err=True)
+        added = "{median:.2f} ms ({low:.2f} to {high:.2f})".format(**result["invoke"]["added_ms"])
+        click.echo(f"  the runtime adds {added} to an invoke of {result['invoke']['bare']['p50']:.2f} ms", err=True)
+
+
+@click.command()
+@click.argument("paths", metavar="IMAGES...", nargs=-1, required=True)
+@click.option("--size", metavar="WxH", help="Take only images of this size, either way up.")
+@click.option("--most", metavar="N", type=click.IntRange(1), help="Take so many of them, spread evenly.")
+@click.option("--threads", metavar="N,N,...", default="2", show_default=True, help="Interpreter threads.")
+@click.option("--rounds", metavar="N", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--onnx", metavar="FILE", help="The same network for ONNX Runtime (see `osteolite.benchmarks.peers`).")
+@click.option("--out", metavar="DIR", help="Write answers.json there instead of printing it.")
+def main(
+    paths: tuple[str, ...],
+    size: str | None,
+    most: int | None,
+    threads: str,
+    rounds: int,
+    model: str | None,
+    onnx: str | None,
+    out: str | None,
+) -> None:
+    """Time Osteolite and its peers from file to answer, interleaved image by image."""
+    model = model or str(default_model())
+    setups = [Setup(model, count, onnx) for count in _thread_counts(threads)]
+    found = opening(model)
+    images = select(paths, parse_size(size), most)
+    found |= {"images": {"count": len(images), "pixels": _pixels(images)}, "rounds": rounds}
+    found["results"] = [
+        {**measure_answers(setup, images, rounds), "invoke": measure_overhead(setup, images, rounds)}
+        for setup in setups
+    ]
+    _print_table(found)
+    save(found, out, "answers.json")
+
+
+if __name__ == "__main__":
+    run(main)

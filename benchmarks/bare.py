@@ -1,0 +1,55 @@
+"""The shortest way from a JPEG to a number: numpy, Pillow and LiteRT, and not one check.
+
+`python bare.py IMAGE MODEL THREADS [reduced]` prints the logit of an image whose model takes RGB from
+-1 to 1, black bars around it. It is what Osteolite's runtime is measured against, so it imports nothing
+of Osteolite; with `reduced` its decoder leaves out what the model does not need, as Osteolite's does.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+Tensor = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def fitted(path: str, width: int, height: int, reduced: bool = False) -> Image.Image:
+    """The image in RGB, resized to fit and centred on black."""
+    with Image.open(path) as image:
+        if reduced:
+            image.draft("L", (2 * width, 2 * height))
+        colour = image.convert("RGB")
+    ratio = min(width / colour.width, height / colour.height)
+    colour = colour.resize((round(colour.width * ratio), round(colour.height * ratio)), Image.Resampling.BILINEAR)
+    canvas = Image.new("RGB", (width, height))
+    canvas.paste(colour, ((width - colour.width) // 2, (height - colour.height) // 2))
+    return canvas
+
+
+def tensor_of(image: Image.Image) -> Tensor:
+    """float32 of shape (1, height, width, 3), from -1 to 1."""
+    return (np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1))[None]
+
+
+def open_interpreter(model: str, threads: int) -> Any:
+    interpreter = Interpreter(model_path=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def logit(interpreter: Any, tensor: Tensor) -> float:
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tensor)
+    interpreter.invoke()
+    return float(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0, 0])
+
+
+def main(path: str, model: str, threads: int, reduced: bool) -> None:
+    interpreter = open_interpreter(model, threads)
+    _, height, width, _ = interpreter.get_input_details()[0]["shape"]
+    print(logit(interpreter, tensor_of(fitted(path, width, height, reduced))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), "reduced" in sys.argv[4:])

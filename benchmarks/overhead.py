@@ -1,0 +1,37 @@
+"""What the runtime adds to the interpreter that it runs."""
+
+from typing import Any
+
+from osteolite.edge.preprocess import fit, grey_levels, preprocess
+from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.runtime import Runtime
+
+from .bare import open_interpreter
+from .peers import Setup
+from .turns import paired, take_turns, times
+
+
+def measure_overhead(setup: Setup, images: list[str], rounds: int) -> dict[str, Any]:
+    """The runtime's call, from grey pixels to its outputs, against `invoke()` of a bare interpreter.
+
+    Returns:
+        {"bare", "runtime": {"p50", "p90"} in milliseconds, "added_ms", "ratio": {"median", "low", "high"}
+        of the pairs}.
+
+    Raises:
+        ImageError: an image cannot be read.
+        ModelFileError: the model cannot be loaded.
+    """
+    spec = setup.description.preprocessing
+    levels = grey_levels(spec)
+    pixels = [fit(read_radiograph(image, spec), spec) for image in images]
+    runtime, bare = Runtime(setup.model, setup.threads), open_interpreter(setup.model, setup.threads)
+    bare.set_tensor(bare.get_input_details()[0]["index"], preprocess(read_radiograph(images[0], spec), spec))
+    spent = take_turns(
+        {"bare": lambda _: bare.invoke(), "runtime": lambda one: runtime.run_pixels(one, levels)}, pixels, rounds
+    )
+    return {
+        **{name: times(found) for name, found in spent.items()},
+        "added_ms": paired(spent["runtime"] - spent["bare"]),
+        "ratio": paired(spent["runtime"] / spent["bare"]),
+    }

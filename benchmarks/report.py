@@ -1,0 +1,47 @@
+"""What the measuring commands share: the conditions they write down, where results go, and how errors are told."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from osteolite.edge.atomic import write_json
+from osteolite.edge.doctor import conditions, installed
+from osteolite.edge.errors import OsteoliteError
+
+SCHEMA = 1
+_BESIDE = ("ai-edge-litert", "tflite-runtime", "mediapipe", "onnxruntime")
+
+
+def opening(model: str) -> dict[str, Any]:
+    """The fields that every result begins with: {"schema", "conditions", "model": {"file", "bytes"}}.
+
+    Conditions are those of `osteolite doctor`, the load before the start, and the versions of runtimes
+    and peers. Files are named without their folders, which are nobody else's business.
+    """
+    versions = {package: found for package in _BESIDE if (found := installed(package))}
+    return {
+        "schema": SCHEMA,
+        "conditions": {**conditions(), **versions, "load_average": [round(load, 2) for load in os.getloadavg()]},
+        "model": {"file": os.path.basename(model), "bytes": os.path.getsize(model)},
+    }
+
+
+def save(found: dict[str, Any], out: str | None, name: str) -> None:
+    """Write a result to `name` in the folder `out`, or print it where no folder is given."""
+    if out:
+        write_json(Path(out) / name, found)
+    else:
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
+
+
+def run(command: click.Command) -> None:
+    """Run a command as `osteolite` runs its own: an error of this package is one line, and its exit code."""
+    try:
+        command()
+    except OsteoliteError as error:
+        click.echo(f"osteolite: {error}", err=True)
+        sys.exit(error.exit_code)

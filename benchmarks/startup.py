@@ -1,0 +1,101 @@
+"""`osteolite predict` as a whole process, against the shortest script that gives the same answer.
+
+    python -m osteolite.benchmarks.startup IMAGE [--rounds 15] [--model FILE] [--out DIR]
+
+writes startup.json:
+
+{"schema": 1, "conditions", "model", "pixels": of the image, "rounds",
+ "processes": {contender: {"p50", "p90" in milliseconds from start to end of the process, "peak_mb",
+                           "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval}}}
+
+`bare` imports numpy, Pillow and LiteRT, and decodes the whole image as most scripts do; `bare_reduced`
+asks the JPEG decoder for a reduced image, as Osteolite does (see `osteolite.benchmarks.bare`). Memory is
+measured apart from time, in one more run of each.
+"""
+
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from osteolite.edge.classifier import default_model
+from osteolite.edge.errors import OsteoliteError
+from osteolite.edge.runtime import default_threads
+
+from . import bare
+from .peers import OSTEOLITE, Setup
+from .report import opening, run, save
+from .selection import size_of
+from .turns import paired, take_turns, times
+
+# The child tells its own peak: what the system counts for a child includes its parent's before `exec`.
+_WATCHED = """
+import atexit, runpy, sys
+def tell():
+    with open("/proc/self/status") as status:
+        print(next(line.split()[1] for line in status if line.startswith("VmHWM")), file=sys.stderr)
+atexit.register(tell)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def commands(image: str, model: str) -> dict[str, list[str]]:
+    """The arguments of each contender, to follow the Python interpreter."""
+    script = [str(Path(bare.__file__)), image, model, str(default_threads())]
+    return {
+        OSTEOLITE: [str(Path(sysconfig.get_path("scripts"), "osteolite")), "predict", image, "--model", model],
+        "bare": script,
+        "bare_reduced": [*script, "reduced"],
+    }
+
+
+def finish(arguments: list[str]) -> str:
+    """Run a Python process to its end; what it wrote to standard error.
+
+    Raises:
+        OsteoliteError: it failed.
+    """
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OsteoliteError(f"{Path(arguments[0]).name} failed: {(done.stderr.strip() or 'no reason')[-500:]}")
+    return done.stderr
+
+
+def _process(arguments: list[str]) -> Callable[[str], str]:
+    return lambda _: finish(arguments)
+
+
+def _peak_mb(arguments: list[str]) -> float:
+    return round(int(finish(["-c", _WATCHED, *arguments]).split()[-1]) / 1024, 1)
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.option("--rounds", metavar="N", type=click.IntRange(1), default=15, show_default=True)
+@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--out", metavar="DIR", help="Write startup.json there instead of printing it.")
+def main(image: str, rounds: int, model: str | None, out: str | None) -> None:
+    """Time whole processes that score one image, in turns."""
+    model = model or str(default_model())
+    assert Setup(model, default_threads()).description  # the bare script knows no other kind
+    found = opening(model)
+    found |= {"pixels": list(size_of(image)), "rounds": rounds}
+    contenders = commands(image, model)
+    spent = take_turns({name: _process(arguments) for name, arguments in contenders.items()}, [image], rounds)
+    found["processes"] = {
+        name: {**times(spent[name]), "peak_mb": _peak_mb(arguments), "ratio": paired(spent[name] / spent[OSTEOLITE])}
+        for name, arguments in contenders.items()
+    }
+    for name, one in found["processes"].items():
+        click.echo(
+            f"{name:<14} {one['p50']:8.0f} ms  {one['peak_mb']:6.0f} MB  ratio {one['ratio']['median']:.2f}", err=True
+        )
+    save(found, out, "startup.json")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,62 @@
+"""Contenders that take turns, and what their pairs say.
+
+A slow spell of a shared machine falls on all contenders alike, so that ratios of neighbours hold
+where times do not.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+Times = np.ndarray[Any, np.dtype[np.float64]]  # milliseconds, of shape (rounds, items)
+
+_PAUSE = 0.01  # seconds: threads of the contender before may still spin, waiting for work
+_DRAWS = 1000
+
+
+def take_turns(contenders: Mapping[str, Callable[[T], object]], items: Sequence[T], rounds: int) -> dict[str, Times]:
+    """Time every contender on every item, item by item, in a new order each time.
+
+    One round before the others warms up and is not counted.
+
+    Args:
+        contenders: what to call with an item, by name.
+        items: what they are called with.
+        rounds: how often each contender has its turn on each item.
+    """
+    random = np.random.default_rng(0)
+    names = list(contenders)
+    spent = {name: np.empty((rounds + 1, len(items))) for name in names}
+    for turn in range(rounds + 1):
+        for index, item in enumerate(items):
+            for name in random.permutation(names):
+                time.sleep(_PAUSE)
+                start = time.perf_counter()
+                contenders[name](item)
+                spent[name][turn, index] = 1e3 * (time.perf_counter() - start)
+    return {name: times[1:] for name, times in spent.items()}
+
+
+def paired(values: Times) -> dict[str, float]:
+    """The median of paired ratios or differences, with a 95 % percentile interval.
+
+    The bootstrap draws rounds and items, as both are samples: of the machine's moods, and of what
+    there is to do.
+    """
+    random = np.random.default_rng(0)
+    rounds, items = values.shape
+    drawn = [
+        np.median(values[random.integers(0, rounds, (rounds, 1)), random.integers(0, items, items)])
+        for _ in range(_DRAWS)
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return {"median": round(float(np.median(values)), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def times(values: Times) -> dict[str, float]:
+    """Median and 90th percentile of milliseconds."""
+    p50, p90 = np.percentile(values, [50, 90])
+    return {"p50": round(float(p50), 3), "p90": round(float(p90), 3)}
