@@ -90,6 +90,8 @@ def open_engine(model: Source, threads: int, asked: str | None, fallback: bool) 
     if asked is None:
         return _processor(model, threads, asked)
     name, options = parse_delegate(asked)
+    if name == "auto" and _is_for_edge_tpu(model):
+        name = "edgetpu"  # nothing else runs it, so that there is nothing to compare
     if name == "auto":
         return _auto(model, threads)
     try:
@@ -118,16 +120,13 @@ def _named(model: Source, threads: int, asked: str, name: str, options: dict[str
                 "measures it on a phone; elsewhere ask for xnnpack or gpu"
             )
         case "edgetpu":
-            return _edge_tpu(model, threads)
+            return _edge_tpu(model, threads, asked)
     return _external(model, threads, asked, name, _load(name, options))
 
 
 def _auto(model: Source, threads: int) -> tuple[Engine, Delegation]:
     from .fastest import fastest, remembered
 
-    if _is_for_edge_tpu(model):  # nothing else runs it, so that there is nothing to compare
-        engine, delegation = _edge_tpu(model, threads)
-        return engine, replace(delegation, asked="auto")
     for choose in (remembered, fastest):  # what was fastest once may be gone: its driver, or the device itself
         if choice := choose(model, threads):
             try:
@@ -175,7 +174,7 @@ def _left(engine: InterpreterEngine) -> str:
     return f"left to the processor: {', '.join(kinds)}{', ...' if len(left) > _KINDS_NAMED else ''}"
 
 
-def _edge_tpu(model: Source, threads: int) -> tuple[Engine, Delegation]:
+def _edge_tpu(model: Source, threads: int, asked: str) -> tuple[Engine, Delegation]:
     library = _EDGE_TPU.get(platform.system(), _EDGE_TPU["Linux"])
     try:
         ctypes.CDLL(library)
@@ -189,7 +188,7 @@ def _edge_tpu(model: Source, threads: int) -> tuple[Engine, Delegation]:
             "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and run "
             "Coral's edgetpu_compiler on it"
         )
-    return _external(model, threads, "edgetpu", "edgetpu", _load(library, {}))
+    return _external(model, threads, asked, "edgetpu", _load(library, {}))
 
 
 def _is_for_edge_tpu(model: Source) -> bool:

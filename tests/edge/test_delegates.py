@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osteolite.edge import compiled, delegates, fastest
+from osteolite.edge import delegates
 from osteolite.edge.anatomy import Anatomy
 from osteolite.edge.classifier import default_model
 from osteolite.edge.delegates import DELEGATES, parse_delegate
@@ -21,37 +21,6 @@ from osteolite.edge.errors import DelegateUnavailable, ModelFileError, UsageErro
 from osteolite.edge.interpreter import InterpreterEngine, nodes, runtime_module
 from osteolite.edge.modelfile import read_flatbuffer
 from osteolite.edge.runtime import Runtime
-
-SOURCE = Path(__file__).with_name("delegate.c")
-
-
-def build(source: Path, target: Path) -> Path:
-    if not shutil.which("gcc"):
-        pytest.skip("needs gcc, to build delegates of its own")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(target), str(source)], check=True)
-    return target
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A delegate that claims what its options say and computes nothing."""
-    return build(SOURCE, tmp_path_factory.mktemp("delegate") / "delegate.so")
-
-
-@pytest.fixture(scope="session")
-def no_delegate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that has nothing to do with TFLite."""
-    folder = tmp_path_factory.mktemp("library")
-    (folder / "other.c").write_text("int other(void) { return 1; }\n")
-    return build(folder / "other.c", folder / "other.so")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where `auto` remembers what it found on a machine without a GPU."""
-    monkeypatch.setattr(compiled, "_LOADER", "libvulkan-absent.so.1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "osteolite" / "fastest"
 
 
 @pytest.fixture
@@ -310,91 +279,3 @@ def test_without_the_edge_tpus_library_the_message_says_what_to_install(
     monkeypatch.setitem(delegates._EDGE_TPU, platform.system(), "libedgetpu-absent.so.1")
     with pytest.raises(DelegateUnavailable, match=r"absent\.so\.1 cannot be loaded .*; install Coral's Edge TPU"):
         Runtime(tiny_int8_model, delegate="edgetpu")
-
-
-# The fastest
-
-
-def test_auto_takes_the_fastest_and_reports_all(cache: Path) -> None:
-    delegation = Runtime(default_model(), 1, "auto").delegation
-    assert (delegation.asked, delegation.applied, delegation.taken) == ("auto", "xnnpack", 72)
-    about = {one.delegate: one for one in delegation.candidates}
-    assert set(about) == {"xnnpack", "cpu", "gpu", "edgetpu"}
-    assert about["xnnpack"].milliseconds is not None
-    assert about["cpu"].milliseconds is not None
-    assert 0 < about["xnnpack"].milliseconds < about["cpu"].milliseconds
-    assert about["edgetpu"].reason
-    assert "candidates" in delegation.to_dict()
-
-
-def test_auto_remembers(cache: Path, tiny_model: Path) -> None:
-    first = Runtime(tiny_model, 1, "auto").delegation
-    (path,) = cache.iterdir()
-    assert Runtime(tiny_model, 1, "auto").delegation == first
-    remembered = json.loads(path.read_text())
-    other = {"xnnpack": "cpu", "cpu": "xnnpack"}[remembered["delegate"]]
-    path.write_text(json.dumps({**remembered, "delegate": other}))
-    assert Runtime(tiny_model, 1, "auto").delegation.applied == {"cpu": "none", "xnnpack": "xnnpack"}[other]
-
-
-def test_auto_asks_again_for_another_model_or_other_threads(
-    cache: Path, tiny_model: Path, tiny_int8_model: Path
-) -> None:
-    for model, threads in ((tiny_model, 1), (tiny_model, 2), (tiny_int8_model, 1), (tiny_model.read_bytes(), 1)):
-        Runtime(model, threads, "auto")
-    assert len(list(cache.iterdir())) == 3  # the content counts, not where it came from
-
-
-@pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"delegate": "cuda", "candidates": []}', '{"delegate": "cpu", "candidates": [{}]}']
-)
-def test_a_damaged_memory_is_measured_again(damage: str, cache: Path, tiny_model: Path) -> None:
-    Runtime(tiny_model, 1, "auto")
-    (path,) = cache.iterdir()
-    path.write_text(damage)
-    assert len(Runtime(tiny_model, 1, "auto").delegation.candidates) == 4
-    assert len(json.loads(path.read_text())["candidates"]) == 4
-
-
-def test_what_was_fastest_and_is_gone_is_measured_again(cache: Path, tiny_model: Path) -> None:
-    Runtime(tiny_model, 1, "auto")
-    (path,) = cache.iterdir()
-    path.write_text(json.dumps({**json.loads(path.read_text()), "delegate": "edgetpu"}))
-    assert Runtime(tiny_model, 1, "auto").delegation.applied in ("none", "xnnpack")
-    assert json.loads(path.read_text())["delegate"] != "edgetpu"
-
-
-def test_a_memory_that_cannot_be_written_harms_nothing(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    runtime = Runtime(tiny_model, 1, "auto")
-    assert runtime.invoke(grey(runtime)) == pytest.approx(1.5)
-
-
-@pytest.mark.parametrize(("claim", "reason"), [("all", "its answers differ"), ("none", "takes none")])
-def test_auto_leaves_out_what_answers_otherwise(
-    claim: str, reason: str, library: Path, cache: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The library computes nothing, and would be the fastest of all."""
-    wrong = f"{library}:claim={claim}"
-    monkeypatch.setattr(fastest, "_CANDIDATES", ("cpu", wrong))
-    delegation = Runtime(tiny_model, 1, "auto").delegation
-    assert delegation.applied == "none"
-    left_out = {one.delegate: one for one in delegation.candidates}[wrong]
-    assert left_out.milliseconds is None
-    assert reason in left_out.reason
-
-
-def test_auto_on_a_model_that_answers_nothing(cache: Path, tmp_path: Path, tiny: Any) -> None:
-    path = tmp_path / "nan.tflite"
-    path.write_bytes(tiny.mean(bias=float("nan")))
-    assert Runtime(path, 1, "auto").delegation.applied == "none"
-
-
-def test_maps_count_as_well_as_answers() -> None:
-    right = np.array([[1.0, -1.0]], np.float32)
-    assert fastest._share(right, right) == 0
-    assert fastest._share(np.zeros_like(right), right) == pytest.approx(1)
-    assert fastest._share(None, None) == fastest._share(right, np.zeros_like(right)) == 0
