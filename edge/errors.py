@@ -11,8 +11,9 @@
     +-- InputError                exit code 1: this input failed, others may not
         +-- ImageError
         |   +-- UnreadableImage   no image, or a damaged one
-        |   +-- UnsupportedImage  an image, but of a kind that has no defined grey values
+        |   +-- UnsupportedImage  an image, but no radiograph, or without defined grey values
         |   +-- ImageTooLarge     over the limit of bytes or pixels
+        |   +-- ImageTooSlow      over the limit of seconds to decode it in
         +-- ModelFileError        no model file of ours, or a damaged one
             +-- UndescribedModel  a TFLite model that nothing describes
 
@@ -71,6 +72,10 @@ class UnsupportedImage(ImageError):
 
 
 class ImageTooLarge(ImageError):
+    pass
+
+
+class ImageTooSlow(ImageError):
     pass
 
 

@@ -4,6 +4,8 @@ import random
 import struct
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from osteolite.edge.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedImage
+from osteolite.edge.errors import ImageError, ImageTooLarge, ImageTooSlow, UnreadableImage, UnsupportedImage
 from osteolite.edge.preprocess import PreprocessingSpec, fit
 from osteolite.edge.radiograph import Limits, read_radiograph
 
@@ -246,6 +248,62 @@ def test_big_endian_samples(encode: Encode) -> None:
     assert difference(read_radiograph(content), np.arange(256).reshape(16, 16)) == 0
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_compressed_deep_tiff(compression: str, mode: str, encode: Encode) -> None:
+    samples = np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)
+    image = Image.frombytes(mode, (16, 16), samples.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    assert (
+        difference(read_radiograph(encode(image, "TIFF", compression=compression)), np.arange(256).reshape(16, 16)) == 0
+    )
+
+
+def deep_png(samples: np.ndarray, colour_type: int) -> bytes:
+    """A PNG of 16 bits a sample, which Pillow cannot write in colour."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, colour_type, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def deep_tiff(samples: np.ndarray, order: str, compressed: bool) -> bytes:
+    """A TIFF of three samples of 16 bits a pixel, little or big endian."""
+    height, width, count = samples.shape
+    data = samples.astype(order + "u2").tobytes()
+    data = zlib.compress(data) if compressed else data
+    tags = {256: width, 257: height, 259: 8 if compressed else 1, 262: 2, 277: count, 278: height, 279: len(data)}
+    bits_at = 8 + 2 + 12 * (len(tags) + 2) + 4
+    tags |= {258: bits_at, 273: bits_at + 6}
+    entries = [
+        struct.pack(order + "HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, tags[tag])
+        for tag in sorted(tags)
+    ]
+    start = (b"MM" if order == ">" else b"II") + struct.pack(order + "HIH", 42, 8, len(entries))
+    return start + b"".join(entries) + bytes(4) + struct.pack(order + "HHH", 16, 16, 16) + data
+
+
+DEEP_COLOUR = {
+    "png": lambda samples: deep_png(samples, 2),
+    "png with transparency": lambda samples: deep_png(np.insert(samples, 3, 65535, axis=2), 6),
+    "tiff": lambda samples: deep_tiff(samples, "<", compressed=False),
+    "big endian tiff": lambda samples: deep_tiff(samples, ">", compressed=False),
+    "compressed tiff": lambda samples: deep_tiff(samples, "<", compressed=True),
+    "compressed big endian tiff": lambda samples: deep_tiff(samples, ">", compressed=True),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP_COLOUR)
+def test_16_bit_colour_is_read_where_it_fills_its_bits(kind: str) -> None:
+    samples = np.repeat(picture()[:, :, None].astype(np.uint16) * 257, 3, axis=2)
+    assert difference(read_radiograph(DEEP_COLOUR[kind](samples)), picture()) <= 1
+    with pytest.raises(UnsupportedImage, match="16-bit grey"):
+        read_radiograph(DEEP_COLOUR[kind](samples >> 4))
+
+
 @pytest.mark.parametrize("samples", [picture(), picture().astype(np.uint16) << 4], ids=["8 bit", "12 bit"])
 def test_a_tiff_whose_zero_is_white_is_inverted(samples: np.ndarray, encode: Encode) -> None:
     content = encode(Image.fromarray(samples), "TIFF")
@@ -303,12 +361,12 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 def test_text_named_as_an_image(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image at all\n" * 100)
-    with pytest.raises(UnreadableImage, match="PNG, JPEG, TIFF, BMP, WEBP"):
+    with pytest.raises(UnreadableImage, match="PNG, JPEG, TIFF, BMP, WEBP, DICOM"):
         read_radiograph(tmp_path / "text.png")
 
 
 def test_an_image_of_another_format(encode: Encode) -> None:
-    with pytest.raises(UnreadableImage, match="PNG, JPEG, TIFF, BMP, WEBP"):
+    with pytest.raises(UnreadableImage, match="PNG, JPEG, TIFF, BMP, WEBP, DICOM"):
         read_radiograph(encode(Image.fromarray(picture()), "GIF"))
 
 
@@ -424,6 +482,54 @@ def test_huge_images_are_refused_before_they_are_decoded(
     assert len(messages) == len(paths)
     assert all("at most 64,000,000 pixels" in message for message in messages)
     assert int(kilobytes) < 300_000
+
+
+# Time
+
+
+def progressive_jpeg(side: int, scans: int) -> bytes:
+    """A JPEG of side x side pixels whose every scan, of a hundred bytes or less, passes over all of them."""
+
+    def segment(marker: int, body: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+    def table(kind: int, symbol: int) -> bytes:  # of one code, a single 0
+        return segment(0xC4, bytes([kind, 1, *[0] * 15, symbol]))
+
+    start = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0")
+    runs = "0" + 14 * "1"  # 32,767 blocks in which nothing changes
+    bits = runs * -(-(((side + 7) // 8) ** 2) // 32767)
+    bits += "1" * (-len(bits) % 8)
+    scan = segment(0xDA, b"\1\1\0\1\x3f\0") + int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
+    return b"\xff\xd8" + start + table(0x00, 0) + table(0x10, 0xE0) + scan * scans + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("spec", [None, PreprocessingSpec()], ids=["whole", "reduced"])
+def test_a_jpeg_of_endless_scans_is_stopped(spec: PreprocessingSpec | None, tmp_path: Path) -> None:
+    assert read_radiograph(progressive_jpeg(4000, 2), limits=Limits(max_seconds=60)).size == (4000, 4000)
+    content = progressive_jpeg(4000, 100_000)  # 4 MB, minutes of decoding
+    (tmp_path / "scan.jpg").write_bytes(content)
+    for source in (content, tmp_path / "scan.jpg"):
+        start = time.monotonic()
+        with pytest.raises(ImageTooSlow, match=r"0\.3 seconds, the limit"):
+            read_radiograph(source, spec, Limits(max_seconds=0.3))
+        assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_no_time_at_all(image_format: str, encode: Encode) -> None:
+    content = encode(Image.fromarray(picture()), image_format, **FORMATS[image_format])
+    with pytest.raises(ImageTooSlow, match="raise max_seconds"):
+        read_radiograph(content, limits=Limits(max_seconds=0))
+    assert read_radiograph(content, limits=Limits(max_seconds=float("inf"))).size == (64, 48)
+
+
+def test_a_million_chunks_are_stopped(encode: Encode) -> None:
+    content = encode(Image.fromarray(picture()), "PNG")
+    place = content.index(b"IDAT") - 4
+    empty = struct.pack(">I", 0) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt"))
+    with pytest.raises(ImageTooSlow):
+        read_radiograph(content[:place] + empty * 1_000_000 + content[place:], limits=Limits(max_seconds=0.1))
 
 
 # Hostile bytes

@@ -1,0 +1,54 @@
+"""Warnings and log records of a library, held back in one thread alone."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+_muted: ContextVar[bool] = ContextVar("muted", default=False)
+
+
+class _AnyTextWhileMuted:
+    """Takes the place of a warning filter's pattern: matches every text inside `muted`, none outside."""
+
+    def match(self, text: str) -> bool:
+        return _muted.get()
+
+
+_IGNORE: Any = ("ignore", _AnyTextWhileMuted(), Warning, None, 0)
+
+
+def _passes(record: logging.LogRecord) -> bool:
+    return not _muted.get()
+
+
+@contextmanager
+def muted(*libraries: str) -> Iterator[None]:
+    """Drop all warnings of the block, and the log records of these libraries; other threads keep theirs.
+
+    `warnings.catch_warnings` replaces the filters of the whole process, so that two threads inside it
+    at once let warnings out and leave the wrong filters behind.
+
+    Args:
+        libraries: top-level names of loggers, such as "pydicom".
+
+    >>> with muted():
+    ...     warnings.warn("unseen")
+    """
+    # Again at each call: whoever resets the filters, as pytest does for each test, drops this one.
+    filters: Any = warnings.filters
+    if filters[:1] != [_IGNORE]:
+        with suppress(ValueError):
+            filters.remove(_IGNORE)
+        filters.insert(0, _IGNORE)
+    for name in list(logging.root.manager.loggerDict) if libraries else ():
+        # A filter sees only what its own logger is given, not what comes up from the loggers below.
+        if name.partition(".")[0] in libraries:
+            logging.getLogger(name).addFilter(_passes)
+    token = _muted.set(True)
+    try:
+        yield
+    finally:
+        _muted.reset(token)
