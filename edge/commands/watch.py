@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .options import open_scorer, scorer_options
 
 if TYPE_CHECKING:
     from ..watch import Watch
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="FOLDER")
 @click.option("--out", metavar="FILE", required=True, help="Results, one JSON line a file; also what was done.")
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
-@click.option("--heatmap", metavar="DIR", help="Also draw where in each image the answer comes from.")
+@scorer_options
+@click.option("--heatmap", metavar="DIR", help="Draw where each answer comes from, into this folder.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.05, 3600),
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds between two looks at the folder; a file left alone for that long is complete.",
 )
-def watch(folder: str, out: str, model: str | None, heatmap: str | None, interval: float) -> None:
+def watch(folder: str, out: str, heatmap: str | None, interval: float, **options: Any) -> None:
     """Score each radiograph that is put into a folder, or into folders below it, until stopped.
 
     Each file gets one line in the file --out as soon as it is complete, and another if it is written
@@ -38,13 +38,15 @@ def watch(folder: str, out: str, model: str | None, heatmap: str | None, interva
     command with exit code 1. Standard error tells counts alone, no names. Research use only: no diagnosis.
     """
     from ..journal import Journal
+    from ..rows import predict_rows
     from ..supervisor import Supervisor
     from ..watch import Inbox, Watch
 
     skipped = _skipped(folder, out, heatmap)
     supervisor = Supervisor.of_this_process()
-    with Journal(out) as journal:
-        rows = _rows(model, heatmap)
+    with Journal(out) as journal, open_scorer(**options) as scorer:
+        heatmaps = Path(heatmap) if heatmap else None
+        rows = partial(predict_rows, scorer, heatmaps=heatmaps, workers=options["threads"])
         job = Watch(Inbox(folder, journal, skipped), journal, rows, _report, supervisor.alive)
         _stop_on_signals(job)
         _report(f"watching; {len(journal)} scored before")
@@ -68,19 +70,6 @@ def _skipped(folder: str, out: str, heatmap: str | None) -> list[str]:
     if os.path.commonpath([os.path.realpath(folder), real]) == real:
         raise UsageError(f"--heatmap {heatmap}: the watched folder is in it or is it; name one beside or inside")
     return [out, heatmap]
-
-
-def _rows(model: str | None, heatmap: str | None) -> Callable[[Iterable[str]], Iterator[dict[str, Any]]]:
-    """Scores paths with a model file."""
-    from ..quiet import quiet_stderr
-    from ..router import open_classifier
-    from .predict import predict_rows
-
-    with quiet_stderr():
-        classifier = open_classifier(model)
-    if heatmap is not None:
-        return partial(predict_rows, classifier, heatmaps=Path(heatmap))
-    return partial(predict_rows, classifier)
 
 
 def _stop_on_signals(job: "Watch") -> None:

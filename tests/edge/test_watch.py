@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 SCRIPT = Path(sys.executable).with_name("osteolite")
@@ -261,6 +263,42 @@ def test_a_stop_does_not_wait_for_the_queue(folder: Path, out: Path, start: Star
     wait_until(lambda: lines_of(out), process)
     stop(process)
     assert 0 < len(lines_of(out)) < 300
+
+
+def with_map(tiny: Any) -> bytes:
+    """A model whose answer is the sum of its pixels, and whose map of activations is the pixels themselves."""
+    graph = tiny.graph()
+    picture = graph.tensor((1, 32, 32, 1), np.float32)
+    flat, heat = (
+        graph.operator(
+            tiny.operators.RESHAPE, [picture, graph.constant(shape, np.int32)], graph.tensor(shape, np.float32)
+        )
+        for shape in ((1, 1024), (1, 32, 32, 1))
+    )
+    options = (schema.BuiltinOptions.FullyConnectedOptions, schema.FullyConnectedOptionsT())
+    weights, bias = graph.constant(np.ones((1, 1024)), np.float32), graph.constant([0], np.float32)
+    answer = graph.tensor((1, 1), np.float32)
+    graph.operator(tiny.operators.FULLY_CONNECTED, [flat, weights, bias], answer, options)
+    return bytes(graph.to_bytes([picture], [answer, heat]))
+
+
+def test_pictures_that_lie_in_the_folder_are_no_input(
+    folder: Path, out: Path, start: Start, tiny: Any, save_model: Callable[..., Path]
+) -> None:
+    model = save_model(with_map(tiny))
+    for name in ("a.png", "ward/a.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(png(255))
+    process = start("--model", model, "--heatmap", folder / "maps")
+    wait_until(lambda: len(lines_of(out)) == 2, process)
+    time.sleep(0.5)
+    stop(process)
+    drawn = {line["file"]: Path(line["heatmap"]) for line in lines_of(out)}
+    assert set(drawn) == {"a.png", "ward/a.png"}
+    assert set(drawn.values()) == {path for path in (folder / "maps").rglob("*") if path.is_file()}
+    for path in drawn.values():
+        with Image.open(path) as image:
+            assert image.size == (40, 40)
 
 
 @pytest.mark.parametrize(
