@@ -1,0 +1,33 @@
+"""Run Python on an emulated Raspberry Pi that has this tree's Osteolite installed.
+
+python -m tests.pi arm64 -m osteolite.benchmarks.bit_identity --images FOLDER --against first.json
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .board import arm64, armhf, install_project
+from .cache import Unavailable
+
+BOARDS = {"arm64": arm64, "armhf": armhf}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) < 2 or arguments[0] not in BOARDS:
+        print("usage: python -m tests.pi {arm64,armhf} ARGUMENT... of Python", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as site:
+        try:
+            board = BOARDS[arguments[0]]().with_package(Path(site))
+            install_project(Path(site))
+        except Unavailable as error:
+            print(f"no emulated board here: {error}", file=sys.stderr)
+            return 1
+        command, environment = board.command(*arguments[1:])
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
