@@ -11,13 +11,15 @@ import numpy as np
 from osteolite.edge.atomic import write_json
 from osteolite.edge.description import FRACTURE
 from osteolite.edge.errors import UsageError
+from osteolite.edge.familiarity import Familiarity
 from osteolite.edge.modelfile import write_model
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Runtime, Tensor
+from osteolite.edge.runtime import Outputs, Runtime, Tensor
 from osteolite.train.console import console, tracked
 
-from .gate import PartVerdict, Verdict
+from .familiar import known_features
+from .gate import Array, PartVerdict, Verdict
 from .metadata import metadata, with_metadata
 from .origin import OperatorError, operator_errors, worst
 from .ranges import Excess, excess, with_ranges
@@ -26,6 +28,7 @@ from .variants import VARIANTS, Source
 
 _LOOKED_AT = 8  # images for the search of where an error starts
 _SHIFTED_BY = 64  # images, half of them fractured, by whose mean logit a variant is corrected
+_FAMILIAR = 0.98  # of the validation images lie within the out-of-distribution limit
 _FAR = 0.25  # of a tensor's range: images of one kind stay within a few hundredths of it
 
 
@@ -123,12 +126,13 @@ class _Conversion:
         with quiet_stderr():
             runtime = Runtime(flatbuffer)
         shift = self._shift(runtime)
-        inputs = tracked(subject.tensors, "examining", len(subject.tensors))
-        verdict = subject.judge(np.array([runtime.invoke(tensor).reshape(-1) for tensor in inputs]) - shift)
+        outputs = [runtime.run(tensor) for tensor in tracked(subject.tensors, "examining", len(subject.tensors))]
+        verdict = subject.judge(np.array([one.values.reshape(-1) for one in outputs]) - shift)
         target.unlink(missing_ok=True)
         origin: tuple[OperatorError, ...] = ()
         if verdict.passed:
-            write_model(target, flatbuffer, {**_shifted(values, shift), "gate": verdict.to_dict()})
+            limits = {"out_of_distribution": self._familiar(name, runtime, outputs)}
+            write_model(target, flatbuffer, {**_shifted(values, shift), **limits, "gate": verdict.to_dict()})
         elif name != "float32":
             origin = tuple(worst(operator_errors(self.source.float32, flatbuffer, subject.tensors[:_LOOKED_AT])))
         packed = len(zlib.compress(flatbuffer, 9))
@@ -141,26 +145,44 @@ class _Conversion:
         return float(np.mean([runtime.invoke(tensor) for tensor in self._seen]) - self._float_logit)
 
     @cached_property
-    def _float_logit(self) -> float:
-        """The mean logit of the float32 network on the same images."""
+    def _float(self) -> Runtime:
+        """The float32 network."""
         with quiet_stderr():
-            runtime = Runtime(self.source.float32)
-        return float(np.mean([runtime.invoke(tensor) for tensor in self._seen]))
+            return Runtime(self.source.float32)
+
+    @cached_property
+    def _float_logit(self) -> float:
+        """Its mean logit on the same images."""
+        return float(np.mean([self._float.invoke(tensor) for tensor in self._seen]))
 
     @property
     def _seen(self) -> list[Tensor]:
         seen = self.subject.calibration.tensors  # one class after the other
         return seen[:: max(1, len(seen) // _SHIFTED_BY)]
 
+    def _familiar(self, name: str, runtime: Runtime, outputs: list[Outputs]) -> dict[str, Any] | None:
+        """What its features are on images that it knows; the limit is its own, as rounding adds to all scores."""
+        held_out = [one.features for one in outputs if one.features is not None]
+        if not held_out or self.subject.known is None:
+            return None
+        known = self._known_features(runtime) if VARIANTS[name].other_features else self._float_features
+        return Familiarity.of(known, np.stack(held_out), _FAMILIAR).to_dict()
+
     @cached_property
-    def map_shape(self) -> tuple[int, int] | None:
-        """Rows and columns of the class activation map, where the network gives one."""
-        with quiet_stderr():
-            return Runtime(self.source.float32).map_shape
+    def _float_features(self) -> Array:
+        return self._known_features(self._float)
+
+    def _known_features(self, runtime: Runtime) -> Array:
+        """Of images that the network was trained on."""
+        assert self.subject.known is not None
+        spec = PreprocessingSpec.from_dict(self.subject.description["preprocessing"])
+        return known_features(runtime, self.subject.known(), spec)
 
     def _metadata(self, values: dict[str, Any]) -> bytes:
         spec = PreprocessingSpec.from_dict(values["preprocessing"])
-        return metadata(values["name"], spec, values["kind"] == FRACTURE, self.map_shape is not None)
+        has = {"activation_map": self._float.map_shape, "features": self._float.feature_count}
+        extras = [name for name, shape in has.items() if shape]
+        return metadata(values["name"], spec, values["kind"] == FRACTURE, extras)
 
     def _description(self, name: str, warnings: list[str]) -> dict[str, Any]:
         subject, variant = self.subject, VARIANTS[name]
@@ -171,7 +193,7 @@ class _Conversion:
             "name": f"{subject.name}_{name}",
             "variant": name,
             **subject.description,
-            "activation_map": list(self.map_shape) if self.map_shape else None,  # rows and columns
+            "activation_map": list(self._float.map_shape) if self._float.map_shape else None,  # rows and columns
             "quantisation_calibration": seen,
         }
 

@@ -4,6 +4,7 @@ Source: the schema `metadata_schema.fbs` of TFLite Support. Its tables are built
 maintained package writes them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,10 @@ _RGB, _GREY = 1, 2
 _AXIS_LABELS, _AXIS_SCORES = 2, 4  # kinds of associated files
 _PARSER = "1.2.0"  # of the metadata, which knows all that is used here
 _IDENTITY = 0  # what is done with an output before calibration: it is a logit already
+EXTRAS = {
+    "activation_map": "A logit for each place of the image: the class activation map, whose mean is the logit",
+    "features": "Averages of features from the middle of the network, which tell a radiograph from other images",
+}
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,14 @@ def _build(builder: Any, value: Any) -> int:
     return int(builder.EndVector())
 
 
-def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, mapped: bool) -> bytes:
+def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, extras: Sequence[str]) -> bytes:
     """The metadata of a classifier of one image: what it expects, and what its outputs are called.
 
     Args:
         name: of the model.
         spec: size, channels and scaling of the input.
         calibrated: whether a file `SCORES_FILE` turns each logit into a probability of its own.
-        mapped: whether a class activation map is a second output.
+        extras: names of the outputs after the first, of `EXTRAS`.
 
     Returns:
         A flatbuffer for the model's buffer `TFLITE_METADATA`.
@@ -100,9 +105,8 @@ def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, mapped: bool)
         files.append(_Table({0: SCORES_FILE, 1: "Logits to probabilities", 2: _Byte(_AXIS_SCORES)}))
         gives[4] = [_Table({0: _Byte(_SCORES), 1: _Table({0: _Byte(_IDENTITY)})})]
     outputs = [_Table(gives)]
-    if mapped:
-        about_map = "A logit for each place of the image: the class activation map, whose mean is the logit"
-        outputs.append(_Table({0: "activation_map", 1: about_map, 3: _Table({0: _Byte(_FEATURE), 1: _Table({})})}))
+    feature = _Table({0: _Byte(_FEATURE), 1: _Table({})})
+    outputs += [_Table({0: extra, 1: EXTRAS[extra], 3: feature}) for extra in extras]
     whole = _Table({2: [expects], 3: outputs})
     about = {0: name, 1: "Research use only: no medical device", 3: [whole], 7: _PARSER}
     builder = flatbuffers.Builder(1024)

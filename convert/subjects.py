@@ -1,7 +1,7 @@
 """What is converted: a fracture model, a body-part network or another classifier, and how the gate judges it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from osteolite.edge.description import BODY_PART, FRACTURE
+from osteolite.edge.preprocess import fit
+from osteolite.edge.radiograph import read_radiograph
 from osteolite.edge.runtime import Tensor
 from osteolite.train.body_part import body_part_model
+from osteolite.train.cache import Pixels
 from osteolite.train.layouts import read_dataset
 from osteolite.train.probability import probabilities
 from osteolite.train.recipe import Conversion
@@ -23,6 +26,7 @@ from .gate import Array, PartVerdict, Verdict, judge, judge_parts
 from .tracing import traced
 
 _BATCH = 64
+_KNOWN = 400  # images, at most, that the out-of-distribution limits are learnt from
 _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow")
 
 
@@ -38,6 +42,7 @@ class Subject:
     judge: Callable[[Array], Verdict | PartVerdict]  # a variant's outputs (images, outputs) to its verdict
     description: dict[str, Any]  # what osteolite.json says of it, whatever the variant
     retrain: Callable[[str], bytes]  # a name of `retraining.KINDS` to the flatbuffer of the network fine-tuned so
+    known: Callable[[], Iterator[Pixels]] | None = None  # images that it was trained on, where that can be told
 
 
 def subject_of(run: Run, calibration: Path | None) -> Subject:
@@ -74,7 +79,16 @@ def subject_of(run: Run, calibration: Path | None) -> Subject:
         judge=judged,
         description={**description(run), **described},
         retrain=partial(_retrain, run, build, seen.tensors),
+        known=partial(_known, run),
     )
+
+
+def _known(run: Run) -> Iterator[Pixels]:
+    """Images of the train part, evenly drawn and fitted."""
+    catalogue, spec = run.catalogue, run.recipe.preprocessing
+    rows = catalogue.part("train")
+    for row in rows[:: -(-len(rows) // _KNOWN)]:
+        yield fit(read_radiograph(catalogue.path(row), spec), spec)
 
 
 def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> bytes:

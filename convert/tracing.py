@@ -4,17 +4,20 @@ import tempfile
 from typing import Any
 
 from osteolite.edge.quiet import quiet_stderr
-from osteolite.train.cam import has_linear_head
+from osteolite.train.cam import has_linear_head, last_of_each_size
 from osteolite.train.keras import keras, tf
 from osteolite.train.model import split_layers
+
+_STRIDE = 8  # pixels of the input that a place of the features stands for, at most
 
 
 def traced(model: Any, ranges_inside: bool = False) -> bytes:
     """Trace and convert a model of Osteolite.
 
     Where the head is one linear layer of one output on averaged features, the class activation map
-    (Zhou et al., CVPR 2016) is a second output: the same layer on each place of the features, so
-    that its mean is the logit.
+    (Zhou et al., CVPR 2016) is an output: the same layer on each place of the features, so that its
+    mean is the logit. Beside one logit stand features from the middle of the network, averaged over the
+    image: there a photograph still differs from a radiograph, which the last features no longer tell.
 
     Args:
         model: of Keras, from float32 (batch, height, width, channels) to logits (batch, outputs).
@@ -22,22 +25,34 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
             becomes int8.
 
     Returns:
-        A flatbuffer with the outputs logit (1, outputs) and perhaps activation_map (1, rows, columns, 1).
+        A flatbuffer with the outputs logit (1, outputs) and perhaps activation_map (1, rows, columns, 1)
+        and features (1, n).
     """
     pooling = split_layers(model)[1][0]
-    network = keras.Model(model.input, [model.output, pooling.input])
+    network = keras.Model(model.input, [model.output, pooling.input, model.get_layer(_middle(model)).output])
     # By name, as a wrapper puts its quantised kernel in the place of the layer's.
     last = {variable.name.split("/")[-1]: variable.numpy() for variable in model.layers[-1].weights}
     kernel, bias = last["kernel:0"], last["bias:0"]
-    mapped = has_linear_head(model) and kernel.shape[1] == 1
+    one_logit = kernel.shape[1] == 1
+    mapped = one_logit and has_linear_head(model)
 
     def compute(image: Any) -> dict[str, Any]:
-        logit, features = network(image, training=False)
-        if not mapped:
-            return {"logit": logit}
-        return {"logit": logit, "activation_map": tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias}
+        logit, features, middle = network(image, training=False)
+        outputs = {"logit": logit}
+        if mapped:
+            outputs["activation_map"] = tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias
+        if one_logit:
+            outputs["features"] = tf.reduce_mean(middle, (1, 2))
+        return outputs
 
     return converted(compute, model.input_shape[1:], network, ranges_inside)
+
+
+def _middle(model: Any) -> str:
+    """Name of the last feature map whose places stand for `_STRIDE` pixels or fewer."""
+    maps = last_of_each_size(model)
+    fine = [name for name in maps if model.get_layer(name).output.shape[1] * _STRIDE >= model.input_shape[1]]
+    return fine[-1] if fine else maps[0]
 
 
 def converted(compute: Any, shape: tuple[int, ...], resources: Any, ranges_inside: bool = False) -> bytes:

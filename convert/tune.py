@@ -24,7 +24,6 @@ from osteolite.train.train import train_one
 
 from .convert import convert
 from .front import Limits, Point, choose, draw, front
-from .metadata import metadata, with_metadata
 from .subjects import subject_of
 from .tracing import traced
 from .variants import VARIANTS, Source
@@ -178,8 +177,7 @@ def _write_probe(recipe: Recipe, file: Path) -> None:
         "threshold": {"value": 0.5},
         "probability_calibration": {"slope": 1.0, "intercept": 0.0},
     }
-    standard = metadata(values["name"], recipe.preprocessing, calibrated=True, mapped=True)
-    write_model(file, with_metadata(VARIANTS[_PROBED].write(source), standard), values)
+    write_model(file, VARIANTS[_PROBED].write(source), values)
 
 
 def _untrained(kind: str) -> bytes:

@@ -135,7 +135,7 @@ def weight_only_int4(source: Source) -> bytes:
 
 
 def int16x8(source: Source) -> bytes:
-    """Weights in int8, activations in int16, input and output in float32; exact, but slow on most processors."""
+    """Weights in int8, activations in int16, input and output in float32; slow on most processors."""
     return wide_activations(source.float32, source.calibration)
 
 
@@ -179,6 +179,7 @@ class Variant:
     advice: str
     calibrated: bool = False  # whether it sees the calibration data
     mixed: bool = False  # whether it leaves the recipe's first operators in float32
+    other_features: bool = False  # whether its features differ from float32's: rounded to 8 bits, or retrained
 
 
 _LESS = "take selective_int8 or qat_int8, or raise conversion.calibration_images in the recipe"
@@ -186,14 +187,24 @@ VARIANTS: dict[str, Variant] = {
     "float32": Variant(float32, "the limits are narrower than float32 itself: widen them"),
     "float16": Variant(float16, "take float32"),
     "dynamic": Variant(dynamic, "take float16"),
-    "int8": Variant(int8, _LESS, calibrated=True, mixed=True),
-    "int8_int8": Variant(int8_int8, "take int8, whose output is finer", calibrated=True, mixed=True),
-    "int8_uint8": Variant(int8_uint8, "take int8, whose output is finer", calibrated=True, mixed=True),
-    "selective_int8": Variant(selective_int8, "take qat_int8 or float16", calibrated=True),
-    "qat_int8": Variant(qat_int8, "raise conversion.retraining_epochs or retraining_rate in the recipe"),
-    "pruned_int8": Variant(pruned_int8, "lower conversion.sparsity in the recipe", calibrated=True, mixed=True),
-    "clustered_int8": Variant(clustered_int8, "raise conversion.clusters in the recipe", calibrated=True, mixed=True),
-    "pqat_int8": Variant(pqat_int8, "lower conversion.sparsity in the recipe"),
+    "int8": Variant(int8, _LESS, calibrated=True, mixed=True, other_features=True),
+    "int8_int8": Variant(
+        int8_int8, "take int8, whose output is finer", calibrated=True, mixed=True, other_features=True
+    ),
+    "int8_uint8": Variant(
+        int8_uint8, "take int8, whose output is finer", calibrated=True, mixed=True, other_features=True
+    ),
+    "selective_int8": Variant(selective_int8, "take qat_int8 or float16", calibrated=True, other_features=True),
+    "qat_int8": Variant(
+        qat_int8, "raise conversion.retraining_epochs or retraining_rate in the recipe", other_features=True
+    ),
+    "pruned_int8": Variant(
+        pruned_int8, "lower conversion.sparsity in the recipe", calibrated=True, mixed=True, other_features=True
+    ),
+    "clustered_int8": Variant(
+        clustered_int8, "raise conversion.clusters in the recipe", calibrated=True, mixed=True, other_features=True
+    ),
+    "pqat_int8": Variant(pqat_int8, "lower conversion.sparsity in the recipe", other_features=True),
     "weight_only_int8": Variant(weight_only_int8, "take float16"),
     "weight_only_int4": Variant(weight_only_int4, "take weight_only_int8"),
     "int16x8": Variant(int16x8, "raise conversion.calibration_images in the recipe, or take float16", calibrated=True),

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from osteolite.edge.classifier import Prediction
 from osteolite.edge.labels import FRACTURED
+from osteolite.edge.prediction import Prediction
 from osteolite.edge.radiograph import FORMATS
 
 NOTE = "Research use only: no diagnosis."

@@ -5,7 +5,8 @@ import io
 import threading
 from collections.abc import Iterable
 
-from osteolite.edge.classifier import FractureClassifier, Prediction, default_model
+from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.prediction import Prediction
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.radiograph import Limits, read_radiograph
 from osteolite.edge.router import Router, open_classifier

@@ -11,17 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classifier import FractureClassifier, Prediction
+    from .classifier import FractureClassifier
     from .description import ModelDescription
     from .errors import OsteoliteError
     from .modelfile import read_description
+    from .prediction import Prediction
     from .preprocess import PreprocessingSpec, preprocess
     from .radiograph import Limits, read_radiograph
     from .router import Router, open_classifier
 
 _EXPORTS = {
     "FractureClassifier": "classifier",
-    "Prediction": "classifier",
+    "Prediction": "prediction",
     "OsteoliteError": "errors",
     "ModelDescription": "description",
     "read_description": "modelfile",

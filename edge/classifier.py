@@ -1,60 +1,38 @@
 """A model file and an image in, a prediction out."""
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageOps
+
 from .description import Description, ModelDescription
+from .doubts import doubts
 from .errors import ModelFileError
+from .heatmap import content_map, overlay
 from .labels import FRACTURED, NORMAL
 from .modelfile import ModelSource, name_of, read_description
-from .preprocess import preprocess
-from .radiograph import ImageSource, Limits, read_radiograph
-from .runtime import Runtime, Tensor, sigmoid
+from .prediction import Prediction, timed
+from .preprocess import fit, grey_levels
+from .radiograph import Decoded, ImageSource, Limits, decode
+from .runtime import Outputs, Runtime, sigmoid
+from .stream import Scorer
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 DEFAULT_MODEL = "fracatlas_mobilenetv2_selective_int8.tflite"
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image. Research use only: it is no diagnosis."""
-
-    label: str  # "fractured" or "normal"
-    fracture_probability: float  # calibrated, 0 to 1
-    threshold: float  # from which the label is "fractured"
-    model: str  # name of the model that answered
-    milliseconds: dict[str, float]  # time spent in "read", "preprocess" and "invoke"; a router's also in "load"
-    body_part: str | None = None  # that a router found, and whose fracture model answered
-    body_part_probability: float | None = None  # calibrated, 0 to 1
-
-    def to_dict(self) -> dict[str, Any]:
-        part: dict[str, Any] = {}
-        if self.body_part is not None and self.body_part_probability is not None:
-            part = {"body_part": self.body_part, "body_part_probability": round(self.body_part_probability, 6)}
-        return {
-            **part,
-            "label": self.label,
-            "fracture_probability": round(self.fracture_probability, 6),
-            "threshold": round(self.threshold, 6),
-            "model": self.model,
-            "milliseconds": {step: round(spent, 3) for step, spent in self.milliseconds.items()},
-        }
-
-
 def default_model() -> Path:
     """The path of the model that ships with the package."""
-    path = Path(str(files("osteolite.edge"))) / "models" / DEFAULT_MODEL
+    path = Path(__file__).parent / "models" / DEFAULT_MODEL
     if not path.is_file():
         raise ModelFileError("this build carries no default model; name one with --model or FractureClassifier(FILE)")
     return path
 
 
-class FractureClassifier:
+class FractureClassifier(Scorer):
     """Scores radiographs with one model file; everything it needs to know is in that file.
 
     Args:
@@ -63,9 +41,13 @@ class FractureClassifier:
         threads: for the interpreter; default, one for each core, at most 4.
         limits: the largest file and image to accept.
         description: what `read_description` gave of the same file, where it was read and checked already.
+        delegate: what runs the operators (see `Runtime`); default, the runtime's own choice on the processor.
+        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or describes no model of this kind.
+        DelegateUnavailable: the delegate cannot run this model on this device.
+        UsageError: no such delegate.
 
     >>> from PIL import Image
     >>> FractureClassifier().predict(Image.new("L", (300, 400))).label  # doctest: +SKIP
@@ -78,6 +60,8 @@ class FractureClassifier:
         threads: int | None = None,
         limits: Limits = Limits(),
         description: Description | None = None,
+        delegate: str | None = None,
+        fallback: bool = False,
     ) -> None:
         source = default_model() if model is None else model
         where, description = name_of(source), description or read_description(source)
@@ -86,10 +70,10 @@ class FractureClassifier:
                 f"{where}: a model of kind {description.details['kind']}, no single fracture model; "
                 "`osteolite predict` runs a router, and each of its stages has files of its own in the run's folder"
             )
-        self.description = description
+        self.description, self._source = description, source
         self.spec = description.preprocessing
         self.limits = limits
-        self.runtime = Runtime(source, threads)
+        self.runtime = Runtime(source, threads, delegate, fallback)
         if self.runtime.input_shape != (1, *self.spec.shape):
             raise ModelFileError(
                 f"{where}: the model takes {self.runtime.input_shape} but its description says {(1, *self.spec.shape)}"
@@ -98,52 +82,96 @@ class FractureClassifier:
             raise ModelFileError(
                 f"{where}: the model gives {self.runtime.output_shape}; one number, the logit, is needed"
             )
+        known = description.familiarity
+        if known is not None and self.runtime.feature_count != len(known.mean):
+            raise ModelFileError(
+                f"{where}: the model gives {self.runtime.feature_count} features but its description "
+                f"{len(known.mean)}; convert the run again"
+            )
 
     def runtimes(self) -> list[Runtime]:
         """The networks that an image goes through."""
         return [self.runtime]
 
-    def predict(self, image: ImageSource) -> Prediction:
+    def copy(self, threads: int, delegate: str | None) -> "FractureClassifier":
+        """Another one of the same model."""
+        return FractureClassifier(self._source, threads, self.limits, self.description, delegate)
+
+    def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
         """Score one image: a path, the bytes of a file, a Pillow image, or an array.
+
+        Args:
+            image: the radiograph.
+            heatmap: whether to draw where the answer comes from, over the image as it was decoded.
 
         Raises:
             ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: the model gives no finite number.
+            ModelFileError: the model gives no finite number, or with `heatmap` no class activation map.
         """
         spent: dict[str, float] = {}
         with timed(spent, "read"):
-            radiograph = read_radiograph(image, self.spec, self.limits)
+            decoded = decode(image, self.spec, self.limits)
         with timed(spent, "preprocess"):
-            tensor = preprocess(radiograph, self.spec)
-        with timed(spent, "invoke"):
-            probability = self.probability(tensor)
-        return self.judge(probability, spent)
+            pixels = fit(decoded.grey, self.spec)
+        return self.score(decoded, pixels, spent, heatmap)
 
-    def probability(self, tensor: Tensor) -> float:
-        """The calibrated fracture probability of an input tensor.
+    def score(self, decoded: Decoded, pixels: Pixels, spent: dict[str, float], heatmap: bool) -> Prediction:
+        """Score an image that is fitted to `spec` already.
+
+        Args:
+            decoded: the image.
+            pixels: what `fit` makes of it.
+            spent: milliseconds by step, to which those of this are added.
+            heatmap: as of `predict`.
 
         Raises:
-            ModelFileError: the model gives no finite number.
+            ModelFileError: as of `predict`.
         """
-        logit = float(self.runtime.invoke(tensor).reshape(-1)[0])
+        with timed(spent, "invoke"):
+            outputs = self.runtime.run_pixels(pixels, grey_levels(self.spec))
+        logit = float(outputs.values.reshape(-1)[0])
         if not math.isfinite(logit):
             raise ModelFileError(f"{self.description.name}: the model's output is {logit}; convert it again")
-        return sigmoid(self.description.slope * logit + self.description.intercept)
-
-    def judge(self, probability: float, milliseconds: dict[str, float]) -> Prediction:
-        """The answer that a fracture probability stands for."""
+        probability = sigmoid(self.description.slope * logit + self.description.intercept)
+        unfamiliarity = self._unfamiliarity(outputs)
+        with timed(spent, "check"):
+            warnings = doubts(
+                decoded.grey, decoded.chroma, unfamiliarity, lambda: self._negative_unfamiliarity(decoded)
+            )
+        drawn = None
+        if heatmap:
+            with timed(spent, "draw"):
+                drawn = self._draw(decoded, outputs)
         return Prediction(
             label=FRACTURED if probability >= self.description.threshold else NORMAL,
             fracture_probability=probability,
             threshold=self.description.threshold,
             model=self.description.name,
-            milliseconds=milliseconds,
+            milliseconds=spent,
+            delegation=self.runtime.delegation,
+            warnings=warnings,
+            unfamiliarity=unfamiliarity,
+            activation_map=outputs.activation_map,
+            heatmap=drawn,
         )
 
+    def _unfamiliarity(self, outputs: Outputs) -> float | None:
+        """The out-of-distribution score in shares of its limit."""
+        known = self.description.familiarity
+        if known is None or outputs.features is None:
+            return None
+        return known.score(outputs.features) / known.limit
 
-@contextmanager
-def timed(milliseconds: dict[str, float], step: str) -> Iterator[None]:
-    """Add the time that the block takes to a step's."""
-    start = time.perf_counter()
-    yield
-    milliseconds[step] = milliseconds.get(step, 0.0) + 1e3 * (time.perf_counter() - start)
+    def _negative_unfamiliarity(self, decoded: Decoded) -> float:
+        pixels = fit(ImageOps.invert(decoded.grey), self.spec)
+        score = self._unfamiliarity(self.runtime.run_pixels(pixels, grey_levels(self.spec)))
+        assert score is not None  # it was one for the image itself
+        return score
+
+    def _draw(self, decoded: Decoded, outputs: Outputs) -> Image.Image:
+        if outputs.activation_map is None:
+            raise ModelFileError(
+                f"{self.description.name}: the model gives no class activation map; only networks with a linear "
+                "head on averaged features do"
+            )
+        return overlay(decoded.grey, content_map(outputs.activation_map, self.spec, *decoded.grey.size))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ModelFileError
+from .familiarity import Familiarity
 from .labels import LABELS
 from .preprocess import PreprocessingSpec
 
@@ -29,6 +30,7 @@ class ModelDescription:
     threshold: float  # fracture probability from which the label is `fractured`
     slope: float = 1.0  # probability calibration: probability = sigmoid(slope * logit + intercept)
     intercept: float = 0.0
+    familiarity: Familiarity | None = None  # of older files, and of networks of other programs, nothing is known
     details: dict[str, Any] = field(default_factory=dict)  # all of osteolite.json
 
     @classmethod
@@ -42,7 +44,7 @@ class ModelDescription:
             _check_schema(values)
             if values["labels"] != list(LABELS):
                 raise ModelFileError(f"{DESCRIPTION} has labels {values['labels']!r}; {list(LABELS)} are needed")
-            calibration = values["probability_calibration"]
+            calibration, limits = values["probability_calibration"], values.get("out_of_distribution")
             description = cls(
                 name=str(values["name"]),
                 variant=str(values["variant"]),
@@ -50,6 +52,7 @@ class ModelDescription:
                 threshold=float(values["threshold"]["value"]),
                 slope=float(calibration["slope"]),
                 intercept=float(calibration["intercept"]),
+                familiarity=Familiarity.from_dict(limits) if limits is not None else None,
                 details=values,
             )
         except _MALFORMED as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from .errors import ImageTooLarge, MissingExtra, OsteoliteError, UnreadableImage, UnsupportedImage
+from .errors import ImageTooLarge, OsteoliteError, UnreadableImage, UnsupportedImage
 from .frame import decode_frame
 from .limits import Limits, UntrustedFile, check_pixels
 from .muted import muted
@@ -74,16 +74,15 @@ def read_dicom(stream: UntrustedFile, limits: Limits) -> Image.Image:
         A Pillow image of mode "L".
 
     Raises:
-        MissingExtra: pydicom is not installed.
         UnreadableImage: damaged or cut short.
-        UnsupportedImage: not of `limits.modalities`, several frames, a palette, or a compression that
-            no installed decoder reads.
+        UnsupportedImage: not of `limits.modalities`, several frames, a palette, a compression that no
+            installed decoder reads, or pydicom is not installed.
         ImageTooLarge, ImageTooSlow: over the limits.
     """
     try:
         import pydicom
-    except ImportError as error:
-        raise MissingExtra(
+    except ImportError as error:  # of this file alone: others beside it can be read
+        raise UnsupportedImage(
             "DICOM is read by pydicom, which is not installed; pip install 'osteolite[dicom]'"
         ) from error
     failure: Exception

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .dicom import HEAD, is_dicom, read_dicom
 from .errors import ImageTooLarge, OsteoliteError, UnreadableImage, UnsupportedImage
+from .jpeg import prepare_jpeg
 from .limits import Deadline, UntrustedFile, check_pixels
 from .limits import Limits as Limits  # a part of what `read_radiograph` is called with
 from .muted import muted
@@ -23,7 +25,6 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp",
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 0x0106
-_JPEG_CHUNK = 8192  # bytes decoded between two looks at the clock; some eighty scans of a hostile JPEG
 _UPRIGHT = {  # what puts an image of this EXIF orientation upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,8 +35,17 @@ _UPRIGHT = {  # what puts an image of this EXIF orientation upright
     8: Image.Transpose.ROTATE_90,
 }
 _TURNED = {5, 6, 7, 8}  # of these, the ones that swap width and height
+_SAMPLES = 64  # in each direction, that colours are looked for in
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as it was read."""
+
+    grey: Image.Image  # mode "L", upright
+    chroma: float  # mean of what the channels of a pixel differ by in the file, grey levels; of grey formats 0
 
 
 def read_radiograph(
@@ -53,8 +63,8 @@ def read_radiograph(
     Args:
         source: a path, the bytes of a file, a Pillow image, or an array of shape (height, width)
             or (height, width, 3), uint8 or uint16.
-        spec: when given, a JPEG far larger than the model needs is decoded at a reduced scale,
-            still at least twice the size that the spec asks for.
+        spec: when given, a JPEG far larger than the model needs is decoded at a reduced scale (see `jpeg`),
+            still at least one and a half times the size that the spec asks for.
         limits: the largest file and image to accept, the longest time for a file, and the DICOM
             modalities that are radiographs.
 
@@ -64,25 +74,31 @@ def read_radiograph(
     Raises:
         UnreadableImage: empty, truncated, or no image at all.
         UnsupportedImage: several frames, floating-point samples, 16-bit colour of fewer bits than
-            that, or a DICOM file that is no radiograph.
+            that, a DICOM file that is no radiograph, or one while pydicom is not installed.
         ImageTooLarge: over the limits; the pixels are then never decoded.
         ImageTooSlow: over the limit of seconds.
-        MissingExtra: a DICOM file, and pydicom is not installed.
 
     >>> read_radiograph(np.full((2, 3), 4095, np.uint16)).getpixel((0, 0))
     255
     """
+    return decode(source, spec, limits).grey
+
+
+def decode(source: ImageSource, spec: "PreprocessingSpec | None" = None, limits: Limits = Limits()) -> Decoded:
+    """What `read_radiograph` reads, with what was seen of its colours."""
     try:
         if isinstance(source, np.ndarray):
-            return _to_grey(_from_array(source, limits))
+            return _decoded(_from_array(source, limits), 1)
         if isinstance(source, Image.Image):
             check_pixels(source.width, source.height, limits)
             source.load()
-            return _upright(_to_grey(source), _orientation(source))
+            return _decoded(source, _orientation(source))
         with _stream(source, limits) as stream:
             start = stream.read(HEAD)
             stream.seek(0)
-            return read_dicom(stream, limits) if is_dicom(start) else _from_file(stream, spec, limits)
+            if is_dicom(start):
+                return Decoded(read_dicom(stream, limits), 0.0)
+            return _from_file(stream, spec, limits)
     except (OsteoliteError, MemoryError):
         raise
     except Exception as error:  # the decoders raise almost anything on hostile bytes
@@ -90,24 +106,36 @@ def read_radiograph(
         raise UnreadableImage(f"damaged image ({reason}); export it again from its source") from error
 
 
-def _from_file(stream: UntrustedFile, spec: "PreprocessingSpec | None", limits: Limits) -> Image.Image:
+def _from_file(stream: UntrustedFile, spec: "PreprocessingSpec | None", limits: Limits) -> Decoded:
     image = _identify(stream, limits)
     check_pixels(image.width, image.height, limits)
     # A phone's MPO is a JPEG whose further frames are previews of the first.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise UnsupportedImage("the file holds several frames; save the one to score as a file of its own")
     if image.format in ("JPEG", "MPO"):
-        image.decodermaxblock = _JPEG_CHUNK
-        if spec is not None:
-            _reduce(image, spec)
+        image = prepare_jpeg(image, stream, spec, turned=_orientation(image) in _TURNED)
     deep_colour = _is_deep_colour(image)
     image.load()
-    grey = _to_grey(image)
-    # Of 16 bits Pillow keeps the upper 8; of colours that use 14 or fewer that leaves 6 at most.
-    if deep_colour and np.asarray(grey).max() < 64:
-        raise UnsupportedImage("16-bit colours that fill 14 bits or fewer; save it with 8 bits, or as 16-bit grey")
     # Asked for only now: Pillow puts a TIFF upright, and forgets the tag, while it loads the pixels.
-    return _upright(grey, _orientation(image))
+    decoded = _decoded(image, _orientation(image))
+    # Of 16 bits Pillow keeps the upper 8; of colours that use 14 or fewer that leaves 6 at most.
+    if deep_colour and np.asarray(decoded.grey).max() < 64:
+        raise UnsupportedImage("16-bit colours that fill 14 bits or fewer; save it with 8 bits, or as 16-bit grey")
+    return decoded
+
+
+def _decoded(image: Image.Image, orientation: int) -> Decoded:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return Decoded(_upright(_to_grey(image), orientation), _chroma(image))
+
+
+def _chroma(image: Image.Image) -> float:
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+        return 0.0
+    few = image.resize((_SAMPLES, _SAMPLES), Image.Resampling.NEAREST).convert("RGB")
+    return float(np.ptp(np.asarray(few), axis=2).mean())
 
 
 def _is_deep_colour(image: Any) -> bool:
@@ -157,27 +185,6 @@ def _identify(stream: UntrustedFile, limits: Limits) -> Any:
             raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)}, DICOM)") from error
 
 
-def _reduce(image: Image.Image, spec: "PreprocessingSpec") -> None:
-    """Ask the JPEG decoder for grey at 1/2, 1/4 or 1/8 while at least twice the needed size is left.
-
-    The decoder rounds a reduced side up; a scale at which that would move the picture's edge inside
-    the model's input by a pixel is passed over.
-    """
-    turned = _orientation(image) in _TURNED
-
-    def fitted(width: int, height: int) -> tuple[int, int]:
-        return spec.fitted_size(height, width)[::-1] if turned else spec.fitted_size(width, height)
-
-    width, height = image.size
-    needed = fitted(width, height)
-    for scale in (8, 4, 2):
-        enough = width // scale >= 2 * needed[0] and height // scale >= 2 * needed[1]
-        if enough and fitted(-(-width // scale), -(-height // scale)) == needed:
-            image.draft("L", (width // scale, height // scale))
-            return
-    image.draft("L", image.size)
-
-
 def _from_array(array: np.ndarray[Any, Any], limits: Limits) -> Image.Image:
     grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
     colour = array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8
@@ -191,7 +198,7 @@ def _from_array(array: np.ndarray[Any, Any], limits: Limits) -> Image.Image:
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode == "L" and not image.has_transparency_data:
+    if image.mode == "L":
         return image
     if image.mode == "F":
         raise UnsupportedImage("floating-point samples have no defined black and white; save it with 8 or 16 bits")
@@ -199,9 +206,6 @@ def _to_grey(image: Image.Image) -> Image.Image:
         grey = _from_deep(np.asarray(image))
         # Pillow inverts a TIFF whose zero is white if it has 8 bits or fewer, but not one of 16.
         return ImageOps.invert(grey) if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0 else grey
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image.convert("L")
 
 

@@ -1,21 +1,24 @@
 """Two stages in one file: which body part, then whether that part is fractured."""
 
 import os
+import threading
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .classifier import FractureClassifier, Prediction, default_model, timed
+from .classifier import FractureClassifier, default_model
 from .description import Description, PartDescription
 from .errors import ModelFileError
 from .modelfile import read_description, read_stage
-from .preprocess import PreprocessingSpec, preprocess
-from .radiograph import ImageSource, Limits, read_radiograph
+from .prediction import Prediction, timed
+from .preprocess import PreprocessingSpec, fit, grey_levels
+from .radiograph import ImageSource, Limits, decode
 from .runtime import Runtime
+from .stream import Scorer
 
 
-class Router:
+class Router(Scorer):
     """Names the body part and asks the fracture model of that part; all of them are in one file.
 
     A part's fracture model is loaded when the first of its images comes, and kept.
@@ -25,9 +28,13 @@ class Router:
         threads: for each interpreter; default, one for each core, at most 4.
         limits: the largest file and image to accept.
         description: what `read_description` gave of the same file, where it was read and checked already.
+        delegate: what runs the operators of each network (see `Runtime`); default, the runtime's own choice.
+        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or no router.
+        DelegateUnavailable: the delegate cannot run this model on this device.
+        UsageError: no such delegate.
     """
 
     def __init__(
@@ -36,13 +43,16 @@ class Router:
         threads: int | None = None,
         limits: Limits = Limits(),
         description: Description | None = None,
+        delegate: str | None = None,
+        fallback: bool = False,
     ) -> None:
         description = description or read_description(model)
         if not isinstance(description, PartDescription) or not description.stages:
             raise ModelFileError(f"{model}: no router of several models; open it as a FractureClassifier")
         self.description, self.path, self.threads, self.limits = description, os.fspath(model), threads, limits
         self.spec = description.preprocessing
-        self.runtime = Runtime(model, threads)
+        self.runtime = Runtime(model, threads, delegate, fallback)
+        self._delegate, self._fallback = delegate, fallback
         expected = ((1, *self.spec.shape), (1, len(description.parts)))
         if (self.runtime.input_shape, self.runtime.output_shape) != expected:
             raise ModelFileError(
@@ -50,6 +60,17 @@ class Router:
                 f"{self.runtime.output_shape} but its description says from {expected[0]} to {expected[1]}"
             )
         self._stages: dict[str, FractureClassifier] = {}
+        self._loading = threading.Lock()
+
+    def copy(self, threads: int, delegate: str | None) -> "Router":
+        """Another one of the same model."""
+        return Router(self.path, threads, self.limits, self.description, delegate)
+
+    def close(self) -> None:
+        """Give back threads, memory and device; nothing is scored after it."""
+        super().close()
+        for stage in self._stages.values():
+            stage.close()
 
     def stage(self, part: str) -> FractureClassifier:
         """The fracture model of a body part.
@@ -57,45 +78,54 @@ class Router:
         Raises:
             ModelFileError: it is missing or damaged.
         """
-        if part not in self._stages:
-            content = read_stage(self.path, part, self.description.stages[part])
-            try:
-                self._stages[part] = FractureClassifier(content, self.threads, self.limits)
-            except ModelFileError as error:
-                raise ModelFileError(f"{self.path}: stage {part}: {error}") from error
-        return self._stages[part]
+        with self._loading:
+            if part not in self._stages:
+                self._stages[part] = self._load(part)
+            return self._stages[part]
+
+    def _load(self, part: str) -> FractureClassifier:
+        content = read_stage(self.path, part, self.description.stages[part])
+        try:
+            return FractureClassifier(
+                content, self.threads, self.limits, delegate=self._delegate, fallback=self._fallback
+            )
+        except ModelFileError as error:
+            raise ModelFileError(f"{self.path}: stage {part}: {error}") from error
 
     def runtimes(self) -> list[Runtime]:
         """The networks that an image of the first body part goes through, in order."""
         return [self.runtime, self.stage(self.description.parts[0]).runtime]
 
-    def predict(self, image: ImageSource) -> Prediction:
+    def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
         """Score one image: a path, the bytes of a file, a Pillow image, or an array.
+
+        Args:
+            image: the radiograph.
+            heatmap: whether to draw where the fracture model's answer comes from.
 
         Raises:
             ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: a network gives no finite number, or the part's model is damaged.
+            ModelFileError: a network gives no finite number or, with `heatmap`, no class activation map, or the
+                part's model is damaged.
         """
         spent = dict.fromkeys(("read", "preprocess", "invoke", "load"), 0.0)
         with timed(spent, "read"):
-            radiograph = read_radiograph(image, self.spec, self.limits)
+            decoded = decode(image, self.spec, self.limits)
         with timed(spent, "preprocess"):
-            tensor = preprocess(radiograph, self.spec)
+            pixels = fit(decoded.grey, self.spec)
         with timed(spent, "invoke"):
-            shares = self._shares(self.runtime.invoke(tensor).reshape(-1))
+            shares = self._shares(self.runtime.run_pixels(pixels, grey_levels(self.spec)).values.reshape(-1))
         part = self.description.parts[int(shares.argmax())]
         with timed(spent, "load"):
             stage = self.stage(part)
         if _need(stage.spec) != _need(self.spec):  # a reduced JPEG is decoded for the size that is needed
             with timed(spent, "read"):
-                radiograph = read_radiograph(image, stage.spec, self.limits)
+                decoded = decode(image, stage.spec, self.limits)
         if stage.spec != self.spec:
             with timed(spent, "preprocess"):
-                tensor = preprocess(radiograph, stage.spec)
-        with timed(spent, "invoke"):
-            probability = stage.probability(tensor)
+                pixels = fit(decoded.grey, stage.spec)
         return replace(
-            stage.judge(probability, spent),
+            stage.score(decoded, pixels, spent, heatmap),
             model=self.description.name,
             body_part=part,
             body_part_probability=float(shares.max()),
@@ -116,7 +146,11 @@ def _need(spec: PreprocessingSpec) -> tuple[int, int, str]:
 
 
 def open_classifier(
-    model: str | os.PathLike[str] | None = None, threads: int | None = None, limits: Limits = Limits()
+    model: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    limits: Limits = Limits(),
+    delegate: str | None = None,
+    fallback: bool = False,
 ) -> FractureClassifier | Router:
     """Open a model file of either kind; both answer `predict(image)`.
 
@@ -125,11 +159,15 @@ def open_classifier(
             the package.
         threads: for the interpreter; default, one for each core, at most 4.
         limits: the largest file and image to accept.
+        delegate: what runs the operators (see `Runtime`); default, the runtime's own choice on the processor.
+        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or describes no model of these kinds.
+        DelegateUnavailable: the delegate cannot run this model on this device.
+        UsageError: no such delegate.
     """
     path = default_model() if model is None else model
     description = read_description(path)
     kind = Router if isinstance(description, PartDescription) and description.stages else FractureClassifier
-    return kind(path, threads, limits, description)
+    return kind(path, threads, limits, description, delegate, fallback)

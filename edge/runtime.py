@@ -75,7 +75,6 @@ class Runtime:
             self.map_shape = rows, columns
         self.feature_count = _shape(self._outputs[self._features])[1] if self._features else None
         self._engine: Engine | None = engine
-        self._last: Outputs | None = None
         self._lock = threading.Lock()
         self._levels, self._table = np.empty(0, np.float32), np.empty(0)
         self._grey = np.empty(self.input_shape[1:3], self._input["dtype"])  # one channel of the input
@@ -129,16 +128,6 @@ class Runtime:
             raise UsageError(f"the levels are {levels.dtype} of {levels.shape}; float32 of (256,) is needed")
         return self._run(partial(self._look_up, pixels, levels))
 
-    def activation_map(self) -> Tensor:
-        """The class activation map of the last run, float32 of `map_shape`.
-
-        Raises:
-            ModelFileError: the model gives none.
-        """
-        if self._last is None or self._last.activation_map is None:
-            raise ModelFileError("the model gives no class activation map; only networks with a linear head do")
-        return self._last.activation_map
-
     def _look_up(self, pixels: Array, levels: Tensor, buffer: Array) -> None:
         if levels is not self._levels:
             self._levels, self._table = levels, quantise(levels, self._input)
@@ -158,12 +147,11 @@ class Runtime:
             except RuntimeError as error:
                 raise self._failure(error) from error
         found = [dequantise(result, details) for result, details in zip(results, self._outputs, strict=True)]
-        self._last = Outputs(
+        return Outputs(
             values=found[0],
             activation_map=found[self._map].reshape(self.map_shape) if self._map else None,
             features=found[self._features].reshape(-1) if self._features else None,
         )
-        return self._last
 
     def _failure(self, error: RuntimeError) -> DelegateUnavailable | ModelFileError:
         if self.delegation.applied in ("none", "xnnpack"):

@@ -50,7 +50,7 @@ def choose_method(model: Any, layers: list[str], method: str | None) -> str:
     if unknown := [name for name in layers if name not in maps]:
         raise UsageError(
             f"no feature map {', '.join(unknown)} in {model.name}; its last ones of each size are "
-            f"{', '.join(_last_of_each_size(model))}"
+            f"{', '.join(last_of_each_size(model))}"
         )
     last = last_feature_map(model)
     early = [name for name in layers if name != last]
@@ -70,11 +70,13 @@ def choose_method(model: Any, layers: list[str], method: str | None) -> str:
 
 
 def _is_map(layer: Any) -> bool:
-    return not isinstance(layer, keras.layers.InputLayer) and len(layer.output.shape) == 4
+    inner = getattr(layer, "layer", layer)  # of a wrapper
+    return not isinstance(inner, keras.layers.InputLayer | keras.layers.ZeroPadding2D) and len(layer.output.shape) == 4
 
 
-def _last_of_each_size(model: Any) -> list[str]:
-    maps = [one for one in split_layers(model)[0] if _is_map(one) and not isinstance(one, keras.layers.ZeroPadding2D)]
+def last_of_each_size(model: Any) -> list[str]:
+    """Names of the backbone's feature maps before each reduction in size, and of the last one."""
+    maps = [one for one in split_layers(model)[0] if _is_map(one)]
     sizes = {tuple(layer.output.shape[1:3]): layer.name for layer in maps}
     return [*list(sizes.values())[:-1], last_feature_map(model)]
 

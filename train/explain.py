@@ -10,6 +10,7 @@ from PIL import Image
 
 from osteolite.edge.atomic import atomic_path, write_json
 from osteolite.edge.errors import DatasetError, ImageError, UsageError
+from osteolite.edge.heatmap import content_map, overlay
 from osteolite.edge.labels import FRACTURED, NORMAL
 from osteolite.edge.preprocess import preprocess
 from osteolite.edge.radiograph import read_radiograph
@@ -18,7 +19,7 @@ from .boxes import Boxed, read_boxes
 from .cam import METHODS, activation_mapper, choose_method, last_feature_map
 from .catalogue import Catalogue, Row
 from .console import tracked
-from .heatmap import captioned, content_map, hottest_point, mark, overlay
+from .heatmap import captioned, hottest_point, mark
 from .pointing import Pointed, pointing_figures
 from .probability import probabilities
 from .runs import Run

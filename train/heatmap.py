@@ -1,40 +1,17 @@
-"""A feature map drawn over the radiograph that it came from."""
+"""Where a feature map is hottest, and what is written and drawn around its picture."""
 
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
-
-from osteolite.edge.preprocess import PreprocessingSpec
 
 from .boxes import Box
 
-_COLOURS = "inferno"  # dark to light and even in every kind of colour vision, unlike a rainbow
-_OPACITY = 0.6  # of the hottest place; the coldest is clear
 _MARK = "#56b4e9"  # sky blue of Okabe and Ito: stands off from grey and from the colours above
 _LEAST_TEXT = 11  # pixels
 
 Array = np.ndarray[Any, Any]
 Point = tuple[float, float]  # x and y in shares of the image's width and height
-
-
-def content_map(activation: Array, spec: PreprocessingSpec, width: int, height: int) -> Array:
-    """The map of what the image itself covers in the model's input, without the bars around it.
-
-    Args:
-        activation: (rows, columns) of any size, over the whole input.
-        spec: how the image was fitted into the input.
-        width: of the image, pixels.
-        height: of the image, pixels.
-
-    Returns:
-        float32 of the shape that the image has inside the input, enlarged bilinearly.
-    """
-    whole = Image.fromarray(activation.astype(np.float32)).resize((spec.width, spec.height), Image.Resampling.BILINEAR)
-    inner = spec.fitted_size(width, height)
-    left, top = (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2
-    return np.asarray(whole)[top : top + inner[1], left : left + inner[0]]
 
 
 def hottest_point(heat: Array) -> Point | None:
@@ -50,22 +27,6 @@ def hottest_point(heat: Array) -> Point | None:
         return None
     rows, columns = np.nonzero(heat == hottest)
     return float((columns.mean() + 0.5) / heat.shape[1]), float((rows.mean() + 0.5) / heat.shape[0])
-
-
-def overlay(radiograph: Image.Image, heat: Array) -> Image.Image:
-    """The radiograph, in its own size, with the map in colours over it, the stronger the less clear.
-
-    What speaks against a fracture (below 0) stays uncoloured. The colours are of this map alone: they
-    say where the evidence lies, not how strong it is.
-    """
-    positive = np.maximum(heat, 0).astype(np.float32)
-    highest = float(positive.max())
-    strength = Image.fromarray(positive / highest if highest > 0 else positive)
-    level = np.asarray(strength.resize(radiograph.size, Image.Resampling.BILINEAR))
-    index = np.clip(255 * level, 0, 255).astype(np.uint8)
-    table = (255 * colormaps[_COLOURS](np.arange(256))[:, :3]).round().astype(np.uint8)
-    opacity = Image.fromarray((_OPACITY * index).astype(np.uint8))
-    return Image.composite(Image.fromarray(table[index]), radiograph.convert("RGB"), opacity)
 
 
 def mark(picture: Image.Image, boxes: tuple[Box, ...], point: Point | None) -> None:

@@ -4,26 +4,15 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from ..errors import ImageError, OsteoliteError
-
-if TYPE_CHECKING:
-    from ..classifier import FractureClassifier
-    from ..router import Router
+from ..errors import OsteoliteError
+from .options import open_scorer, scorer_options
 
 Row = dict[str, Any]
-
-
-def predict_rows(classifier: "FractureClassifier | Router", names: Iterable[str]) -> Iterator[Row]:
-    """One row an image, in order: the prediction, or what was wrong with the file."""
-    for name in names:
-        try:
-            yield {"file": name, **classifier.predict(name).to_dict()}
-        except ImageError as error:
-            yield {"file": name, "error": {"type": type(error).__name__, "message": str(error)}}
 
 
 def _print_jsonl(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
@@ -32,15 +21,16 @@ def _print_jsonl(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) 
 
 
 def _print_csv(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
-    columns = ["file", "label", "fracture_probability", "threshold", "model"]
-    steps = ["read", "preprocess", "invoke"]
+    columns = ["file", "label", "fracture_probability", "threshold", "warnings", "model"]
+    steps = ["read", "preprocess", "invoke", "check"]
     if parts:
-        columns[1:1], steps[3:] = ["body_part", "body_part_probability"], ["load"]
+        columns[1:1], steps[4:] = ["body_part", "body_part_probability"], ["load"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*columns, *(f"{step}_ms" for step in steps), "error"])
     for row in rows:
         spent, error = row.get("milliseconds", {}), row.get("error")
         message = f"{error['type']}: {error['message']}" if error else ""
+        row = {**row, "warnings": " ".join(row.get("warnings", ()))}
         writer.writerow([*(row.get(c, "") for c in columns), *(spent.get(s, "") for s in steps), message])
 
 
@@ -52,7 +42,7 @@ def _printable(name: str) -> str:
 def _print_table(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
     width, part_width = max(len(_printable(name)) for name in names), max([9, *map(len, map(_printable, parts))])
     part = f"{'body part':<{part_width}}  probability  " if parts else ""
-    click.echo(f"{'file':<{width}}  {part}{'label':<9}  probability  threshold  milliseconds")
+    click.echo(f"{'file':<{width}}  {part}{'label':<9}  probability  threshold  milliseconds  warnings")
     for row in rows:
         file = _printable(row["file"])
         if "error" in row:
@@ -63,7 +53,7 @@ def _print_table(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) 
             part = f"{_printable(row['body_part']):<{part_width}}  {row['body_part_probability']:11.3f}  "
         click.echo(
             f"{file:<{width}}  {part}{row['label']:<9}  {row['fracture_probability']:11.3f}"
-            f"  {row['threshold']:9.3f}  {total:12.1f}"
+            f"  {row['threshold']:9.3f}  {total:12.1f}  {' '.join(row['warnings'])}".rstrip()
         )
 
 
@@ -72,30 +62,30 @@ PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@scorer_options
+@click.option("--heatmap", metavar="DIR", help="Draw where each answer comes from, into this folder.")
 @click.option("--format", "style", type=click.Choice(list(PRINTERS)), default="table", show_default=True)
-def predict(paths: tuple[str, ...], model: str | None, style: str) -> None:
+def predict(paths: tuple[str, ...], heatmap: str | None, style: str, **options: Any) -> None:
     """Score radiographs: files, or folders of them.
 
-    PNG, JPEG, TIFF, BMP or WebP. An image that cannot be read gets an error of its own, the others
-    are still scored, and the exit code is 1. Of a router the answer also names the body part.
-    Research use only: no diagnosis.
+    PNG, JPEG, TIFF, BMP, WebP or DICOM. An image that cannot be read gets an error of its own, the
+    others are still scored, and the exit code is 1. Of a router the answer also names the body part.
+    Warnings say what looks like no bone radiograph. Research use only: no diagnosis.
     """
     from ..images import image_files
-    from ..quiet import quiet_stderr
-    from ..router import Router, open_classifier
+    from ..router import Router
+    from ..rows import predict_rows
 
     names = image_files(paths)
-    with quiet_stderr():
-        classifier = open_classifier(model)
-    parts = classifier.description.parts if isinstance(classifier, Router) else ()
+    scorer = open_scorer(**options)
+    parts = scorer.description.parts if isinstance(scorer, Router) else ()
     failed = 0
 
     def counted() -> Iterator[Row]:
         nonlocal failed
         hidden = not sys.stderr.isatty() or sys.stdout.isatty() or len(names) < 2
         with click.progressbar(names, label="scoring", file=sys.stderr, hidden=hidden) as bar:
-            for row in predict_rows(classifier, bar):
+            for row in predict_rows(scorer, bar, Path(heatmap) if heatmap else None, options["threads"]):
                 failed += "error" in row
                 yield row
 

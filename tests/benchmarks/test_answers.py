@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks import answers, bare, decoding, overhead, peers, report, selection, startup, turns
+from osteolite.benchmarks import answers, bare, decoding, overhead, peers, report, selection, startup, throughput, turns
 from osteolite.edge import FractureClassifier
 from osteolite.edge.errors import OsteoliteError, UsageError
 
@@ -180,9 +180,27 @@ def test_whole_processes_are_timed_and_weighed(model: str, images: list[str], tm
 
 def test_a_process_that_fails_says_why(model: str, images: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(Path(images[2]).read_bytes()[:1000])
+    result = call("throughput", str(tmp_path / "broken.jpg"), "--model", model)
+    assert result.returncode == 1
+    assert result.stderr == "osteolite: 1 of 1 images cannot be read; leave them out\n"
     assert "Traceback" not in call("answers", str(tmp_path / "broken.jpg"), "--model", model).stderr
     with pytest.raises(OsteoliteError, match="osteolite failed"):
         startup.finish(startup.commands(str(tmp_path / "broken.jpg"), model)["osteolite"])
+
+
+def test_throughput_pairs_one_core_with_all(model: str, images: list[str]) -> None:
+    found = throughput.measure_throughput(model, images, rounds=3)
+    speeds = found["images_per_second"]
+    ratios = sorted(fast / slow for slow, fast in zip(speeds["one_core"], speeds["all_cores"], strict=True))
+    assert found["ratio"]["median"] == pytest.approx(ratios[1], rel=0.02)
+
+
+def test_memory_is_watched_over_a_long_pass(model: str, images: list[str], tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    found = throughput.measure_memory(model, [*images, str(tmp_path / "broken.jpg")], 100)
+    assert (found["images"], found["failed"]) == (100, 25)
+    assert len(found["resident_mb"]) == 50
+    assert 20 < max(found["resident_mb"]) <= found["peak_mb"] < 300
 
 
 def test_reduced_decoding_stands_beside_quantisation(

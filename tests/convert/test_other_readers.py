@@ -113,11 +113,13 @@ def test_the_browser_answers_as_python_does(
         assert "error" in answer
         return
     runtime = Runtime(files[variant])
-    logit = float(runtime.invoke(source.calibration[0])[0, 0])
+    outputs = runtime.run(source.calibration[0])
+    logit = float(outputs.values[0, 0])
     found = {len(values): values for values in answer["outputs"]}
     near = 0.2 if variant == "dynamic" else 1e-3  # what is quantised on the fly is rounded in another order
     assert found[1][0] == pytest.approx(logit, abs=near)
-    assert np.abs(np.array(found[16]) - runtime.activation_map().ravel()).max() < near
+    assert np.abs(np.array(found[16]) - outputs.activation_map.ravel()).max() < near
+    assert runtime.feature_count in found
 
 
 _BOARD = """

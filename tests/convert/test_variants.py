@@ -13,10 +13,10 @@ from osteolite.convert.origin import _Layers, operator_errors, worst
 from osteolite.convert.subjects import Subject
 from osteolite.convert.variants import VARIANTS, Source
 from osteolite.edge.classifier import FractureClassifier
-from osteolite.edge.errors import ModelFileError
 from osteolite.edge.preprocess import grey_levels
 from osteolite.edge.runtime import Runtime, quantise
 from osteolite.train.cam import activation_mapper, last_feature_map
+from osteolite.train.keras import keras
 from osteolite.train.runs import Run
 
 QUANTISED = ("int8", "int8_int8", "int8_uint8", "int16x8")
@@ -79,12 +79,9 @@ def test_every_variant_gives_the_logit_first_and_then_its_map(
     """The map's mean is the logit, up to the rounding of the variant."""
     runtime = Runtime(files[variant])
     assert runtime.output_shape == (1, 1)
-    logits = np.array([float(runtime.invoke(tensor)[0, 0]) for tensor in source.calibration[::4]])
-    means = []
-    for tensor in source.calibration[::4]:
-        runtime.invoke(tensor)
-        means.append(runtime.activation_map().mean())
-    assert runtime.map_shape == runtime.activation_map().shape
+    outputs = [runtime.run(tensor) for tensor in source.calibration[::4]]
+    logits = np.array([float(one.values[0, 0]) for one in outputs])
+    means = np.array([one.activation_map.mean() for one in outputs])
     assert np.abs(means - logits).max() < (1e-4 if variant == "float32" else 0.15 * np.ptp(logits))
 
 
@@ -97,15 +94,22 @@ def test_the_map_of_the_float_file_is_the_class_activation_map(
     runtime, bias = Runtime(files["float32"]), float(model.layers[-1].get_weights()[1][0])
     for tensor in source.calibration[:5]:
         logit, (expected,) = mapper(tensor)
-        assert float(runtime.invoke(tensor)[0, 0]) == pytest.approx(logit, abs=1e-4)
-        assert np.abs(runtime.activation_map() - bias - expected).max() < 1e-4
+        outputs = runtime.run(tensor)
+        assert float(outputs.values[0, 0]) == pytest.approx(logit, abs=1e-4)
+        assert np.abs(outputs.activation_map - bias - expected).max() < 1e-4
 
 
-def test_without_a_map_there_is_none(tiny_model: bytes) -> None:
-    runtime = Runtime(tiny_model)
-    assert runtime.map_shape is None
-    with pytest.raises(ModelFileError, match="no class activation map"):
-        runtime.activation_map()
+@pytest.mark.slow
+def test_the_features_of_the_float_file_are_those_of_the_middle_of_the_network(
+    files: dict[str, bytes], source: Source, phantom_run: Path
+) -> None:
+    model = Run.open(phantom_run).model()
+    (layer,) = [one for one in model.layers if one.name == "block_6_expand_relu"]
+    network = keras.Model(model.input, layer.output)
+    runtime = Runtime(files["float32"])
+    for tensor in source.calibration[:5]:
+        expected = np.asarray(network(tensor, training=False)).mean(axis=(1, 2))[0]
+        assert np.abs(runtime.run(tensor).features - expected).max() < 1e-4
 
 
 @pytest.mark.slow

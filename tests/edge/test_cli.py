@@ -19,7 +19,18 @@ from PIL import Image
 from osteolite.edge.cli import COMMANDS
 
 SCRIPT = Path(sys.executable).with_name("osteolite")
-COLUMNS = "file,label,fracture_probability,threshold,model,read_ms,preprocess_ms,invoke_ms,error"
+COLUMNS = "file,label,fracture_probability,threshold,warnings,model,read_ms,preprocess_ms,invoke_ms,check_ms,error"
+FIELDS = [
+    "file",
+    "label",
+    "fracture_probability",
+    "threshold",
+    "warnings",
+    "unfamiliarity",
+    "model",
+    "delegate",
+    "milliseconds",
+]
 Process = subprocess.CompletedProcess[bytes]
 
 
@@ -120,11 +131,11 @@ def check_rows(rows: list[dict[str, Any]], folder: Folder) -> None:
             assert row["error"]["type"] == folder.bad[name]
             assert row["error"]["message"]
             continue
-        assert list(row) == ["file", "label", "fracture_probability", "threshold", "model", "milliseconds"]
+        assert list(row) == FIELDS
         assert (row["label"], row["threshold"], row["model"]) == (folder.good[name], 0.4, "tiny_float32")
         calibrated = {"fractured": 1.5 * 4.5 - 0.25, "normal": 1.5 * -3.5 - 0.25}[row["label"]]
         assert row["fracture_probability"] == pytest.approx(1 / (1 + math.exp(-calibrated)), abs=2e-6)
-        assert list(row["milliseconds"]) == ["read", "preprocess", "invoke"]
+        assert list(row["milliseconds"]) == ["read", "preprocess", "invoke", "check"]
         assert all(isinstance(spent, float) for spent in row["milliseconds"].values())
 
 
@@ -145,21 +156,21 @@ def test_a_folder_with_bad_files_as_csv(folder: Folder, tiny_model: Path) -> Non
     assert [os.path.relpath(row[0], folder.path) for row in rows] == sorted([*folder.good, *folder.bad])
     for file, label, probability, *middle, error in rows:
         name = os.path.relpath(file, folder.path)
-        assert len(middle) == 5
+        assert len(middle) == 7
         if name in folder.bad:
             assert error.startswith(f"{folder.bad[name]}: ")
             assert not any([label, probability, *middle])
         else:
             assert (label, error) == (folder.good[name], "")
             assert 0 <= float(probability) <= 1
-            assert all(float(spent) >= 0 for spent in middle[2:])
+            assert all(float(spent) >= 0 for spent in middle[3:])
 
 
 def test_a_folder_with_bad_files_as_a_table(folder: Folder, tiny_model: Path) -> None:
     done = osteolite("predict", folder.path, "--model", tiny_model)
     assert done.returncode == 1
     header, *lines = done.stdout.decode().splitlines()
-    assert header.split() == ["file", "label", "probability", "threshold", "milliseconds"]
+    assert header.split() == ["file", "label", "probability", "threshold", "milliseconds", "warnings"]
     assert len(lines) == len(folder.good) + len(folder.bad)  # a line end in a name makes no line
     by_name = {name: line for name in [*folder.good, *folder.bad] for line in lines if name.split("\n")[0] in line}
     for name, label in folder.good.items():

@@ -27,7 +27,6 @@ from osteolite.edge.errors import (
     ImageError,
     ImageTooLarge,
     ImageTooSlow,
-    MissingExtra,
     UnreadableImage,
     UnsupportedImage,
 )
@@ -805,7 +804,7 @@ def test_muting_ends_with_the_block_and_stays_in_its_thread(caplog: pytest.LogCa
 
 def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'osteolite\[dicom\]'"):
+    with pytest.raises(UnsupportedImage, match=r"pip install 'osteolite\[dicom\]'"):
         read(dicom(RAMP))
 
 

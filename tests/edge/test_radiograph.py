@@ -175,7 +175,7 @@ def test_a_damaged_exif_block_does_not_refuse_the_picture(image_format: str, enc
     aspect=st.sampled_from(["pad", "squeeze"]),
     orientation=st.integers(1, 8),
 )
-def test_reduced_decoding_leaves_twice_the_fitted_size_and_the_place(
+def test_reduced_decoding_leaves_enough_and_the_place(
     encode: Encode, size: tuple[int, int], wanted: tuple[int, int], aspect: str, orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -186,14 +186,12 @@ def test_reduced_decoding_leaves_twice_the_fitted_size_and_the_place(
     fitted = spec.fitted_size(*full.size)
     assert spec.fitted_size(*reduced.size) == fitted
     for needed, left, whole in zip(fitted, reduced.size, full.size, strict=True):
-        assert left >= min(whole, 2 * needed)
+        assert left >= min(whole, 1.5 * needed)
 
 
-@pytest.mark.parametrize(
-    ("size", "reduced"), [((1024, 512), (128, 64)), ((1023, 511), (256, 128)), ((200, 100), (200, 100))]
-)
+@pytest.mark.parametrize(("size", "reduced"), [((768, 384), (96, 48)), ((767, 383), (192, 96)), ((190, 95), (190, 95))])
 def test_reduced_decoding_takes_what_it_can(size: tuple[int, int], reduced: tuple[int, int], encode: Encode) -> None:
-    # Twice 64 x 32 must be left: an eighth of 1024 x 512 is just that, of 1023 x 511 a little less.
+    # One and a half times 64 x 32 must be left: an eighth of 768 x 384 is just that, of 767 x 383 a little less.
     assert read_radiograph(encode(Image.new("L", size), "JPEG"), PreprocessingSpec(64, 64)).size == reduced
 
 

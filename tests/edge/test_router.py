@@ -26,7 +26,7 @@ SCRIPT = Path(sys.executable).with_name("osteolite")
 TEMPERATURE = 2.0
 WEIGHTS = {"hand": (3.0, 0.2), "leg": (-1.0, 0.1)}  # of the body-part network's outputs: weight, bias
 FRACTURES = {"hand": (4.0, 0.5), "leg": (-2.0, 0.25)}
-HEADER = "file body part probability label probability threshold milliseconds"
+HEADER = "file body part probability label probability threshold milliseconds warnings"
 
 
 def parts_flatbuffer(tiny: Any, weights: dict[str, tuple[float, float]] = WEIGHTS, side: int = 32) -> bytes:
@@ -103,7 +103,7 @@ def test_both_parts_occur(router: Router) -> None:
 def test_a_routers_prediction_names_the_part_first(router: Router) -> None:
     values = router.predict(Image.new("L", (40, 40), 255)).to_dict()
     assert list(values)[:3] == ["body_part", "body_part_probability", "label"]
-    assert list(values["milliseconds"]) == ["read", "preprocess", "invoke", "load"]
+    assert list(values["milliseconds"]) == ["read", "preprocess", "invoke", "load", "check"]
     assert json.loads(json.dumps(values)) == values
 
 
@@ -345,7 +345,7 @@ def test_predict_prints_the_part_in_every_format(scans: Path, router_file: Path)
     assert [json.loads(line).get("body_part") for line in jsonl] == ["hand", "leg", None]
     columns, *rows = csv.reader(lines)
     assert columns[:4] == ["file", "body_part", "body_part_probability", "label"]
-    assert columns[-5:] == ["read_ms", "preprocess_ms", "invoke_ms", "load_ms", "error"]
+    assert columns[-6:] == ["read_ms", "preprocess_ms", "invoke_ms", "check_ms", "load_ms", "error"]
     assert [row[1] for row in rows] == ["hand", "leg", ""]
     assert {len(row) for row in rows} == {len(columns)}
 

@@ -1,0 +1,53 @@
+"""Options of the commands that score images, and what they open."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..classifier import FractureClassifier
+    from ..router import Router
+
+_OPTIONS = (
+    click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package."),
+    click.option("--threads", type=click.IntRange(1), help="Cores to use; default, all, for one image at most 4."),
+    click.option(
+        "--delegate",
+        metavar="NAME",
+        help="What runs the network: auto, cpu, xnnpack, gpu, nnapi, edgetpu, or PATH.so[:key=value...]; "
+        "default, the runtime's own choice on the processor.",
+    ),
+    click.option("--fallback", is_flag=True, help="Where the delegate cannot run it, take the processor and warn."),
+    click.option(
+        "--any-modality", is_flag=True, help="Score DICOM files of any modality, not CR, DR, DX and RG alone."
+    ),
+    click.option("--max-bytes", type=click.IntRange(1), help="Largest file to read; default 256 MiB."),
+    click.option("--max-pixels", type=click.IntRange(1), help="Largest image to read; default 64 million pixels."),
+    click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Longest decoding; default 30 s."),
+)
+
+
+def scorer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that `open_scorer` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_scorer(
+    model: str | None, threads: int | None, delegate: str | None, fallback: bool, any_modality: bool, **most: Any
+) -> "FractureClassifier | Router":
+    """Open the model as the options say; what an unavailable delegate is replaced by is told on standard error."""
+    from ..quiet import quiet_stderr
+    from ..radiograph import Limits
+    from ..router import open_classifier
+
+    limits: dict[str, Any] = {name: value for name, value in most.items() if value is not None}
+    if any_modality:
+        limits["modalities"] = None
+    with quiet_stderr():
+        scorer = open_classifier(model, threads, Limits(**limits), delegate, fallback)
+    if warning := scorer.runtime.delegation.warning:
+        click.echo(f"osteolite: warning: {warning}", err=True)
+    return scorer
