@@ -28,6 +28,7 @@ _TAGS = {
     "arm64": ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
     "armhf": ("manylinux_2_34_armv7l",),
 }
+_EMULATORS = ("qemu-aarch64", "qemu-arm")
 _ROOMS = ("edge", "train", "convert", "benchmarks", "demo")
 
 
@@ -154,5 +155,11 @@ def _emulator(processor: str) -> Path:
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise Unavailable(f"boards are emulated on Linux on x86-64 alone, and this is {os.uname().machine}")
     here = architecture()
-    folder = cached("qemu", here, lambda folder: unpack(folder / "root", "trixie", here, ["qemu-user"]))
-    return folder / "root/usr/bin" / f"qemu-{processor}"
+
+    def build(folder: Path) -> None:
+        unpack(folder / "root", "trixie", here, ["qemu-user"])
+        for name in _EMULATORS:
+            (folder / "root/usr/bin" / name).rename(folder / name)
+        shutil.rmtree(folder / "root")  # 400 MB of emulators for other processors
+
+    return cached("qemu", here, build) / f"qemu-{processor}"
