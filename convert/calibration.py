@@ -4,20 +4,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from osteolite.edge.doubts import COLOUR_LIMIT
 from osteolite.edge.labels import LABELS
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.radiograph import decode, read_radiograph
 from osteolite.edge.runtime import Tensor
 from osteolite.train.catalogue import Catalogue, Row
 
 _COLOURED = 0.1  # share of coloured images from which calibration data is said to be no radiographs
-_TINTED = 24  # grey levels by which a pixel's channels differ when it is coloured, and not a tinted film
 
 
 @dataclass(frozen=True)
@@ -65,21 +63,14 @@ def calibration_data(
     for label, share in ((1, count // 2), (0, count)):  # fractured first; normal images fill what is left
         pool = [row for row in rows if row.label == label]
         drawn += _by_body_part(pool, share if label else count - len(drawn), random)
-    made = tensors(catalogue, drawn, spec)
+    decoded = [decode(catalogue.path(row), spec) for row in drawn]
     digest = hashlib.sha256()
     for row in drawn:
         digest.update(row.file.encode() + b"\0" + catalogue.path(row).read_bytes())
     strata = Counter(f"{LABELS[row.label]} {row.body_part}".rstrip() for row in drawn)
-    coloured = sum(_is_coloured(catalogue.path(row)) for row in drawn)
+    coloured = sum(one.chroma > COLOUR_LIMIT for one in decoded)
+    made = [preprocess(one.grey, spec) for one in decoded]
     return CalibrationData(made, origin, digest.hexdigest(), dict(sorted(strata.items())), coloured)
-
-
-def _is_coloured(path: Path) -> bool:
-    """Whether a tenth of a small copy's pixels have a colour; called for images that can be read."""
-    with Image.open(path) as image:
-        image.draft("RGB", (128, 128))
-        pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.int16)
-    return bool((np.ptp(pixels, axis=2) > _TINTED).mean() > _COLOURED)
 
 
 def _by_body_part(pool: list[Row], count: int, random: np.random.Generator) -> list[Row]:

@@ -29,7 +29,8 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
         and features (1, n).
     """
     pooling = split_layers(model)[1][0]
-    network = keras.Model(model.input, [model.output, pooling.input, model.get_layer(_middle(model)).output])
+    backbone = keras.Model(model.input, [pooling.input, model.get_layer(_middle(model)).output])
+    head = keras.Model(pooling.output, model.output)
     # By name, as a wrapper puts its quantised kernel in the place of the layer's.
     last = {variable.name.split("/")[-1]: variable.numpy() for variable in model.layers[-1].weights}
     kernel, bias = last["kernel:0"], last["bias:0"]
@@ -37,15 +38,22 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
     mapped = one_logit and has_linear_head(model)
 
     def compute(image: Any) -> dict[str, Any]:
-        logit, features, middle = network(image, training=False)
-        outputs = {"logit": logit}
+        features, middle = backbone(image, training=False)
+        outputs = {"logit": head(_pooled(features, pooling), training=False)}
         if mapped:
             outputs["activation_map"] = tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias
         if one_logit:
             outputs["features"] = tf.reduce_mean(middle, (1, 2))
         return outputs
 
-    return converted(compute, model.input_shape[1:], network, ranges_inside)
+    return converted(compute, model.input_shape[1:], model, ranges_inside)
+
+
+def _pooled(features: Any, pooling: Any) -> Any:
+    """The pooling layer's result; of int8, AVERAGE_POOL_2D is the same on every processor, which MEAN is not."""
+    if not isinstance(getattr(pooling, "layer", pooling), keras.layers.GlobalAveragePooling2D):
+        return pooling(features)
+    return tf.reshape(tf.nn.avg_pool2d(features, features.shape[1:3], 1, "VALID"), (1, -1))
 
 
 def _middle(model: Any) -> str:

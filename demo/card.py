@@ -53,9 +53,15 @@ def answer(prediction: Prediction, variant: str) -> str:
         f'<p class="osteo-kicker">The model says</p><h2>{escape(prediction.label.capitalize())}</h2>'
         f"<p>Fracture probability <b>{prediction.fracture_probability:.3f}</b>, {side} "
         f"the threshold of {prediction.threshold:.3f}</p>"
+        f"{_doubts(prediction)}"
         f"{_bar(prediction.fracture_probability, prediction.threshold)}{_facts(prediction, variant)}"
         f'<p class="osteo-note">{NOTE}</p></section>'
     )
+
+
+def _doubts(prediction: Prediction) -> str:
+    said = "".join(f"<li>{escape(text)}</li>" for text in prediction.warnings.values())
+    return f'<ul class="osteo-doubts" role="alert">{said}</ul>' if said else ""
 
 
 def _bar(probability: float, threshold: float) -> str:
@@ -108,6 +114,8 @@ footer .divider { display: none !important; }
 .dark .osteo-fractured { --tone: #fb923c; }
 .dark .osteo-normal { --tone: #2dd4bf; }
 .dark .osteo-problem { --tone: #f87171; }
+.osteo-doubts { margin: .5rem 0; padding: .5rem 1rem .5rem 2rem; border-radius: 8px; font-weight: 600;
+  background: color-mix(in srgb, #f59e0b 22%, transparent); }
 .osteo-scale { position: relative; margin: 1rem 0 .5rem; padding-bottom: 1.6rem; }
 .osteo-bar { height: 1rem; border-radius: .5rem; overflow: hidden; background: var(--border-color-primary); }
 .osteo-bar i { display: block; height: 100%; background: var(--tone); }

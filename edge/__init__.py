@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .errors import OsteoliteError
     from .modelfile import read_description
     from .prediction import Prediction
-    from .preprocess import PreprocessingSpec, preprocess
+    from .preprocess import PreprocessingSpec
     from .radiograph import Limits, read_radiograph
     from .router import Router, open_classifier
 
@@ -27,7 +27,6 @@ _EXPORTS = {
     "ModelDescription": "description",
     "read_description": "modelfile",
     "PreprocessingSpec": "preprocess",
-    "preprocess": "preprocess",
     "Limits": "radiograph",
     "read_radiograph": "radiograph",
     "Router": "router",
@@ -42,7 +41,6 @@ __all__ = [
     "PreprocessingSpec",
     "Router",
     "open_classifier",
-    "preprocess",
     "read_description",
     "read_radiograph",
 ]

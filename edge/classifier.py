@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops
 
 from .description import Description, ModelDescription
 from .doubts import doubts
@@ -163,7 +163,7 @@ class FractureClassifier(Scorer):
         return known.score(outputs.features) / known.limit
 
     def _negative_unfamiliarity(self, decoded: Decoded) -> float:
-        pixels = fit(ImageOps.invert(decoded.grey), self.spec)
+        pixels = fit(ImageChops.invert(decoded.grey), self.spec)
         score = self._unfamiliarity(self.runtime.run_pixels(pixels, grey_levels(self.spec)))
         assert score is not None  # it was one for the image itself
         return score

@@ -6,7 +6,6 @@ inside its function, so that `osteolite predict` never loads TensorFlow and `--h
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -85,7 +84,7 @@ def _missing_extra(error: ModuleNotFoundError, command: str | None) -> Osteolite
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(version("osteolite"), prog_name="osteolite")
+@click.version_option(package_name="osteolite", prog_name="osteolite")
 def cli(debug: bool) -> None:
     """From a folder of labelled X-rays to a fracture classifier on a Raspberry Pi, in a browser and
     behind a shared link. Research use only: no medical device.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DelegateUnavailable
-from .interpreter import Array, Source, nodes, one_line, parse_model, runtime_module
+from .interpreter import Array, Source, nodes, one_line, parse_model
 
 _LOADER = "libvulkan.so.1"
 _CREATE_INSTANCE = 1  # VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO
@@ -32,7 +32,6 @@ class GpuEngine:
     """
 
     def __init__(self, model: Source) -> None:
-        self.name = runtime_module()[1]
         graph = parse_model(model)  # a damaged file is no fault of the GPU
         self.operators = nodes(graph)
         self.inputs, self.outputs = graph.get_input_details(), graph.get_output_details()

@@ -8,7 +8,7 @@ from PIL import Image
 BLANK, COLOURED, INVERTED, UNFAMILIAR = "blank", "coloured", "inverted", "unfamiliar"
 
 _FLAT = 8  # grey levels between darkest and brightest; noise alone spans more
-_COLOUR = 6.0  # mean grey levels between a pixel's strongest and weakest channel; tinted films have some 3
+COLOUR_LIMIT = 6.0  # mean grey levels between a pixel's strongest and weakest channel; tinted films have some 3
 
 
 def doubts(
@@ -26,7 +26,7 @@ def doubts(
     if np.ptp(extremes) < _FLAT:
         return {BLANK: "the image is all but one shade of grey; there is nothing in it to score"}
     found: dict[str, str] = {}
-    if chroma > _COLOUR:
+    if chroma > COLOUR_LIMIT:
         found[COLOURED] = "the image has colours, which radiographs do not; the answer means nothing for a photograph"
     if unfamiliarity is not None and unfamiliarity > 1:
         if not found and negative() <= 1:

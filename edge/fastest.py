@@ -17,7 +17,7 @@ from .atomic import write_json
 from .delegates import Candidate
 from .doctor import cpu_model
 from .errors import DelegateUnavailable, ModelFileError
-from .interpreter import Source, runtime_module
+from .interpreter import Source, runtime_name
 from .runtime import Outputs, Runtime, Tensor
 
 # Integer kernels that round otherwise move the logit of a trained network by up to 0.08 on noise, and
@@ -138,7 +138,7 @@ def _circumstances(model: Source, threads: int) -> dict[str, Any]:
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "machine": f"{platform.node()}, {cpu_model()}",
-        "runtime": runtime_module()[1],
+        "runtime": runtime_name(),
         "threads": threads,
     }
 

@@ -26,5 +26,8 @@ def inspect_model(path: Path) -> dict[str, Any]:
         details = read_description(path).details
     except UndescribedModel:
         details = {}
+    if limits := details.get("out_of_distribution"):
+        of_whole = {"limit": limits["limit"], "features": len(limits["mean"]), "directions": len(limits["basis"])}
+        details = {**details, "out_of_distribution": of_whole}  # without the thousands of numbers
     anatomy = Anatomy.of(read_flatbuffer(path))
     return {**details, "graph": anatomy.to_dict(), "targets": uptake(anatomy)}

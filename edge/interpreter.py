@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +19,6 @@ Source = str | os.PathLike[str] | bytes
 class Engine(Protocol):
     """A loaded network with its buffers, whatever runs it; for one thread at a time."""
 
-    name: str  # of the runtime, and its version
     inputs: list[Details]
     outputs: list[Details]
 
@@ -40,24 +38,35 @@ class Node(NamedTuple):
 
 
 def runtime_module() -> tuple[ModuleType, str]:
-    """The interpreter's module of the installed runtime, and the runtime's name and version.
+    """The interpreter's module of the installed runtime, and the package that it is from.
 
     Raises:
         MissingExtra: no runtime is installed.
     """
     for module, package in _PACKAGES:
         try:
-            loaded = __import__(module, fromlist=["Interpreter"])
+            return __import__(module, fromlist=["Interpreter"]), package
         except ImportError:
             continue
-        try:
-            return loaded, f"{package} {version(package)}"
-        except PackageNotFoundError:
-            return loaded, package
     raise MissingExtra(
         "no TFLite runtime is installed; pip install ai-edge-litert, "
         "or on 32-bit boards pip install 'osteolite[tflite]'"
     )
+
+
+def runtime_name() -> str:
+    """The package of the installed runtime and its version.
+
+    Raises:
+        MissingExtra: no runtime is installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of the start of a prediction
+
+    _, package = runtime_module()
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package
 
 
 def one_line(error: Exception) -> str:
@@ -82,7 +91,7 @@ def parse_model(model: Source, **options: Any) -> Any:
 def refusal(model: Source, error: Exception) -> ModelFileError:
     """The error of a model that the runtime does not take."""
     path = "the model" if isinstance(model, bytes) else os.fspath(model)
-    return ModelFileError(f"{path}: {runtime_module()[1]} refuses the model ({one_line(error)})")
+    return ModelFileError(f"{path}: {runtime_name()} refuses the model ({one_line(error)})")
 
 
 def nodes(interpreter: Any) -> list[Node]:
@@ -114,7 +123,7 @@ class InterpreterEngine:
     """
 
     def __init__(self, model: Source, threads: int, delegate: Any = None, kernels_only: bool = False) -> None:
-        module, self.name = runtime_module()
+        module, _ = runtime_module()
         types = module.OpResolverType
         options = {
             "num_threads": threads,

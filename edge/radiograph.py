@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from .dicom import HEAD, is_dicom, read_dicom
 from .errors import ImageTooLarge, OsteoliteError, UnreadableImage, UnsupportedImage
@@ -205,7 +205,7 @@ def _to_grey(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         grey = _from_deep(np.asarray(image))
         # Pillow inverts a TIFF whose zero is white if it has 8 bits or fewer, but not one of 16.
-        return ImageOps.invert(grey) if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0 else grey
+        return ImageChops.invert(grey) if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0 else grey
     return image.convert("L")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .atomic import atomic_path
-from .errors import ImageError, UsageError
+from .errors import ImageError, OsteoliteError
 from .prediction import Prediction
 from .stream import Scorer
 
@@ -33,7 +33,7 @@ def predict_rows(
 
     Raises:
         ModelFileError: the model gives no finite number, or no map to draw.
-        UsageError: a picture cannot be written.
+        OsteoliteError: a picture cannot be written.
     """
     asked, kept = tee(names)
     for answer, name in zip(scorer.predict_stream(asked, heatmaps is not None, workers), kept, strict=True):
@@ -61,5 +61,5 @@ def _drawn(answer: Prediction, name: str, heatmaps: Path | None) -> Row:
         with atomic_path(target) as part:
             answer.heatmap.save(part, "JPEG", quality=_QUALITY)
     except OSError as error:
-        raise UsageError(f"{target}: the heatmap cannot be written ({error.strerror or error})") from error
+        raise OsteoliteError(f"{target}: the heatmap cannot be written ({error.strerror or error})") from error
     return {"heatmap": str(target)}

@@ -12,7 +12,7 @@ import numpy as np
 
 from .delegates import open_engine
 from .errors import DelegateUnavailable, ModelFileError, UsageError
-from .interpreter import Array, Details, Engine, Source, one_line
+from .interpreter import Array, Details, Engine, Source, one_line, runtime_name
 
 _INTEGERS = (np.int8, np.uint8, np.int16)
 
@@ -61,7 +61,6 @@ class Runtime:
         self.threads = threads or default_threads()
         path = "the model" if isinstance(model, bytes) else os.fspath(model)
         engine, self.delegation = open_engine(model, self.threads, delegate, fallback)
-        self.name = engine.name
         if len(engine.inputs) != 1:
             raise ModelFileError(f"{path}: {len(engine.inputs)} inputs; one is needed")
         for end, details in (("input", engine.inputs[0]), *(("output", one) for one in engine.outputs)):
@@ -78,6 +77,11 @@ class Runtime:
         self._lock = threading.Lock()
         self._levels, self._table = np.empty(0, np.float32), np.empty(0)
         self._grey = np.empty(self.input_shape[1:3], self._input["dtype"])  # one channel of the input
+
+    @property
+    def name(self) -> str:
+        """The package of the runtime and its version."""
+        return runtime_name()
 
     def close(self) -> None:
         """Give back the model's memory and the device that ran it; nothing runs after it."""
@@ -155,7 +159,7 @@ class Runtime:
 
     def _failure(self, error: RuntimeError) -> DelegateUnavailable | ModelFileError:
         if self.delegation.applied in ("none", "xnnpack"):
-            return ModelFileError(f"{self.name} fails in a run of the model ({one_line(error)}); convert it again")
+            return ModelFileError(f"{runtime_name()} fails in a run of the model ({one_line(error)}); convert it again")
         return DelegateUnavailable(
             f"delegate {self.delegation.applied}: it fails in a run ({one_line(error)}); run without this delegate"
         )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
-from osteolite.edge.interpreter import runtime_module
+from osteolite.edge.interpreter import runtime_module, runtime_name
 from osteolite.edge.modelfile import read_description
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels, preprocess
 from osteolite.edge.runtime import Runtime, default_threads, dequantise, quantise, sigmoid
@@ -265,7 +265,7 @@ def test_threads(tmp_path: Path, tiny: Any) -> None:
 
 
 def test_the_runtime_says_its_name_and_version() -> None:
-    name, _, number = runtime_module()[1].partition(" ")
+    name, _, number = runtime_name().partition(" ")
     assert name in ("ai-edge-litert", "tflite-runtime")
     assert number[0].isdigit()
 
