@@ -1,0 +1,77 @@
+"""How many images a model warns of, for radiographs that should have no warning and for others that should.
+
+    python -m osteolite.benchmarks.warned IMAGES... [--model FILE] [--negatives] [--out DIR]
+
+writes warned.json:
+
+{"schema": 1, "conditions", "model", "negatives": whether black and white were exchanged, "images",
+ "unreadable", "warned": images with any warning, "share": of the images, "kinds": {kind: images},
+ "unfamiliarity": {"p5", "p50", "p95"}, shares of the limit; null where the model has none}
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import numpy as np
+from PIL import ImageChops
+
+from osteolite.edge import FractureClassifier, Prediction, read_radiograph
+from osteolite.edge.classifier import default_model
+from osteolite.edge.images import image_files
+from osteolite.edge.radiograph import ImageSource
+
+from .images import labelled_images
+from .report import opening, run, save
+
+
+def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str, Any]:
+    """Count the warnings.
+
+    Args:
+        model: a model file.
+        files: images.
+        negatives: whether to exchange black and white before scoring.
+
+    Returns:
+        The fields of the module's JSON from "negatives" on.
+
+    Raises:
+        ImageError: with `negatives`, an image that cannot be read.
+    """
+    images: Iterable[ImageSource] = files
+    if negatives:
+        images = (ImageChops.invert(read_radiograph(file)) for file in files)
+    with FractureClassifier(model) as classifier:
+        answers = list(classifier.predict_stream(images))
+    read = [answer for answer in answers if isinstance(answer, Prediction)]
+    warned = sum(bool(one.warnings) for one in read)
+    scores = [one.unfamiliarity for one in read if one.unfamiliarity is not None]
+    return {
+        "negatives": negatives,
+        "images": len(read),
+        "unreadable": len(answers) - len(read),
+        "warned": warned,
+        "share": round(warned / max(1, len(read)), 4),
+        "kinds": dict(Counter(kind for one in read for kind in one.warnings).most_common()),
+        "unfamiliarity": {f"p{q}": round(float(np.percentile(scores, q)), 3) for q in (5, 50, 95)} if scores else None,
+    }
+
+
+@click.command()
+@click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
+@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--negatives", is_flag=True, help="Exchange black and white first.")
+@click.option("--out", metavar="DIR", help="Write warned.json there instead of printing it.")
+def main(images: tuple[str, ...], model: str | None, negatives: bool, out: str | None) -> None:
+    """Count the warnings for image files, folders, or a CSV file as `osteolite bench --data` takes it."""
+    files: list[str] = []
+    for name in images:
+        files += [path for path, _ in labelled_images(name)] if name.endswith(".csv") else image_files([name])
+    chosen = model or str(default_model())
+    save({**opening(chosen), **measure_warnings(chosen, files, negatives)}, out, "warned.json")
+
+
+if __name__ == "__main__":
+    run(main)
