@@ -177,7 +177,9 @@ def _check_modality(header: "Dataset", limits: Limits) -> None:
     else:
         what = "that names no modality"
     allowed = ", ".join(sorted(limits.modalities))
-    raise UnsupportedImage(f"a DICOM file {what}; {allowed} are read, and any with Limits(modalities=None)")
+    raise UnsupportedImage(
+        f"a DICOM file {what}; {allowed} are read, and any with --any-modality, Limits(modalities=None)"
+    )
 
 
 def _check_kind(header: "Dataset", limits: Limits) -> None:
