@@ -12,7 +12,7 @@ from osteolite.edge.radiograph import Limits, read_radiograph
 from osteolite.edge.router import Router, open_classifier
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
-LIMITS = Limits(max_bytes=64 * 1024 * 1024)
+LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_seconds=10.0)
 PREVIEW_SIDE = 960  # pixels
 
 

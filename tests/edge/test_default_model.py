@@ -6,6 +6,7 @@ from PIL import Image
 
 from osteolite.edge import FractureClassifier
 from osteolite.edge.classifier import default_model
+from osteolite.edge.inspection import inspect_model
 from osteolite.edge.modelfile import read_description
 
 
@@ -34,3 +35,9 @@ def test_it_reads_full_size_radiographs(shared_data: Path) -> None:
         for name in ("Fractured", "Non_fractured")
     }
     assert min(scores["Fractured"]) > max(scores["Non_fractured"])
+
+
+def test_what_is_shown_of_it_has_no_thousands_of_numbers() -> None:
+    limits = inspect_model(default_model())["out_of_distribution"]
+    assert (limits["features"], limits["directions"]) == (192, 48)
+    assert set(limits) == {"limit", "features", "directions"}
