@@ -125,6 +125,12 @@ def test_an_output_that_is_not_one_number(flatbuffer: dict[str, Any], save_model
         FractureClassifier(save_model(tiny.mean(**flatbuffer)))
 
 
+def test_limits_for_features_that_the_model_does_not_give(save_model: SaveModel, tiny: Any) -> None:
+    limits = {"mean": [0.0], "scale": [1.0], "basis": [], "limit": 1.0}
+    with pytest.raises(ModelFileError, match="gives None features but its description 1"):
+        FractureClassifier(save_model(tiny.mean(), out_of_distribution=limits))
+
+
 @pytest.mark.parametrize("bias", [math.nan, math.inf, -math.inf])
 def test_an_answer_that_is_no_finite_number(bias: float, save_model: SaveModel, tiny: Any) -> None:
     broken = FractureClassifier(save_model(tiny.mean(bias=bias), name="broken"))
