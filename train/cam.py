@@ -8,7 +8,7 @@ import numpy as np
 from osteolite.edge.errors import UsageError
 
 from .keras import keras, tf
-from .model import FEATURES, split_layers
+from .model import split_layers
 from .tasks import fracture_logits
 
 METHODS = {"cam": "class activation map", "gradcam": "Grad-CAM"}
@@ -19,7 +19,7 @@ Mapper = Callable[[Array], tuple[float, list[Array]]]
 
 def last_feature_map(model: Any) -> str:
     """The name of the layer whose output the head pools."""
-    name: str = model.get_layer(FEATURES).input.node.layer.name
+    name: str = split_layers(model)[1][0].input.node.layer.name
     return name
 
 

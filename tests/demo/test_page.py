@@ -18,7 +18,11 @@ from PIL import Image
 
 from osteolite.demo import card, page
 from osteolite.demo.scorer import LIMITS, Scorer
-from osteolite.edge.classifier import FractureClassifier, Prediction
+from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.delegates import Delegation
+from osteolite.edge.prediction import Prediction
+
+RAN = Delegation(None, "xnnpack", 9, 9)
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +260,7 @@ def test_scoring_is_safe_between_threads(scorer: Scorer, encode: Any) -> None:
     ("probability", "label", "words"), [(0.25, "normal", "below"), (0.4, "fractured", "at or above")]
 )
 def test_the_card_says_label_probability_and_threshold_in_words(probability: float, label: str, words: str) -> None:
-    html = card.answer(Prediction(label, probability, 0.4, "m", {"read": 1.0, "invoke": 2.0}), "int8")
+    html = card.answer(Prediction(label, probability, 0.4, "m", {"read": 1.0, "invoke": 2.0}, RAN), "int8")
     assert f"<h2>{label.capitalize()}</h2>" in html
     assert f"<b>{probability:.3f}</b>, {words} the threshold of 0.400" in html
     assert f'<i style="width:{probability:.2%}">' in html
@@ -267,5 +271,5 @@ def test_the_card_says_label_probability_and_threshold_in_words(probability: flo
 
 def test_what_a_file_says_is_text_and_never_markup() -> None:
     script = "<script>alert(1)</script>"
-    shown = card.answer(Prediction(script, 0.1, 0.4, script, {script: 1.0}), script) + card.problem(script)
+    shown = card.answer(Prediction(script, 0.1, 0.4, script, {script: 1.0}, RAN), script) + card.problem(script)
     assert "<script" not in shown

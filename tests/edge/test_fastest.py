@@ -14,7 +14,7 @@ from osteolite.edge.runtime import Runtime
 
 def test_auto_takes_the_fastest_and_reports_all(cache: Path) -> None:
     delegation = Runtime(default_model(), 1, "auto").delegation
-    assert (delegation.asked, delegation.applied, delegation.taken) == ("auto", "xnnpack", 72)
+    assert (delegation.asked, delegation.applied, delegation.taken) == ("auto", "xnnpack", 73)
     about = {one.delegate: one for one in delegation.candidates}
     assert set(about) == {"xnnpack", "cpu", "gpu", "edgetpu"}
     assert about["xnnpack"].milliseconds is not None
