@@ -58,7 +58,9 @@ def excess(calibrated: bytes, other: bytes) -> Excess:
 
 
 def _ranges(flatbuffer: bytes) -> dict[str, tuple[float, float]]:
-    tensors = unpacked(flatbuffer).subgraphs[0].tensors
+    graph = unpacked(flatbuffer).subgraphs[0]
+    beside = set(graph.outputs[1:])  # map and features: the answer does not depend on them
+    tensors = [tensor for index, tensor in enumerate(graph.tensors) if index not in beside]
     measured = [tensor for tensor in tensors if tensor.quantization is not None and _numbers(tensor.quantization.min)]
     return {
         tensor.name.decode(): (float(tensor.quantization.min[0]), float(tensor.quantization.max[0]))
