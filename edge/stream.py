@@ -60,6 +60,8 @@ class Scorer(ABC):
 
         Raises:
             UsageError: fewer than one worker.
+
+        Streams may run at once if they have the same number of workers; another number ends the one before.
         """
         if workers is not None and workers < 1:
             raise UsageError(f"workers is {workers}; give 1 or more")
