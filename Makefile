@@ -41,7 +41,7 @@ run: $(READY)
 
 test: lint
 	@echo '== tests'
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The rooms lie at the top but install as osteolite.*: mypy sees them through links of those names.
 lint: $(READY)

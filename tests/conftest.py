@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from filelock import FileLock
 from flatbuffers import Builder
 from hypothesis import settings
 from PIL import Image
@@ -244,11 +246,32 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def phantom_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of `osteolite run` as it comes; what it printed lies beside it in run.out and run.err."""
-    folder = tmp_path_factory.mktemp("run")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder once for all processes of a test run: the first that asks makes it, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with FileLock(f"{folder}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return get
+
+
+def _make_phantom_run(folder: Path) -> None:
     command = [str(Path(sys.executable).with_name("osteolite")), "run", "--out", str(folder / "phantoms")]
     with (folder / "run.out").open("w") as out, (folder / "run.err").open("w") as err:
         code = subprocess.run(command, stdout=out, stderr=err, timeout=900, check=False).returncode
     assert code == 0, (folder / "run.err").read_text()[-4000:]
-    return folder / "phantoms"
+
+
+@pytest.fixture(scope="session")
+def phantom_run(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The run folder of `osteolite run` as it comes; what it printed lies beside it in run.out and run.err."""
+    return made_once("run", _make_phantom_run) / "phantoms"

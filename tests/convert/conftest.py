@@ -55,6 +55,13 @@ def source(subject: Subject) -> Source:
 
 
 @pytest.fixture(scope="session")
-def files(source: Source) -> dict[str, bytes]:
+def files(request: pytest.FixtureRequest, made_once: Callable[[str, Callable[[Path], None]], Path]) -> dict[str, bytes]:
     """The flatbuffer of each variant, as it comes to the gate."""
-    return {name: variant.write(source) for name, variant in VARIANTS.items()}
+
+    def make(folder: Path) -> None:
+        source = request.getfixturevalue("source")
+        for name, variant in VARIANTS.items():
+            (folder / name).write_bytes(variant.write(source))
+
+    folder = made_once("variants", make)
+    return {name: (folder / name).read_bytes() for name in VARIANTS}
