@@ -8,6 +8,8 @@
     +-- Refusal                   exit code 3: nothing broke, but the result must not be used
     |   +-- GateRefusal           a converted model lost more than the limits allow
     |   +-- AuditRefusal          the data's own split leaks, so that figures on it would mislead
+    |   +-- Regression            a benchmark is slower than another by more than the limit
+    +-- DeviceError               exit code 1: a device that measures cannot be reached, or failed in the middle
     +-- InputError                exit code 1: this input failed, others may not
         +-- ImageError
         |   +-- UnreadableImage   no image, or a damaged one
@@ -52,6 +54,14 @@ class GateRefusal(Refusal):
 
 
 class AuditRefusal(Refusal):
+    pass
+
+
+class Regression(Refusal):
+    pass
+
+
+class DeviceError(OsteoliteError):
     pass
 
 
