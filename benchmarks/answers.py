@@ -9,7 +9,7 @@ writes answers.json:
  "images": {"count", "pixels": {"least", "most"} of an image}, "rounds",
  "results": [one for each number of threads:
    {"threads",
-    "answers": {contender: {"note", "p50", "p90" in milliseconds,
+    "answers": {contender: {"note", "runtime": package and version, "p50", "p90" in milliseconds,
                             "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval,
                             "difference": {"mean", "largest"} of its probabilities from Osteolite's}},
     "left_out": {contender: why},
@@ -29,7 +29,7 @@ from osteolite.edge.errors import UsageError
 from osteolite.edge.quiet import quiet_stderr
 
 from .overhead import measure_overhead
-from .peers import MEAN_DIFFERENCE, OSTEOLITE, PEERS, PLAIN, Answer, LeftOut, Setup
+from .peers import OSTEOLITE, PEERS, PLAIN, Contender, LeftOut, Setup, another_network
 from .report import opening, run, save
 from .selection import parse_size, select, size_of
 from .turns import paired, take_turns, times
@@ -50,17 +50,18 @@ def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, A
     """
     with ExitStack() as stack:
         contenders, left_out = _contenders(setup, stack)
-        given = {name: np.array([answer(image) for image in images]) for name, answer in contenders.items()}
+        given = {name: np.array([one.answer(image) for image in images]) for name, one in contenders.items()}
         for name, reason in _other_networks(given).items():
             left_out[name] = reason
             del contenders[name]
-        spent = take_turns(contenders, images, rounds)
+        spent = take_turns({name: one.answer for name, one in contenders.items()}, images, rounds)
     ours = spent[OSTEOLITE]
     return {
         "threads": setup.threads,
         "answers": {
             name: {
                 "note": PEERS[name].note,
+                "runtime": contenders[name].runtime,
                 **times(found),
                 "ratio": paired(found / ours),
                 "difference": _difference(given[name] - given[OSTEOLITE]),
@@ -72,13 +73,9 @@ def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, A
 
 
 def _other_networks(given: dict[str, Answers]) -> dict[str, str]:
-    """Contenders that saw the plain way's pixels and answered something else, and by how much."""
-    off = {name: _difference(given[name] - given[PLAIN])["mean"] for name in given if PEERS[name].plain_pixels}
-    return {
-        name: f"another network: its answers to the same pixels differ by {mean} on average"
-        for name, mean in off.items()
-        if mean > MEAN_DIFFERENCE
-    }
+    """Contenders that saw the plain way's pixels and answered something else, and why they are left out."""
+    reasons = {name: another_network(given[name], given[PLAIN]) for name in given if PEERS[name].plain_pixels}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _difference(values: Answers) -> dict[str, float]:
@@ -86,8 +83,8 @@ def _difference(values: Answers) -> dict[str, float]:
     return {"mean": round(float(sizes.mean()), 4), "largest": round(float(sizes.max()), 4)}
 
 
-def _contenders(setup: Setup, stack: ExitStack) -> tuple[dict[str, Answer], dict[str, str]]:
-    contenders: dict[str, Answer] = {}
+def _contenders(setup: Setup, stack: ExitStack) -> tuple[dict[str, Contender], dict[str, str]]:
+    contenders: dict[str, Contender] = {}
     left_out: dict[str, str] = {}
     with quiet_stderr():
         for name, peer in PEERS.items():

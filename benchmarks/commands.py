@@ -1,51 +1,213 @@
-"""`osteolite bench`."""
+"""`osteolite bench`, and what it does with figures that are there already: report, compare, import."""
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .lanes import Plan
 
-@click.command()
+_MEASURE = "measure"
+
+
+class MeasureOr(click.Group):
+    """`bench FILE...` measures; `bench report DIR` and the like do as they say."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_MEASURE, *args]
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        measure = self.commands[_MEASURE]
+        with click.Context(measure, info_name=ctx.info_name, parent=ctx.parent) as inner:
+            measure.format_help(inner, formatter)
+        with formatter.section("Figures that are there already"):
+            others = {name: command for name, command in self.commands.items() if name != _MEASURE}
+            formatter.write_dl([(f"bench {name}", command.get_short_help_str(100)) for name, command in others.items()])
+
+
+@click.group(cls=MeasureOr)
+def bench() -> None:
+    """Measure model files, and work with the figures."""
+
+
+@bench.command(_MEASURE, hidden=True)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--device",
+    metavar="DEVICE",
+    default="local",
+    show_default=True,
+    help="local, ssh://[USER@]HOST[:PORT], adb[:SERIAL], or browser.",
+)
 @click.option("--data", metavar="FOLDER|CSV", help="Labelled images: adds accuracy, AUROC, and file to answer.")
-@click.option("--threads", metavar="N,N,...", default="1,2", show_default=True, help="Interpreter threads.")
-@click.option("--out", metavar="DIR", help="Write benchmark.json and benchmark.csv there.")
+@click.option("--threads", metavar="N,N,...", default="1,2", show_default=True, help="Threads of the processor.")
+@click.option("--delegate", metavar="NAME,...", default="", help="Delegates to compare, as of `osteolite predict`.")
+@click.option("--launches", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Of each file.")
+@click.option("--peers", is_flag=True, help="Also run other runtimes on the same files, those that are installed.")
+@click.option("--batch", metavar="N", type=click.IntRange(1), default=1, help="Also so many images at once.")
+@click.option(
+    "--mlperf",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Also MLPerf's SingleStream and Offline, for so long each; its rules ask for 600.",
+)
+@click.option("--profile", is_flag=True, help="Also the time by operator.")
+@click.option("--out", metavar="DIR", help="Write benchmark.json, benchmark.csv and benchmark.md there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def bench(files: tuple[str, ...], data: str | None, threads: str, out: str | None, as_json: bool) -> None:
-    """Measure model files on this machine: cold start, warm-up, latency, memory, size, accuracy.
+def measure(
+    files: tuple[str, ...],
+    device: str,
+    data: str | None,
+    threads: str,
+    delegate: str,
+    launches: int,
+    peers: bool,
+    batch: int,
+    mlperf: float,
+    profile: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Measure model files on this machine, another one, a phone, or in a browser.
 
-    Each file runs in a process of its own and the processes take turns, so that ratios hold on a
-    machine that is shared.
+    Cold start, warm-up, latency with intervals, memory, size, and with --data accuracy. Each file is
+    launched several times in processes of its own, which take turns. A result that was not steady,
+    unthrottled, quiet and long enough says so. Another machine needs ssh without a password and Python with
+    ai-edge-litert there (OSTEOLITE_REMOTE_PYTHON names it); a phone, adb and the program benchmark_model.
     """
-    try:
-        counts = [int(count) for count in threads.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise click.UsageError(f"--threads {threads}: give numbers of 1 or more, with commas between them")
-    from rich.console import Console
-    from rich.table import Table
+    from osteolite.edge.errors import ModelFileError
 
-    from .figures import columns, results, table, write_results
+    from .devices import device as open_device
+    from .figures import results
     from .images import labelled_images
-    from .measure import measure
+    from .peers import OSTEOLITE, PEERS, PLAIN
 
-    images = labelled_images(data) if data else []
-    load = os.getloadavg()
-    found = results(measure(list(files), counts, images), len(images), load)
+    plan = Plan(
+        files=files,
+        threads=_counts(threads),
+        delegates=tuple(delegate.split(",")),
+        launches=launches,
+        images=tuple(labelled_images(data)) if data else (),
+        peers=tuple(name for name in PEERS if name not in (OSTEOLITE, PLAIN)) if peers else (),
+        batch=batch,
+        mlperf_seconds=mlperf,
+        profile=profile,
+    )
+    run = open_device(device)
+    with _progress() as tell:
+        measured = run(plan, device, tell)
+    failed = [lane for lane in measured.lanes if lane.error]
+    if len(failed) == len(measured.lanes):
+        raise ModelFileError("; ".join(dict.fromkeys(lane.error for lane in failed)) or "nothing was measured")
+    _show(results(measured), out, as_json)
+    if failed:
+        click.get_current_context().exit(1)
+
+
+@bench.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--out", metavar="FILE", help="The page; default, DIR/benchmark.html.")
+def report(folder: str, out: str | None) -> None:
+    """Draw a page of all results in a folder: AUROC against latency, size, distributions, devices."""
+    from .page import write_page
+    from .read import find_results
+
+    target = Path(out) if out else Path(folder) / "benchmark.html"
+    write_page(find_results(folder), target)
+    click.echo(f"report: {target}", err=True)
+
+
+@bench.command("import")
+@click.argument("file", metavar="FILE")
+@click.option("--out", metavar="DIR", help="Write benchmark.json, benchmark.csv and benchmark.md there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def import_(file: str, out: str | None, as_json: bool) -> None:
+    """Take in the figures that a page measured in a phone's browser and saved."""
+    from .figures import results
+    from .imported import read_figures
+
+    _show(results(read_figures(file)), out, as_json)
+
+
+@bench.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option(
+    "--limit", metavar="PERCENT", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Of a slowdown."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def compare(before: str, after: str, limit: float, as_json: bool) -> None:
+    """Say whether B differs from A in earnest; exit code 3 where it is slower by more than the limit."""
+    from .compare import check, rows, to_dict
+    from .compare import compare as put_together
+    from .read import read_results
+
+    found = put_together(read_results(before), read_results(after), limit)
+    if as_json:
+        click.echo(json.dumps(to_dict(found), indent=2))
+    else:
+        _print_table(*rows(found))
+        for warning in found.warnings:
+            click.echo(f"warning: {warning}", err=True)
+    check(found)
+
+
+def _counts(threads: str) -> tuple[int, ...]:
+    counts = tuple(int(count) for count in threads.split(",") if count.isdecimal())
+    if len(counts) != threads.count(",") + 1 or min(counts) < 1:
+        raise click.UsageError(f"--threads {threads}: give numbers of 1 or more, with commas between them")
+    return counts
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        yield lambda text: status.update(text) if console.is_terminal else None
+
+
+def _show(found: dict[str, Any], out: str | None, as_json: bool) -> None:
+    from .tables import table, write_results
+
     if out:
         write_results(found, Path(out))
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    machine = found["conditions"]
-    drawn = Table(title=f"{machine['machine']}, {machine['cores']} cores, load {load[0]:.1f}", title_justify="left")
-    for index, column in enumerate(columns(found)):
+    else:
+        machine = found["conditions"]
+        _print_table(*table(found["results"]), title=f"{machine.get('machine')}, {machine.get('cores')} cores")
+        for reason, count in _reasons(found["results"]).items():
+            click.echo(f"not valid, {count} of {len(found['results'])} results: {reason}", err=True)
+    for name, reason in found["left_out"].items():
+        click.echo(f"left out: {name}: {reason}", err=True)
+
+
+def _reasons(results: list[dict[str, Any]]) -> dict[str, int]:
+    """Of each kind of reason its first wording, and how many results have it."""
+    kinds: dict[str, list[str]] = {}
+    for one in results:
+        for kind, reason in {reason.partition(":")[0]: reason for reason in one["reasons"]}.items():
+            kinds.setdefault(kind, []).append(reason)
+    return {found[0]: len(found) for found in kinds.values()}
+
+
+def _print_table(titles: list[str], rows: list[list[str]], title: str | None = None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left")
+    for index, column in enumerate(titles):
         drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in table(found):
+    for row in rows:
         drawn.add_row(*row)
     console = Console(highlight=False)
-    console.width = max(console.width, 140) if not console.is_terminal else console.width
+    console.width = max(console.width, 200) if not console.is_terminal else console.width
     console.print(drawn)

@@ -2,7 +2,7 @@
 
 A lane is one model file at one number of threads with one delegate, run by one engine. It is launched
 several times, each time as a process of its own, as two launches of the same file differ more than two
-runs of one launch. How the figures follow from it is told in `results`.
+runs of one launch. How the figures follow from it is told in `figures`.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -42,7 +42,7 @@ class Plan:
 class Launch:
     """One start of a lane; milliseconds unless a name says otherwise, None or empty where a device cannot tell."""
 
-    cold_start: dict[str, float] = field(default_factory=dict)  # import, load, first_invoke; process, from start to that
+    cold_start: dict[str, float] = field(default_factory=dict)  # import, load, first_invoke; process, all of it
     warm_up: int = 0  # invocations until the time was steady
     steady: bool = True  # it was, before the most that are tried
     invoke: list[list[float]] = field(default_factory=list)  # turns of consecutive invocations, after the warm-up
@@ -74,7 +74,7 @@ class Lane:
     steps: dict[str, list[float]] = field(default_factory=dict)  # of each image: read, preprocess, invoke, whole
     probabilities: list[float] = field(default_factory=list)  # one an image
     answers: list[int] = field(default_factory=list)  # one an image: 0 normal, 1 fractured
-    batch: dict[str, float] = field(default_factory=dict)  # size, milliseconds (an image), or reason
+    batch: dict[str, Any] = field(default_factory=dict)  # size, and milliseconds (an image) or reason
     scenarios: dict[str, dict[str, Any]] = field(default_factory=dict)  # see `scenarios`
     operators: list[dict[str, Any]] = field(default_factory=list)  # see `profile`
     error: str = ""  # why it could not be measured; nothing else of it counts then

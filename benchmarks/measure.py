@@ -1,149 +1,285 @@
-"""Latency, memory and accuracy of model files, each in its own process, all interleaved."""
+"""Measures a plan on the machine it runs on; numpy and the edge runtime are all it needs.
+
+Every lane is launched several times, each time as a process of its own, as two processes of one file differ
+by more than two runs of one process do. Within a launch the lanes take turns, so that a slow spell of the
+machine falls on all alike and ratios hold.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from sklearn.metrics import roc_auc_score
 
-from osteolite.edge.errors import ModelFileError
+from .conditions import Processors, available_mb, machine, state
+from .energy import Joules, energy_meter
+from .engines import OSTEOLITE
+from .lanes import Lane, Launch, Measured, Plan
+from .worker import Task
 
-_ROUNDS = 20  # in each of which every process has its turn
-_RUNS = 10  # invocations a turn
+_TURN_MS, _TURNS = 100.0, 10  # a turn takes about so long; turns of a launch
+_WARM_RUNS, _WARM_TURNS, _STEADY = 10, 20, 0.05
 _CHUNK = 50  # images sent to a process at once
-_CONSOLE = Console(stderr=True)
-_BAR: dict[str, Any] = {"console": _CONSOLE, "transient": True, "disable": not _CONSOLE.is_terminal}
+_PROCESS_MB = 150.0  # of a worker, beside three times its model's size
+_ENERGY_MS = 2000.0
+
+Tell = Callable[[str], None]
 
 
-@dataclass
-class Measurement:
-    """One file at one number of threads."""
-
-    file: str
-    threads: int
-    variant: str
-    runtime: str
-    bytes: int  # of the file
-    cold_start: dict[str, float]  # milliseconds of import, load, first_invoke, and process, from its start to that
-    warm_up: int  # invocations until the time was steady
-    invoke: list[float] = field(default_factory=list)  # milliseconds, after the warm-up
-    whole: list[float] = field(default_factory=list)  # milliseconds from file to probability
-    peak_mb: float = 0.0
-    accuracy: float | None = None
-    auroc: float | None = None
+class Lost(Exception):
+    """A lane's process cannot load its file, or ended; the message says why."""
 
 
 class Worker:
-    """A process that runs one model file (see `worker`)."""
+    """A lane's process (see `worker`)."""
 
-    def __init__(self, file: str, threads: int) -> None:
-        self.file, self.threads = file, threads
-        command = [sys.executable, "-m", "osteolite.benchmarks.worker", file, str(threads)]
+    def __init__(self, task: Task) -> None:
+        command = [sys.executable, "-m", f"{__package__}.worker", task.argument()]
         start = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self.hello = self._read()
-        self.hello["milliseconds"]["process"] = 1e3 * (time.perf_counter() - start)
+        try:
+            hello = self._read()
+        except Lost:
+            self.close()
+            raise
+        self.about, self.takes_tensors = hello["about"], bool(hello["takes_tensors"])
+        self.cold_start = {**hello["milliseconds"], "process": 1e3 * (time.perf_counter() - start)}
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
+        """One request.
+
+        Raises:
+            Lost: it cannot be done; the process goes on unless it ended.
+        """
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **values}) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **values}) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it ended, which reading finds too
         return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            code = self.process.wait()
-            raise ModelFileError(f"{self.file}: its process ended with code {code} while it was measured")
+            raise Lost(f"its process ended with code {self.process.wait()} while it was measured")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ModelFileError(answer["error"])
+            raise Lost(answer["error"])
         return answer
 
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                stream.close()
-        self.process.wait()
+                with suppress(OSError):  # what it had not read yet
+                    stream.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
-def measure(files: list[str], threads: list[int], images: list[tuple[str, int]]) -> list[Measurement]:
-    """Measure every file at every number of threads.
+@dataclass
+class _Running:
+    """A lane with its process in this launch."""
 
-    The processes take turns, so that a slow spell of the machine falls on all alike and ratios hold.
+    lane: Lane
+    launch: Launch
+    worker: Worker
+    runs: int = 1  # of a turn
+    wall: float = 0.0  # seconds of its turns
+    foreign: float = 0.0  # processor seconds of others during them
+    stolen: float = 0.0
+    total: float = 0.0
 
-    Args:
-        files: model files.
-        threads: numbers of interpreter threads.
-        images: labelled images (path, 0 or 1) for accuracy and the time from file to answer; may be
-            empty.
 
-    Raises:
-        ModelFileError: a file cannot be loaded.
+def measure(plan: Plan, tell: Tell) -> Measured:
+    """Measure every lane of a plan on this machine.
+
+    A lane that cannot be measured says why in its `error`; the others go on.
     """
-    workers: list[Worker] = []
+    started, clock = datetime.now(UTC), time.monotonic()
+    conditions = {**machine(), "started": started.isoformat(timespec="seconds"), "before": state()}
+    lanes, tasks = _lanes(plan)
+    meter, during = energy_meter(), list[dict[str, Any]]()
+    for number in range(1, plan.launches + 1):
+        once = partial(_once, plan=plan, meter=meter, tell=tell) if number == plan.launches else None
+        for group in _groups(tasks):
+            tell(f"launch {number} of {plan.launches}")
+            _launch([(lanes[index], tasks[index]) for index in group], plan, during, once)
+    conditions |= {"seconds": round(time.monotonic() - clock, 1), "during": _while_busy(during), "after": state()}
+    left_out = {f"{lane.engine}, {lane.file}": lane.error for lane in lanes if lane.engine != OSTEOLITE and lane.error}
+    kept = [lane for lane in lanes if lane.engine == OSTEOLITE or not lane.error]
+    return Measured("local", conditions, kept, [label for _, label in plan.images], left_out)
+
+
+def _lanes(plan: Plan) -> tuple[list[Lane], list[Task]]:
+    tasks = [Task(*one) for one in product(plan.files, plan.threads, plan.delegates)]
+    tasks += [Task(file, threads, "", peer) for file, threads, peer in product(plan.files, plan.threads, plan.peers)]
+    lanes = [
+        Lane(
+            file=os.path.basename(task.file),
+            variant="",
+            bytes=Path(task.file).stat().st_size if Path(task.file).is_file() else 0,
+            threads=task.threads,
+            engine=task.engine,
+            asked=task.delegate,
+        )
+        for task in tasks
+    ]
+    return lanes, tasks
+
+
+def _groups(tasks: list[Task]) -> list[list[int]]:
+    """Indices of tasks whose processes fit into half of the free memory together."""
+    room = (available_mb() or 8 * 2 * _PROCESS_MB) / 2
+    groups: list[list[int]] = []
+    left = 0.0
+    for index, task in enumerate(tasks):
+        file = Path(task.file)
+        needed = _PROCESS_MB + 3 * (file.stat().st_size / 2**20 if file.is_file() else 0)
+        if not groups or needed > left:
+            groups.append([])
+            left = room
+        groups[-1].append(index)
+        left -= needed
+    return groups
+
+
+def _launch(
+    chosen: list[tuple[Lane, Task]], plan: Plan, seen: list[dict[str, Any]], once: Callable[[_Running], None] | None
+) -> None:
+    """Start the processes and let them take turns; `once` is done after the turns of the last launch."""
+    with ExitStack() as stack:
+        running = [one for lane, task in chosen if not lane.error and (one := _start(lane, task, stack))]
+        timed = [one for one in running if one.worker.takes_tensors]
+        for _ in range(_TURNS):
+            timed = [one for one in timed if _done(one, _turn)]
+            seen.append(state())
+        if once:
+            _score(running, plan.images)
+        for one in running:
+            if not one.lane.error and _done(one, _finish):
+                one.lane.launches.append(one.launch)
+        if once:  # after memory was read, as batches and copies take more of it
+            for one in timed:
+                _done(one, once)
+
+
+def _start(lane: Lane, task: Task, stack: ExitStack) -> _Running | None:
     try:
-        for file, count in product(files, threads):
-            workers.append(Worker(file, count))
-        measured = [_begin(worker) for worker in workers]
-        for _ in track(range(_ROUNDS), "invoking", **_BAR):
-            for worker, result in zip(workers, measured, strict=True):
-                result.invoke += worker.ask("invoke", runs=_RUNS)["milliseconds"]
-        if images:
-            _score(workers, measured, images)
-        for worker, result in zip(workers, measured, strict=True):
-            result.peak_mb = worker.ask("memory")["peak_mb"]
-        return measured
-    finally:
-        for worker in workers:
-            worker.close()
+        worker = Worker(task)
+    except Lost as lost:
+        lane.error = str(lost)
+        return None
+    stack.callback(worker.close)
+    for name, value in worker.about.items():
+        setattr(lane, name, value)
+    one = _Running(lane, Launch(cold_start=worker.cold_start), worker)
+    return one if not worker.takes_tensors or _done(one, _warm_up) else None
 
 
-def _begin(worker: Worker) -> Measurement:
-    return Measurement(
-        file=worker.file,
-        threads=worker.threads,
-        variant=worker.hello["variant"],
-        runtime=worker.hello["runtime"],
-        bytes=os.path.getsize(worker.file),
-        cold_start=worker.hello["milliseconds"],
-        warm_up=_warm_up(worker),
-    )
+def _done(one: _Running, step: Callable[[_Running], None]) -> bool:
+    """Take a step of a lane; a lane that is lost there keeps the reason."""
+    try:
+        step(one)
+    except Lost as lost:
+        one.lane.error = str(lost)
+    return not one.lane.error
 
 
-def _warm_up(worker: Worker, most: int = 20) -> int:
-    """Invoke in turns until the median of a turn is within 5 % of the turn before; the number of invocations."""
-    before = float("inf")
-    for turn in range(1, most + 1):
-        median = float(np.median(worker.ask("invoke", runs=_RUNS)["milliseconds"]))
-        if abs(median - before) <= 0.05 * before:
-            return turn * _RUNS
+def _warm_up(one: _Running) -> None:
+    """Invoke in turns until the median of a turn is within 5 % of the turn before."""
+    before = 0.0
+    for turn in range(1, _WARM_TURNS + 1):
+        median = float(np.median(one.worker.ask("invoke", runs=_WARM_RUNS)["milliseconds"]))
+        one.launch.warm_up = turn * _WARM_RUNS
+        one.launch.steady = abs(median - before) <= _STEADY * before
+        if one.launch.steady:
+            break
         before = median
-    return most * _RUNS
+    one.runs = max(1, min(100, round(_TURN_MS / median)))
 
 
-def _score(workers: list[Worker], measured: list[Measurement], images: list[tuple[str, int]]) -> None:
-    labels = np.array([label for _, label in images])
-    scores: list[list[float]] = [[] for _ in workers]
-    correct = [0] * len(workers)
-    for start in track(range(0, len(images), _CHUNK), "scoring", **_BAR):
-        chunk = images[start : start + _CHUNK]
-        for index, worker in enumerate(workers):
-            answer = worker.ask("score", files=[path for path, _ in chunk])
-            scores[index] += answer["probabilities"]
-            measured[index].whole += answer["milliseconds"]
-            correct[index] += sum(a == b for a, (_, b) in zip(answer["labels"], chunk, strict=True))
-    for index, result in enumerate(measured):
-        result.accuracy = correct[index] / len(images)
-        result.auroc = float(roc_auc_score(labels, scores[index]))
+def _turn(one: _Running) -> None:
+    """One turn, and what other processes used of the processors meanwhile."""
+    before, own, clock = Processors.now(), time.process_time(), time.perf_counter()
+    answer = one.worker.ask("invoke", runs=one.runs)
+    one.wall += time.perf_counter() - clock
+    after, own = Processors.now(), time.process_time() - own
+    one.launch.invoke.append(answer["milliseconds"])
+    if before and after:
+        one.foreign += after.busy - before.busy - own - answer["cpu"]
+        one.stolen += after.stolen - before.stolen
+        one.total += after.total - before.total
+
+
+def _finish(one: _Running) -> None:
+    memory = one.worker.ask("memory")
+    one.launch.peak_mb, one.launch.steady_mb = memory["peak_mb"], memory["steady_mb"]
+    if one.total:
+        one.launch.foreign_cores = max(0.0, one.foreign / one.wall)
+        one.launch.stolen = max(0.0, one.stolen / one.total)
+
+
+def _once(one: _Running, plan: Plan, meter: Joules | None, tell: Tell) -> None:
+    """What is measured in one launch alone: batch, MLPerf's scenarios, energy."""
+    if plan.batch > 1:
+        runs = max(3, one.runs // plan.batch)
+        try:
+            spent = one.worker.ask("batch", size=plan.batch, runs=runs)["milliseconds"]
+            one.lane.batch = {"size": plan.batch, "milliseconds": float(np.median(spent)) / plan.batch}
+        except Lost as lost:
+            one.lane.batch = {"size": plan.batch, "reason": str(lost)}
+    if plan.mlperf_seconds:
+        for scenario in ("single_stream", "offline"):
+            tell(f"{scenario} of {one.lane.file}")
+            one.lane.scenarios[scenario] = one.worker.ask(scenario, seconds=plan.mlperf_seconds)
+    if meter:
+        median = float(np.median([spent for turn in one.launch.invoke for spent in turn]))
+        runs = max(1, round(_ENERGY_MS / median))
+        one.launch.joules = meter(lambda: one.worker.ask("invoke", runs=runs)) / runs
+
+
+def _score(running: list[_Running], images: tuple[tuple[str, int], ...]) -> None:
+    """From files to answers, the lanes taking turns."""
+    for start in range(0, len(images), _CHUNK):
+        files = [path for path, _ in images[start : start + _CHUNK]]
+        for one in running:
+            if not one.lane.error:
+                _done(one, partial(_score_some, files=files))
+
+
+def _score_some(one: _Running, files: list[str]) -> None:
+    answer = one.worker.ask("score", files=files)
+    one.lane.probabilities += answer["probabilities"]
+    one.lane.answers += answer["answers"]
+    for steps in answer["steps"]:
+        for step, spent in steps.items():
+            one.lane.steps.setdefault(step, []).append(round(spent, 4))
+
+
+def _while_busy(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was seen between turns: the hottest moment, the clock at first and at last, all that the board said."""
+    known = {name: [one[name] for one in states if one[name] is not None] for name in states[0]} if states else {}
+    clocks, third = known.get("frequency_mhz", []), max(1, len(states) // 3)
+    return {
+        "temperature_c": max(known.get("temperature_c", []), default=None),
+        "first_mhz": round(float(np.median(clocks[:third]))) if clocks else None,
+        "last_mhz": round(float(np.median(clocks[-third:]))) if clocks else None,
+        "throttled": sorted({word for said in known.get("throttled", []) for word in said}) or None,
+    }

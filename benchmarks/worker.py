@@ -1,8 +1,12 @@
-"""One model file at one number of threads, in a process of its own, told what to do line by line.
+"""One lane's process: one model file at one number of threads, told what to do line by line.
 
-A process of its own makes memory and cold start this file's alone. It speaks JSON lines: the request
-{"do": "invoke", "runs": 20} is answered by {"milliseconds": [...]}, {"do": "score", "files": [...]}
-by {"probabilities": [...], "labels": [...], "milliseconds": [...]}, {"do": "memory"} by {"peak_mb": ...}.
+A process of its own makes memory and cold start this file's alone. It is given one JSON argument with the
+fields of `Task`, and speaks JSON lines: its first tells what it loaded, and then each request
+{"do": NAME, ...}, a method of `Served`, is answered by one line, which also holds the seconds of processor
+time that it took ("cpu").
+
+Whatever is timed ends with the answer in this process's own memory: an engine has no way to run without
+handing its outputs over, so that no figure leaves out what a GPU still has to do.
 """
 
 import json
@@ -10,100 +14,141 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from osteolite.edge.classifier import FractureClassifier
-    from osteolite.edge.router import Router
+    from .engines import Loaded
 
 START = time.perf_counter()
 
 
-class Server:
-    """Answers requests about one loaded model; each method is a value of "do"."""
+@dataclass(frozen=True)
+class Task:
+    """What one process measures."""
 
-    def __init__(self, classifier: "FractureClassifier | Router", networks: list[tuple[Any, Any]]) -> None:
-        self._classifier, self._networks = classifier, networks
+    file: str
+    threads: int
+    delegate: str = ""
+    engine: str = "osteolite"
+
+    def argument(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class Served:
+    """Answers requests about one loaded model."""
+
+    def __init__(self, loaded: "Loaded") -> None:
+        self._loaded = loaded
 
     def invoke(self, runs: int) -> dict[str, Any]:
-        spent = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            _invoke_all(self._networks)
-            spent.append(1e3 * (time.perf_counter() - start))
-        return {"milliseconds": spent}
+        """Milliseconds of consecutive invocations."""
+        return {"milliseconds": [_timed(self._loaded.invoke) for _ in range(runs)]}
 
     def score(self, files: list[str]) -> dict[str, Any]:
+        """From files to answers, step by step."""
         from osteolite.edge.errors import ImageError
-        from osteolite.edge.labels import LABELS
 
-        predictions = []
+        answers = []
         for file in files:
             try:
-                predictions.append(self._classifier.predict(file))
+                answers.append(self._loaded.answer(file))
             except ImageError as error:
                 return {"error": f"{file}: {error}"}
         return {
-            "probabilities": [p.fracture_probability for p in predictions],
-            "labels": [LABELS.index(p.label) for p in predictions],
-            "milliseconds": [sum(p.milliseconds.values()) for p in predictions],
+            "probabilities": [one.probability for one in answers],
+            "answers": [one.label for one in answers],
+            "steps": [one.milliseconds for one in answers],
         }
 
     def memory(self) -> dict[str, Any]:
-        return {"peak_mb": _peak_kilobytes() / 1024}
+        """The largest resident memory so far, and that of this moment, in MiB."""
+        return {"peak_mb": _peak_kilobytes() / 1024, "steady_mb": _resident_kilobytes() / 1024}
+
+    def single_stream(self, seconds: float) -> dict[str, Any]:
+        """One query after another for so long, as MLPerf's SingleStream asks them."""
+        spent, end = [], time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            spent.append(_timed(self._loaded.invoke))
+        return {"milliseconds": spent}
+
+    def offline(self, seconds: float) -> dict[str, Any]:
+        """All samples there are at once, on all threads side by side, for so long."""
+        samples, spent = self._loaded.side_by_side(seconds)
+        return {"samples": samples, "seconds": spent}
+
+    def batch(self, size: int, runs: int) -> dict[str, Any]:
+        """Milliseconds of invocations of so many images at once."""
+        return {"milliseconds": [_timed(step) for step in [self._loaded.batch(size)] * runs]}
 
 
-def main(path: str, threads: int) -> None:
-    """Load the model, answer one blank image, report that, then serve requests until the input ends."""
-    import numpy as np
+def _timed(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return round(1e3 * (time.perf_counter() - start), 4)
 
+
+def main(argument: str) -> None:
+    """Load the model, invoke it once, report that, then serve requests until the input ends."""
     from osteolite.edge.errors import OsteoliteError
-    from osteolite.edge.router import open_classifier
 
-    imported = time.perf_counter()
-    try:
-        classifier = open_classifier(path, threads)
-        runtimes = classifier.runtimes()
-    except OsteoliteError as error:
-        _say({"error": str(error)})
-        return
-    loaded = time.perf_counter()
-    random = np.random.default_rng(0)
-    networks = [(runtime, random.uniform(-1, 1, runtime.input_shape).astype(np.float32)) for runtime in runtimes]
-    _invoke_all(networks)
-    first = time.perf_counter()
-    spent = {"import": imported - START, "load": loaded - imported, "first_invoke": first - loaded}
-    _say(
-        {
-            "runtime": classifier.runtime.name,
-            "variant": classifier.description.variant,
-            "milliseconds": {step: 1e3 * seconds for step, seconds in spent.items()},
-        }
-    )
-    server = Server(classifier, networks)
-    answers: dict[str, Callable[..., dict[str, Any]]] = {
-        "invoke": server.invoke,
-        "score": server.score,
-        "memory": server.memory,
-    }
+    from .engines import Unavailable, load, prepare
+
+    task = Task(**json.loads(argument))
+    with ExitStack() as stack:
+        try:
+            prepare(task)
+            imported = time.perf_counter()
+            loaded = load(task, stack)
+            ready = time.perf_counter()
+            if loaded.takes_tensors:
+                loaded.invoke()
+        except (OsteoliteError, Unavailable) as error:
+            _say({"error": str(error)})
+            return
+        first = time.perf_counter()
+        spent = {"import": imported - START, "load": ready - imported, "first_invoke": first - ready}
+        milliseconds = {step: 1e3 * seconds for step, seconds in spent.items()}
+        _say({"about": loaded.about, "takes_tensors": loaded.takes_tensors, "milliseconds": milliseconds})
+        _serve(Served(loaded))
+
+
+def _serve(served: Served) -> None:
+    from osteolite.edge.errors import OsteoliteError
+
+    from .engines import Unavailable
+
     for line in sys.stdin:
         request = json.loads(line)
-        _say(answers[request.pop("do")](**request))
+        used = time.process_time()
+        try:
+            answer = getattr(served, request.pop("do"))(**request)
+        except (OsteoliteError, Unavailable) as error:
+            answer = {"error": str(error)}
+        _say({**answer, "cpu": time.process_time() - used})
 
 
-def _invoke_all(networks: list[tuple[Any, Any]]) -> None:
-    """Each network with its tensor, as one image goes through them: one, or the two stages of a router."""
-    for runtime, tensor in networks:
-        runtime.invoke(tensor)
+def _resident_kilobytes() -> int:
+    return _status("VmRSS") or _peak_kilobytes()
 
 
 def _peak_kilobytes() -> int:
     """The largest resident memory of this process. Linux's ru_maxrss would also tell the parent's before `exec`."""
+    peak = _status("VmHWM")
+    if peak:
+        return peak
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found // 1024 if sys.platform == "darwin" else found  # macOS counts bytes
+
+
+def _status(field: str) -> int:
+    """A field of Linux's /proc/self/status in KiB, 0 elsewhere."""
     status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
 
 
 def _say(message: dict[str, Any]) -> None:
@@ -111,4 +156,4 @@ def _say(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1])

@@ -245,6 +245,14 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that makes what takes longest, and end with those that only use it: so no process waits."""
+    users = {item.path for item in items if "phantom_run" in getattr(item, "fixturenames", ())}
+    makers = {item.path for item in items if "files" in getattr(item, "fixturenames", ())}
+    first = min(makers & users, default=None, key=lambda path: path.name != "test_variants.py")
+    items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in users))
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
     """Make a folder once for all processes of a test run: the first that asks makes it, the others wait for it."""

@@ -1,0 +1,247 @@
+"""Another machine, by the system's ssh client: everything goes through one connection, and nothing stays there.
+
+The other machine needs Python 3.11 or newer, numpy, Pillow and a LiteRT runtime. What the user's ssh
+configuration says of the host applies; ssh asks no questions here, so a key must open the door.
+"""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from osteolite.edge.doctor import installed
+from osteolite.edge.errors import DeviceError, OsteoliteError, UsageError
+
+from .. import bootstrap
+from ..lanes import Measured, Plan
+from . import DEVICES, Progress
+from .bundle import pack
+
+PYTHON = "OSTEOLITE_REMOTE_PYTHON"  # names the command that starts Python there
+_OLDEST = [3, 11]
+_NAME = re.compile(
+    r"ssh://(?:(?P<user>(?!-)[\w.+-]+)(?::[^@/]*)?@)?"
+    r"(?P<host>(?!-)[\w.-]+|\[[\da-f:.]+(?:%\w+)?\])(?::(?P<port>\d{1,5}))?/?",
+    re.ASCII | re.IGNORECASE,
+)
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": "10",
+    "ServerAliveInterval": "5",  # a host that is dead is noticed within 20 seconds
+    "ServerAliveCountMax": "3",
+    "LogLevel": "INFO",  # below that it does not say that a host fell silent
+    "ControlMaster": "no",  # a connection that is there is used; none is left behind
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+}
+# One word in double quotes, which every shell reads alike: what Python is it, and then whatever is sent.
+_START = (
+    '"import sys;print(list(sys.version_info[:3]),flush=True);'
+    'exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"'
+)
+_PATIENCE = 5.0  # seconds for ssh to end by itself
+
+
+class Host(NamedTuple):
+    """Where to; what is empty is left to ssh's configuration."""
+
+    host: str
+    user: str
+    port: str
+
+    def name(self) -> str:
+        """As on the command line, without a password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh://{self.user + '@' if self.user else ''}{host}{':' + self.port if self.port else ''}"
+
+    def arguments(self) -> list[str]:
+        user, port = ["-l", self.user] if self.user else [], ["-p", self.port] if self.port else []
+        return [*user, *port, "--", self.host]
+
+
+def measure(plan: Plan, name: str, tell: Progress) -> Measured:
+    """Measure a plan on another machine.
+
+    Args:
+        plan: paths of this machine; a delegate's library is a path of the other one.
+        name: ssh://[USER@]HOST[:PORT].
+        tell: told what is being done.
+
+    Raises:
+        UsageError: no such name, no ssh here, or a plan that the other machine refuses.
+        InputError: a file cannot be read.
+        DeviceError: the machine cannot be reached, lacks something, or was lost in the middle.
+    """
+    host = _host(name)
+    python = _command_of_python()
+    bundle = pack(plan)
+    tell(f"connecting to {host.host}")
+    with _Connection(host, python) as there:
+        there.greet()
+        files = [[name, size] for name, size in bundle.sizes.items()]
+        source = inspect.getsource(bootstrap).encode()
+        there.send(b"%d\n%b%b\n" % (len(source), source, json.dumps({"files": files}).encode()))
+        there.wait_for("ready")
+        tell(f"sending {bundle.megabytes:.1f} MB to {host.host}")
+        there.doing = "sending"
+        for chunk in bundle.chunks():
+            there.send(chunk)
+        there.wait_for("ready")
+        there.doing = "measuring"
+        there.send(json.dumps(bundle.plan.to_dict()).encode() + b"\n")
+        try:
+            measured = Measured.from_dict(there.wait_for("measured", tell))
+        except OsteoliteError as error:
+            raise type(error)(bundle.named_here(str(error))) from error
+    for lane in measured.lanes:
+        lane.error = bundle.named_here(lane.error)
+    measured.left_out = {what: bundle.named_here(why) for what, why in measured.left_out.items()}
+    measured.device = host.name()
+    measured.conditions["osteolite"] = installed("osteolite")  # not what may be installed there
+    return measured
+
+
+def _host(name: str) -> Host:
+    found = _NAME.fullmatch(name)
+    if not found or not 0 < int(found["port"] or 22) < 65536:
+        shown = re.sub(r":[^/@]*@", "@", name)
+        raise UsageError(f"--device {shown}: give {DEVICES['ssh'][1]}, with a port from 1 to 65535")
+    return Host(found["host"].strip("[]"), found["user"] or "", found["port"] or "")
+
+
+def _command_of_python() -> str:
+    """For the other machine's shell."""
+    value = os.environ.get(PYTHON, "")
+    try:
+        words = shlex.split(value) or ["python3"]
+    except ValueError as error:
+        raise UsageError(f"{PYTHON}={value}: {error}; give a command as a shell reads it") from error
+    return " ".join(f"~/{shlex.quote(word[2:])}" if word.startswith("~/") else shlex.quote(word) for word in words)
+
+
+class _Connection:
+    """A Python on the other machine; ssh has ended when the block is left, however it is left."""
+
+    def __init__(self, host: Host, python: str) -> None:
+        self.doing = "preparing"
+        self._host, self._python, self._met, self._done = host, python, False, False
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - a file never fills up, and `__exit__` closes it
+        options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
+        command = ["ssh", *options, *host.arguments(), f"{python} -c {_START}"]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            )
+        except OSError as error:
+            self._errors.close()
+            raise UsageError(f"ssh cannot be run here ({error.strerror}); install OpenSSH's client") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._close()
+        self._errors.close()
+
+    def greet(self) -> None:
+        """Wait for Python to say what it is."""
+        version: Any = None
+        while not (isinstance(version, list) and len(version) == 3):
+            version = self._read()
+        self._met = True
+        if version < _OLDEST:
+            raise DeviceError(
+                f"{self._host.host}: {self._python} is Python {'.'.join(map(str, version))}, and 3.11 or newer is "
+                f"needed there; install one, or name it in {PYTHON}"
+            )
+
+    def send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except OSError:
+            self.wait_for("")  # it has ended, and may have said why
+
+    def wait_for(self, word: str, tell: Progress | None = None) -> Any:
+        """What comes with that word; whatever else comes before it is told, or is nothing to us.
+
+        Raises:
+            UsageError, DeviceError: the other side says that it cannot, or ended.
+        """
+        while True:
+            message = self._read()
+            if not isinstance(message, dict):
+                continue
+            if "error" in message:
+                self._done = True
+                kind = UsageError if message.get("exit_code") == UsageError.exit_code else DeviceError
+                raise kind(f"{self._host.host}: {_plain(str(message['error']))}")
+            if word in message:
+                self._done = word == "measured"
+                return message[word]
+            if tell and "telling" in message:
+                tell(_plain(str(message["telling"])))
+
+    def _read(self) -> Any:
+        """The next line of JSON; what the other side's shell prints when it starts is none."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            with suppress(ValueError):
+                return json.loads(line)
+        raise self._lost()
+
+    def _lost(self) -> DeviceError:
+        self._done = True
+        code = self._close()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").split("\n")
+        said = _plain(next((line for line in reversed(lines) if line.strip()), f"ssh ended with code {code}"))
+        host = self._host.host
+        by_ssh = code == 255 or code < 0
+        if self._met and by_ssh:
+            return DeviceError(
+                f"the connection to {host} was lost while {self.doing} ({said}); nothing is left there once its sshd "
+                "notices; run it again"
+            )
+        if self._met:
+            return DeviceError(f"{host}: Python ended with code {code} while {self.doing} ({said}); run it again")
+        if by_ssh:
+            tried = shlex.join(["ssh", *(word for word in self._host.arguments() if word != "--"), "true"])
+            return DeviceError(f"{host} cannot be reached ({said}); `{tried}` must work without a question")
+        return DeviceError(
+            f"{host}: {self._python} does not start there ({said}); install Python 3.11 or newer, or name its "
+            f"command in {PYTHON}"
+        )
+
+    def _close(self) -> int:
+        """End ssh, which ends what runs on the other side."""
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        if not self._done:
+            process.terminate()
+        try:
+            with suppress(OSError):
+                process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+        finally:
+            process.kill()
+            code = process.wait()
+            process.stdout.close()
+        return code
+
+
+def _plain(text: str) -> str:
+    """One line without what a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,142 @@
+"""What figures share: a white sheet as SVG, scales in round numbers, and names that leave each other alone."""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.ticker import MaxNLocator
+
+# Told apart by colour-blind people (Okabe and Ito), without the yellow that vanishes on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+GREY = "#8a8a8a"
+WIDTH = 5.4  # inches: as narrow as a phone needs it to keep letters of 10 points readable
+
+_PIXELS = 104  # on the page, an inch
+_LONGEST = 30  # letters of a label
+_ROUND = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))  # steps of a logarithmic scale
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.7,
+    "svg.fonttype": "path",  # letters look the same everywhere, and a name in a figure is no markup
+    "svg.hashsalt": "osteolite",  # the same figures are the same bytes
+    "text.parse_math": False,  # a name may hold dollar signs
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure for the page."""
+
+    alt: str
+    uri: str  # of an SVG
+    width: int  # pixels on the page
+
+
+def draw(title: str, alt: str, height: float, paint: Callable[[Axes], None]) -> Drawn:
+    """A figure of `WIDTH` times `height` inches with one pair of axes."""
+    with rc_context(_STYLE):
+        figure = Figure((WIDTH, height), dpi=72, layout="constrained")  # as SVG counts, so that a pixel is a point
+        FigureCanvasAgg(figure)  # measures letters before they are written
+        axes = figure.subplots()
+        axes.set_title(plain(title, 52), loc="left")
+        paint(axes)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    uri = "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return Drawn(alt, uri, round(WIDTH * _PIXELS))
+
+
+@cache
+def _letters() -> frozenset[int]:
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """Text as a figure can show it: letters of its font, and not too many, without the middle.
+
+    >>> plain("a name that has far too many letters", 20)
+    'a name tha…y letters'
+    """
+    text = "".join(one if ord(one) in _letters() and one.isprintable() else "?" for one in text)
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[1 - longest + longest // 2 :]}"
+
+
+def logarithmic(axis: Axis, values: Sequence[float], room: float = 0.08) -> None:
+    """A logarithmic scale around positive values, with up to seven round numbers; `room` is a share of its length."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    spare = max(room * (high - low), 0.03)
+    low, high = low - spare, high + spare
+    if isinstance(axis, XAxis):
+        axis.axes.set(xscale="log", xlim=(10**low, 10**high))
+    else:
+        axis.axes.set(yscale="log", ylim=(10**low, 10**high))
+    ticks = list(_round_numbers(low, high))
+    axis.set_ticks(ticks, [f"{tick:,.6g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def _round_numbers(low: float, high: float) -> Sequence[float]:
+    """Numbers to write on a scale from 10**low to 10**high."""
+    for steps in _ROUND:
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        found = [step * 10.0**decade for decade in decades for step in steps]
+        inside = [value for value in found if low <= math.log10(value) <= high]
+        if len(inside) <= 7:
+            break
+    if len(inside) >= 3:
+        return inside
+    return [
+        value
+        for value in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(10**low, 10**high)
+        if 10**low <= value <= 10**high
+    ]
+
+
+def named_rows(axes: Axes, names: Sequence[str], longest: int = _LONGEST) -> None:
+    """Name the rows 0, 1, ... from the top down, and shade every other one."""
+    axes.set_yticks(range(len(names)), [plain(name, longest) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params("y", length=0)
+    for row in range(1, len(names), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#f2f2f2", zorder=0)
+
+
+def legend(axes: Axes, handles: Sequence[Artist], columns: int = 3) -> None:
+    """A legend below the axes, where it covers nothing."""
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+
+
+def spread_out(positions: Sequence[float], gap: float) -> list[float]:
+    """The same positions in the same order, moved so that neighbours are `gap` apart, with the same mean.
+
+    >>> spread_out([0.0, 0.0, 5.0], 1.0)
+    [-0.5, 0.5, 5.0]
+    """
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    groups: list[tuple[float, int]] = []  # middle and number of those that stand shoulder to shoulder
+    for index in order:
+        groups.append((positions[index], 1))
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
+            (left, many), (right, more) = groups[-2:]
+            groups[-2:] = [((left * many + right * more) / (many + more), many + more)]
+    found = [middle + gap * (place - (count - 1) / 2) for middle, count in groups for place in range(count)]
+    return [found[order.index(index)] for index in range(len(positions))]

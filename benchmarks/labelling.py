@@ -1,0 +1,123 @@
+"""Labels beside the points of a figure, clear of each other and of what is drawn, as far as there is room."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .drawing import GREY
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, bottom, right, top, in pixels
+Line = tuple[Point, Point]
+
+_RADII = (9, 15, 24, 35, 48, 63, 80, 100, 125)  # pixels from a point to its label
+_DIRECTIONS = 16
+_POINT, _STROKE = 5, 2  # pixels that a point and a line need to either side
+_SIZE = 9  # of letters
+
+
+@dataclass
+class _Sheet:
+    """What is on a figure already."""
+
+    frame: Box
+    points: list[Box]
+    strokes: list[Box]
+    labels: list[Box] = field(default_factory=list)
+    leaders: list[Line] = field(default_factory=list)
+
+    def trouble(self, box: Box, leader: Line) -> float:
+        """How much a label there would cover, or be covered by."""
+        outside = sum(max(0.0, self.frame[i] - box[i]) + max(0.0, box[i + 2] - self.frame[i + 2]) for i in (0, 1))
+        roomy = _padded(box, 2)
+        return (
+            10 * outside
+            + 100 * sum(_overlap(roomy, other) for other in self.labels)
+            + 15 * sum(_overlap(box, other) for other in self.points)
+            + 2 * sum(_overlap(box, other) for other in self.strokes)
+            + 40 * sum(_crosses(leader, other) for other in self.labels)
+            + 40 * sum(_crosses(other, roomy) for other in self.leaders)
+        )
+
+
+def label_points(axes: Axes, labels: Sequence[tuple[Sequence[Point], str]], paths: Sequence[Sequence[Point]]) -> None:
+    """Write each label beside one of the points that it may stand for.
+
+    Args:
+        axes: with their final limits.
+        labels: the points, and the text.
+        paths: lines that labels should leave free, the points on them most of all.
+    """
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()  # lays out, so that pixels are what they will be
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    traced: list[list[Point]] = [axes.transData.transform(path).tolist() for path in paths]
+    sheet = _Sheet(
+        axes.get_window_extent(renderer).extents.tolist(),
+        [_padded((*point, *point), _POINT) for path in traced for point in path],
+        [_padded((*point, *point), _STROKE) for path in traced for point in _along(path)],
+    )
+    for points, text in labels:
+        written = axes.text(0, 0, text, fontsize=_SIZE)
+        size = written.get_window_extent(renderer).size
+        box, leader = _best(axes.transData.transform(points).tolist(), size, sheet)
+        sheet.labels.append(box)
+        sheet.leaders.append(leader)
+        start, end, corner = axes.transAxes.inverted().transform([*leader, box[:2]])
+        written.set(position=corner, transform=axes.transAxes)
+        if math.dist(*leader) > _RADII[1]:
+            axes.plot(*zip(start, end, strict=True), color=GREY, linewidth=0.6, zorder=1.5, transform=axes.transAxes)
+
+
+def _best(points: list[Point], size: Any, sheet: _Sheet) -> tuple[Box, Line]:
+    """Where a label of that size goes, and the line that leads to it."""
+    best: tuple[Box, Line] | None = None
+    least = math.inf
+    for radius, box, leader in _places(points, float(size[0]), float(size[1])):
+        distance = radius / 12
+        if distance >= least:
+            break  # all that follow are as far away, or farther
+        if (cost := distance + sheet.trouble(box, leader)) < least:
+            least, best = cost, (box, leader)
+    assert best is not None
+    return best
+
+
+def _places(points: list[Point], width: float, height: float) -> Iterator[tuple[float, Box, Line]]:
+    """From near to far, and from the right of a point by and by to its left."""
+    for radius in _RADII:
+        for turn in range(_DIRECTIONS):
+            angle = (-1) ** turn * math.ceil(turn / 2) * math.tau / _DIRECTIONS
+            for x, y in points:
+                end = (x + radius * math.cos(angle), y + radius * math.sin(angle))
+                left = end[0] - width * (1 - math.cos(angle)) / 2
+                bottom = end[1] - height * (1 - math.sin(angle)) / 2
+                yield radius, (left, bottom, left + width, bottom + height), ((x, y), end)
+
+
+def _padded(box: Box, by: float) -> Box:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _crosses(line: Line, box: Box) -> bool:
+    """Whether a line goes through a box."""
+    return any(box[0] < x < box[2] and box[1] < y < box[3] for x, y in _along(line))
+
+
+def _along(path: Sequence[Point]) -> Iterator[Point]:
+    """Points on a path, some pixels apart."""
+    for (x0, y0), (x1, y1) in zip(path, path[1:], strict=False):
+        steps = max(1, round(math.dist((x0, y0), (x1, y1)) / 5))
+        for step in range(1, steps + 1):
+            yield x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps

@@ -1,0 +1,238 @@
+"""Benchmarks as one HTML page that needs nothing beside it: conditions, figures, and the table of all results."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osteolite.edge.atomic import write_text
+
+from .read import lane_names
+
+if TYPE_CHECKING:
+    from .drawing import Drawn
+    from .plots import Shown
+
+Lane = dict[str, Any]  # one of "results", see `results`
+
+# Conditions that have words of their own on the page; other texts are versions of packages.
+_TOLD = {
+    "machine",
+    "architecture",
+    "cores",
+    "system",
+    "load_average",
+    "started",
+    "seconds",
+    "before",
+    "during",
+    "after",
+}
+_STATES = {"governor": "governor {}", "frequency_mhz": "{} MHz", "temperature_c": "{} °C"}
+
+
+def write_page(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Write results as an HTML page, whole or not at all.
+
+    Args:
+        found: results by their names, as `find_results` gives them. Whatever they hold is shown as text.
+        path: of the page.
+    """
+    import jinja2
+
+    from .plots import Shown
+
+    machines = [str(one["conditions"].get("machine") or one["device"]) for one in found.values()]
+    shown = [
+        Shown(machine if machines.count(machine) == 1 else f"{machine}, {name}", one, lane_names(one["results"]))
+        for machine, (name, one) in zip(machines, found.items(), strict=True)
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("osteolite.benchmarks"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("benchmark.html").render(
+        runs=[_run(name, one) for name, one in zip(found, shown, strict=True)], sections=_sections(shown)
+    )
+    write_text(path, page)
+
+
+def _sections(shown: "Sequence[Shown]") -> list[tuple[str, str, "list[Drawn]"]]:
+    """Title, explanation and figures of each section that has any."""
+    from . import plots, side_by_side
+
+    def each(paint: "Callable[[Shown], Drawn | None]") -> "list[Drawn | None]":
+        return [paint(one) for one in shown]
+
+    sections: list[tuple[str, str, list[Drawn | None]]] = [
+        (
+            "Right answers against latency",
+            "A result on the Pareto front is one that no other valid one beats in both. An arrow stands for a value "
+            "below the scale.",
+            each(plots.trade_off),
+        ),
+        ("Size", "", [side_by_side.sizes(shown)]),
+        (
+            "Distribution of latency",
+            "All invocations after the warm-up, over all launches.",
+            each(plots.latencies),
+        ),
+        ("Threads", "Both scales are logarithmic, so that parallel lines scale alike.", each(plots.scaling)),
+        ("Devices side by side", "", [side_by_side.devices(shown)]),
+        (
+            "Peers",
+            "Launch by launch against the first file at the same number of threads; to the right of 1 is slower.",
+            each(side_by_side.peers),
+        ),
+    ]
+    return [(title, text, drawn) for title, text, painted in sections if (drawn := [one for one in painted if one])]
+
+
+def _run(name: str, shown: "Shown") -> dict[str, Any]:
+    """What the template says of one benchmark."""
+    results, about = shown.found["results"], shown.found["conditions"]
+    lanes = list(zip(shown.names, results, strict=True))
+    return {
+        "name": name,
+        "title": shown.title,
+        "conditions": _conditions(shown.found),
+        "versions": ", ".join(f"{key} {value}" for key, value in about.items() if _is_version(key, value)),
+        "alarms": _alarms(about),
+        "valid": sum(one["valid"] for one in results),
+        "count": len(results),
+        "left_out": shown.found["left_out"],
+        "columns": [title for title, _ in _columns(results)],
+        "rows": [(one["valid"], [show(name, one) for _, show in _columns(results)]) for name, one in lanes],
+        "invalid": [(_titled(name, one), "; ".join(one["reasons"])) for name, one in lanes if not one["valid"]],
+        "profiles": [(_titled(name, one), _table(one["operators"])) for name, one in lanes if one.get("operators")],
+        "scenarios": [
+            (_titled(name, one), _table([{"scenario": key, **value} for key, value in one["scenarios"].items()]))
+            for name, one in lanes
+            if one.get("scenarios")
+        ],
+    }
+
+
+def _conditions(found: dict[str, Any]) -> list[str]:
+    """The machine and its state, in words."""
+    about = found["conditions"]
+    words = [
+        f"Measured as {found['device']}",
+        str(about.get("architecture") or ""),
+        _unit(about.get("cores"), "cores"),
+        str(about.get("system") or ""),
+    ]
+    words += [_state(about, key, form) for key, form in _STATES.items()]
+    if load := about.get("load_average"):
+        words.append(f"load {', '.join(f'{value:g}' for value in load)} before the start")
+    if found["images"]:
+        words.append(f"answers on {found['images']} labelled images")
+    if about.get("started"):
+        words.append(f"started {str(about['started'])[:16].replace('T', ' ')} UTC")
+    if about.get("seconds") is not None:
+        words.append(f"took {about['seconds']:.0f} seconds")
+    return [word for word in words if word]
+
+
+def _state(about: dict[str, Any], key: str, form: str) -> str:
+    """Before and after, where both are told and differ; once where they are alike."""
+    states = [(about.get(moment) or {}).get(key) for moment in ("before", "after")]
+    told = list(dict.fromkeys(str(value) for value in states if value is not None))
+    return form.format(" to ".join(told)) if told else ""
+
+
+def _unit(value: Any, unit: str) -> str:
+    return "" if value is None else f"{value} {unit}"
+
+
+def _is_version(key: str, value: Any) -> bool:
+    return key not in _TOLD and isinstance(value, str)
+
+
+def _alarms(about: dict[str, Any]) -> list[str]:
+    """What a board said of heat, voltage and its battery."""
+    found = []
+    for moment in ("before", "after"):
+        state = about.get(moment) or {}
+        found += [f"{word} ({moment})" for word in state.get("throttled") or []]
+        found += [f"on battery ({moment})"] if state.get("on_battery") else []
+    return found
+
+
+def _columns(results: list[Lane]) -> list[tuple[str, Callable[[str, Lane], str]]]:
+    """Titles of the table's columns, and what stands in them; those that nothing would stand in are left out."""
+    columns: list[tuple[str, Callable[[str, Lane], str]]] = [
+        ("variant", lambda name, one: name),
+        ("threads", lambda name, one: str(one["threads"])),
+        ("MB", lambda name, one: f"{one['bytes'] / 1e6:.2f}"),
+        ("cold start ms", lambda name, one: _number(_cold_start(one), 0)),
+        ("p50 ms", lambda name, one: _number(_invoke(one).get("p50"), 2)),
+        ("95 % interval", lambda name, one: _interval(_invoke(one).get("intervals", {}).get("p50"))),
+        ("p90 ms", lambda name, one: _number(_invoke(one).get("p90"), 2)),
+        ("p99 ms", lambda name, one: _number(_invoke(one).get("p99"), 2)),
+        ("file to answer ms", lambda name, one: _number((one["milliseconds"].get("whole") or {}).get("p50"), 1)),
+        ("batch, ms an image", lambda name, one: _batch(one.get("batch"))),
+        ("mJ", lambda name, one: _number(one.get("millijoules"), 1)),
+        ("peak MB", lambda name, one: _number(one["peak_mb"], 0)),
+        ("steady MB", lambda name, one: _number(one["steady_mb"], 0)),
+        ("accuracy", lambda name, one: _number(one["accuracy"], 4)),
+        ("AUROC", lambda name, one: _number(one["auroc"], 4)),
+        ("engine", lambda name, one: one["runtime"] or one["engine"]),
+        ("delegate asked for → applied", lambda name, one: _delegate(one["delegate"])),
+        ("valid", lambda name, one: "yes" if one["valid"] else "no"),
+    ]
+    return [(title, show) for title, show in columns if any(show("x", one) for one in results)]
+
+
+def _invoke(one: Lane) -> dict[str, Any]:
+    return one["milliseconds"]["invoke"] or {}
+
+
+def _cold_start(one: Lane) -> float | None:
+    """From the start of the process to its first answer, or what is known of that."""
+    steps: dict[str, float | None] = one["milliseconds"]["cold_start"]
+    known = [value for step, value in steps.items() if value is not None and step != "process"]
+    return steps["process"] if steps.get("process") is not None else sum(known) if known else None
+
+
+def _delegate(about: dict[str, Any]) -> str:
+    """What was asked for and what it came to, as "gpu → xnnpack, 62 of 65 operators"."""
+    text = " → ".join(filter(None, [about["asked"], about["applied"]]))
+    counted = about.get("operators") or {}
+    if counted.get("taken") is None:
+        return text
+    return f"{text}, {counted['taken']}" + (f" of {counted['of']}" if counted["of"] is not None else "") + " operators"
+
+
+def _batch(batch: dict[str, Any] | None) -> str:
+    if not batch:
+        return ""
+    spent = batch.get("milliseconds")
+    return f"{spent:.2f} at {batch['size']}" if spent is not None else f"none: {batch.get('reason') or 'not told'}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _interval(ends: list[float] | None) -> str:
+    return f"{ends[0]:,.2f} to {ends[1]:,.2f}" if ends else ""
+
+
+def _titled(name: str, one: Lane) -> str:
+    return f"{name}, {one['threads']} thread{'s' if one['threads'] != 1 else ''}"
+
+
+def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Columns in the order in which rows name them first, and the rows as texts."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {
+        "columns": [key.replace("_", " ") for key in columns],
+        "rows": [[_text(row.get(key)) for key in columns] for row in rows],
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

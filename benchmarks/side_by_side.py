@@ -1,0 +1,101 @@
+"""Figures over several benchmarks or engines: sizes, devices, and peers beside ours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from .drawing import COLOURS, GREY, Drawn, draw, legend, logarithmic, named_rows, plain
+from .plots import ROW, Lane, Shown, by_name, fastest, hollow, mark, p50, threads_text
+
+
+def sizes(shown: Sequence[Shown]) -> Drawn | None:
+    """Megabytes of each file, once, however many devices ran it."""
+    files: dict[tuple[str, int], list[tuple[str, Lane]]] = {}
+    for run in shown:
+        for name, one in zip(run.names, run.found["results"], strict=True):
+            if one["bytes"] > 0:
+                files.setdefault((one["file"], one["bytes"]), []).append((name, one))
+    if not files:
+        return None
+    bars = sorted(((size, lanes) for (_, size), lanes in files.items()), key=lambda bar: bar[0])
+    names = [min((name for name, _ in lanes), key=len) for _, lanes in bars]
+    largest = bars[-1][0] / 1e6
+
+    def paint(axes: Axes) -> None:
+        for place, (size, lanes) in enumerate(bars):
+            valid = any(one["valid"] for _, one in lanes)
+            style: dict[str, Any] = {"color": COLOURS[0]} if valid else {"color": "#fff", "hatch": "/////"}
+            axes.barh(place, size / 1e6, 0.7, **style, edgecolor=COLOURS[0])
+            score = max((one["auroc"] for _, one in lanes if one["auroc"] is not None), default=None)
+            text = f"{size / 1e6:.2f}" + ("" if score is None else f", AUROC {score:.3f}")
+            axes.text(size / 1e6 + largest / 60, place, text, va="center", fontsize=9)
+        named_rows(axes, names)
+        axes.set_xlim(0, 1.5 * largest)
+        axes.set_xlabel("MB; hatched: no valid result")
+
+    said = (f"{name} {size / 1e6:.2f} MB" for name, (size, _) in zip(names, bars, strict=True))
+    return draw("", f"Size of each file: {', '.join(said)}.", 1 + ROW * len(bars), paint)
+
+
+def devices(shown: Sequence[Shown]) -> Drawn | None:
+    """Latency of what several devices ran, each at its fastest number of threads."""
+    best = [{name: fastest(group) for name, group in by_name(run.lanes)} for run in shown]
+    names = [
+        name for name in dict.fromkeys(name for run in best for name in run) if sum(name in run for run in best) > 1
+    ]
+    if not names:
+        return None
+    names.sort(key=lambda name: min(p50(run[name]) for run in best if name in run))
+    points = [(names.index(name), index, run[name]) for index, run in enumerate(best) for name in run if name in names]
+
+    def paint(axes: Axes) -> None:
+        for row, index, one in points:
+            _whisker(axes, row, one["milliseconds"]["invoke"].get("intervals", {}).get("p50"), COLOURS[index % 7])
+            axes.plot(p50(one), row, **mark(one, index))
+        named_rows(axes, names)
+        logarithmic(axes.xaxis, [p50(one) for _, _, one in points])
+        axes.set_xlabel("p50 of an invocation, ms, at the fastest number of threads")
+        ran = [(index, run.title) for index, run in enumerate(shown) if any(index == other for _, other, _ in points)]
+        handles = [Line2D([], [], label=plain(title, 52), **mark({"valid": True}, index)) for index, title in ran]
+        legend(axes, handles + ([] if all(one["valid"] for *_, one in points) else [hollow()]), columns=1)
+
+    alt = f"Latency side by side of {', '.join(run.title for run in shown)}: {', '.join(names)}."
+    return draw("", alt, 1.2 + ROW * (len(names) + len(shown)), paint)
+
+
+def peers(shown: Shown) -> Drawn | None:
+    """How many times as long as ours the other engines take, and our own lanes of the same variants."""
+    variants = {one["variant"] for _, one in shown.lanes if one["engine"] != "osteolite"}
+    lanes = [
+        (name, one)
+        for name, one in sorted(shown.lanes, key=lambda lane: -int(lane[1]["threads"]))
+        if one["variant"] in variants and one["relative"]
+    ]
+    if not lanes:
+        return None
+    ends = [one["relative"][end] for _, one in lanes for end in ("ratio", "low", "high")]
+    values = [value for value in ends if value is not None and value > 0]
+
+    def paint(axes: Axes) -> None:
+        axes.axvline(1, color=GREY, linewidth=1)
+        for row, (_, one) in enumerate(lanes):
+            index = shown.threads.index(one["threads"])
+            _whisker(axes, row, [one["relative"]["low"], one["relative"]["high"]], COLOURS[index % 7])
+            axes.plot(one["relative"]["ratio"], row, **mark(one, index))
+        named_rows(axes, [f"{plain(name, 24)}, {threads_text(one['threads'])}" for name, one in lanes], 40)
+        logarithmic(axes.xaxis, [*values, 0.9, 1.1])
+        axes.set_xlabel("times as long, with 95 % intervals")
+        if not all(one["valid"] for _, one in lanes):
+            legend(axes, [hollow()])
+
+    said = (f"{name} with {threads_text(one['threads'])} {one['relative']['ratio']:.2f}" for name, one in lanes)
+    alt = f"Peers on {shown.title}, times as long as {lanes[0][1]['relative']['to']}: {', '.join(said)}."
+    return draw(shown.title, alt, 1 + ROW * len(lanes), paint)
+
+
+def _whisker(axes: Axes, row: float, ends: list[float | None] | None, colour: str) -> None:
+    known = [end for end in ends or () if end is not None]
+    if len(known) == 2:
+        axes.plot(known, [row, row], color=colour, linewidth=1.6, solid_capstyle="butt")
