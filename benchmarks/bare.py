@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 Tensor = np.ndarray[Any, np.dtype[np.float32]]
@@ -34,6 +33,8 @@ def tensor_of(image: Image.Image) -> Tensor:
 
 
 def open_interpreter(model: str, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter  # peers that bring their own runtime load none beside it
+
     interpreter = Interpreter(model_path=model, num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

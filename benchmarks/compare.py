@@ -1,36 +1,22 @@
 """Whether one benchmark is slower than another, lane by lane.
 
-Launches are the sample, not runs: two launches of one file differ by more than two runs of one launch. The
-logarithms of their p50s are compared by Welch's test, so that the interval is one of the ratio.
-
-Source: B. L. Welch, Biometrika 34, 28 (1947).
+Launches are the sample, not runs: two launches of one file differ by more than two runs of one launch.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from osteolite.edge.errors import Regression, UsageError
 
+from .ratio import Ratio, ratio_of
 from .read import lane_names
 
 SLOWER, FASTER, SAME, UNTOLD = "slower", "faster", "no difference shown", "cannot be told"
 _COLUMNS = ["variant", "threads", "delegate", "before ms", "after ms", "ratio (95 % interval)", "verdict"]
 
-_WIDEST = math.log(1000)  # an interval that wide tells nothing
-
 Lane = dict[str, Any]  # one of "results", see `results`
 Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """After divided by before, with a 95 % interval; None where one launch of either is all there is."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,39 +124,6 @@ def rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         ]
         for pair in comparison.pairs
     ]
-
-
-def ratio_of(before: Sequence[float], after: Sequence[float]) -> Ratio | None:
-    """The ratio of geometric means, with a 95 % interval by Welch's t of the logarithms.
-
-    Args:
-        before: milliseconds, one for each launch.
-        after: the same of the other benchmark.
-
-    Returns:
-        None without a positive number on either side. The interval is left out where either side has
-        fewer than two, and where neither side varies while they differ: a clock that coarse tells no spread.
-    """
-    if not before or not after or min(*before, *after) <= 0:
-        return None
-    sides = [[math.log(value) for value in side] for side in (before, after)]
-    means = [math.fsum(side) / len(side) for side in sides]
-    change = means[1] - means[0]
-    if min(len(before), len(after)) < 2:
-        return Ratio(math.exp(change))
-    parts = [
-        math.fsum((value - mean) ** 2 for value in side) / (len(side) - 1) / len(side)
-        for side, mean in zip(sides, means, strict=True)
-    ]
-    error = math.sqrt(sum(parts))
-    if error < 1e-9:  # what rounding leaves of no spread
-        return Ratio(1.0, 1.0, 1.0) if abs(change) < 1e-9 else Ratio(math.exp(change))
-    from scipy.stats import t
-
-    degrees = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
-    half = float(t.ppf(0.975, degrees)) * error
-    low, high = (math.exp(min(max(end, -_WIDEST), _WIDEST)) for end in (change - half, change + half))
-    return Ratio(math.exp(change), low, high)
 
 
 def _matched(before: list[Lane], after: list[Lane]) -> tuple[list[tuple[int, int]], tuple[str, ...]]:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from .drawing import GREY
 
@@ -18,6 +20,7 @@ Line = tuple[Point, Point]
 _RADII = (9, 15, 24, 35, 48, 63, 80, 100, 125)  # pixels from a point to its label
 _DIRECTIONS = 16
 _POINT, _STROKE = 5, 2  # pixels that a point and a line need to either side
+_GAP = 3  # between the end of a leader and the label
 _SIZE = 9  # of letters
 
 
@@ -26,23 +29,28 @@ class _Sheet:
     """What is on a figure already."""
 
     frame: Box
-    points: list[Box]
+    points: list[Point]
     strokes: list[Box]
     labels: list[Box] = field(default_factory=list)
     leaders: list[Line] = field(default_factory=list)
 
-    def trouble(self, box: Box, leader: Line) -> float:
-        """How much a label there would cover, or be covered by."""
+    def trouble(self, box: Box, leader: Line, own: list[Point]) -> float:
+        """How much a label there would cover, be covered by, or seem to name what is not its own."""
         outside = sum(max(0.0, self.frame[i] - box[i]) + max(0.0, box[i + 2] - self.frame[i + 2]) for i in (0, 1))
         roomy = _padded(box, 2)
         return (
             10 * outside
             + 100 * sum(_overlap(roomy, other) for other in self.labels)
-            + 15 * sum(_overlap(box, other) for other in self.points)
+            + 15 * sum(_distance(box, point) < _POINT for point in self.points)
+            + 15 * (not _is_drawn(leader) and self._seems_of_another(box, own))
             + 2 * sum(_overlap(box, other) for other in self.strokes)
             + 40 * sum(_crosses(leader, other) for other in self.labels)
             + 40 * sum(_crosses(other, roomy) for other in self.leaders)
         )
+
+    def _seems_of_another(self, box: Box, own: list[Point]) -> bool:
+        near = min(_distance(box, point) for point in own) + 3
+        return any(_distance(box, point) < near for point in self.points if point not in own)
 
 
 def label_points(axes: Axes, labels: Sequence[tuple[Sequence[Point], str]], paths: Sequence[Sequence[Point]]) -> None:
@@ -60,31 +68,32 @@ def label_points(axes: Axes, labels: Sequence[tuple[Sequence[Point], str]], path
     renderer = canvas.get_renderer()
     traced: list[list[Point]] = [axes.transData.transform(path).tolist() for path in paths]
     sheet = _Sheet(
-        axes.get_window_extent(renderer).extents.tolist(),
-        [_padded((*point, *point), _POINT) for path in traced for point in path],
+        _box(axes.get_window_extent(renderer)),
+        [(x, y) for path in traced for x, y in path],
         [_padded((*point, *point), _STROKE) for path in traced for point in _along(path)],
     )
     for points, text in labels:
         written = axes.text(0, 0, text, fontsize=_SIZE)
-        size = written.get_window_extent(renderer).size
-        box, leader = _best(axes.transData.transform(points).tolist(), size, sheet)
+        own = [(x, y) for x, y in axes.transData.transform(points).tolist()]
+        box, leader = _best(own, _box(written.get_window_extent(renderer)), sheet)
         sheet.labels.append(box)
         sheet.leaders.append(leader)
         start, end, corner = axes.transAxes.inverted().transform([*leader, box[:2]])
         written.set(position=corner, transform=axes.transAxes)
-        if math.dist(*leader) > _RADII[1]:
+        if _is_drawn(leader):
             axes.plot(*zip(start, end, strict=True), color=GREY, linewidth=0.6, zorder=1.5, transform=axes.transAxes)
 
 
-def _best(points: list[Point], size: Any, sheet: _Sheet) -> tuple[Box, Line]:
+def _best(points: list[Point], written: Box, sheet: _Sheet) -> tuple[Box, Line]:
     """Where a label of that size goes, and the line that leads to it."""
+    width, height = written[2] - written[0], written[3] - written[1]
     best: tuple[Box, Line] | None = None
     least = math.inf
-    for radius, box, leader in _places(points, float(size[0]), float(size[1])):
+    for radius, box, leader in _places(points, width, height):
         distance = radius / 12
         if distance >= least:
             break  # all that follow are as far away, or farther
-        if (cost := distance + sheet.trouble(box, leader)) < least:
+        if (cost := distance + sheet.trouble(box, leader, points)) < least:
             least, best = cost, (box, leader)
     assert best is not None
     return best
@@ -95,15 +104,30 @@ def _places(points: list[Point], width: float, height: float) -> Iterator[tuple[
     for radius in _RADII:
         for turn in range(_DIRECTIONS):
             angle = (-1) ** turn * math.ceil(turn / 2) * math.tau / _DIRECTIONS
+            right, up = math.cos(angle), math.sin(angle)
             for x, y in points:
-                end = (x + radius * math.cos(angle), y + radius * math.sin(angle))
-                left = end[0] - width * (1 - math.cos(angle)) / 2
-                bottom = end[1] - height * (1 - math.sin(angle)) / 2
+                left = x + radius * right - width * (1 - right) / 2
+                bottom = y + radius * up - height * (1 - up) / 2
+                end = (x + (radius - _GAP) * right, y + (radius - _GAP) * up)
                 yield radius, (left, bottom, left + width, bottom + height), ((x, y), end)
+
+
+def _box(extent: Bbox) -> Box:
+    return float(extent.x0), float(extent.y0), float(extent.x1), float(extent.y1)
 
 
 def _padded(box: Box, by: float) -> Box:
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _is_drawn(leader: Line) -> bool:
+    """Whether a label is so far from its point that a line has to lead there."""
+    return math.dist(*leader) > _RADII[1]
+
+
+def _distance(box: Box, point: Point) -> float:
+    x, y = (max(box[i] - point[i], 0.0, point[i] - box[i + 2]) for i in (0, 1))
+    return math.hypot(x, y)
 
 
 def _overlap(one: Box, other: Box) -> bool:
@@ -117,7 +141,7 @@ def _crosses(line: Line, box: Box) -> bool:
 
 def _along(path: Sequence[Point]) -> Iterator[Point]:
     """Points on a path, some pixels apart."""
-    for (x0, y0), (x1, y1) in zip(path, path[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(path):
         steps = max(1, round(math.dist((x0, y0), (x1, y1)) / 5))
         for step in range(1, steps + 1):
             yield x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps

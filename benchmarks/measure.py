@@ -5,13 +5,10 @@ by more than two runs of one process do. Within a launch the lanes take turns, s
 machine falls on all alike and ratios hold.
 """
 
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +22,9 @@ from .conditions import Processors, available_mb, machine, state
 from .energy import Joules, energy_meter
 from .engines import OSTEOLITE
 from .lanes import Lane, Launch, Measured, Plan
+from .peers import PEERS, another_network
+from .process import Lost, Worker
+from .profile import NoProfile, profile
 from .worker import Task
 
 _TURN_MS, _TURNS = 100.0, 10  # a turn takes about so long; turns of a launch
@@ -34,63 +34,6 @@ _PROCESS_MB = 150.0  # of a worker, beside three times its model's size
 _ENERGY_MS = 2000.0
 
 Tell = Callable[[str], None]
-
-
-class Lost(Exception):
-    """A lane's process cannot load its file, or ended; the message says why."""
-
-
-class Worker:
-    """A lane's process (see `worker`)."""
-
-    def __init__(self, task: Task) -> None:
-        command = [sys.executable, "-m", f"{__package__}.worker", task.argument()]
-        start = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        try:
-            hello = self._read()
-        except Lost:
-            self.close()
-            raise
-        self.about, self.takes_tensors = hello["about"], bool(hello["takes_tensors"])
-        self.cold_start = {**hello["milliseconds"], "process": 1e3 * (time.perf_counter() - start)}
-
-    def ask(self, do: str, **values: Any) -> dict[str, Any]:
-        """One request.
-
-        Raises:
-            Lost: it cannot be done; the process goes on unless it ended.
-        """
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps({"do": do, **values}) + "\n")
-            self.process.stdin.flush()
-        except OSError:
-            pass  # it ended, which reading finds too
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise Lost(f"its process ended with code {self.process.wait()} while it was measured")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise Lost(answer["error"])
-        return answer
-
-    def close(self) -> None:
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # what it had not read yet
-                    stream.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 @dataclass
@@ -122,9 +65,12 @@ def measure(plan: Plan, tell: Tell) -> Measured:
             tell(f"launch {number} of {plan.launches}")
             _launch([(lanes[index], tasks[index]) for index in group], plan, during, once)
     conditions |= {"seconds": round(time.monotonic() - clock, 1), "during": _while_busy(during), "after": state()}
-    left_out = {f"{lane.engine}, {lane.file}": lane.error for lane in lanes if lane.engine != OSTEOLITE and lane.error}
-    kept = [lane for lane in lanes if lane.engine == OSTEOLITE or not lane.error]
-    return Measured("local", conditions, kept, [label for _, label in plan.images], left_out)
+    left_out = _without_profile(lanes, tasks, tell) if plan.profile else {}
+    for peer in (lane for lane in lanes if lane.engine != OSTEOLITE):
+        if reason := peer.error or _strangeness(peer, lanes):
+            left_out[f"{peer.engine}, {peer.file}"] = reason
+            lanes = [lane for lane in lanes if lane is not peer]
+    return Measured("local", conditions, lanes, [label for _, label in plan.images], left_out)
 
 
 def _lanes(plan: Plan) -> tuple[list[Lane], list[Task]]:
@@ -271,6 +217,29 @@ def _score_some(one: _Running, files: list[str]) -> None:
     for steps in answer["steps"]:
         for step, spent in steps.items():
             one.lane.steps.setdefault(step, []).append(round(spent, 4))
+
+
+def _without_profile(lanes: list[Lane], tasks: list[Task], tell: Tell) -> dict[str, str]:
+    """Profile our lanes on the processor; those that have no profile, and why."""
+    left_out = {}
+    for lane, task in zip(lanes, tasks, strict=True):
+        if task.engine == OSTEOLITE and not task.delegate and not lane.error:
+            tell(f"profile of {lane.file}")
+            try:
+                lane.operators = profile(task.file, task.threads)
+            except NoProfile as reason:
+                left_out[f"profile, {lane.file}, {lane.threads} threads"] = str(reason)
+    return left_out
+
+
+def _strangeness(peer: Lane, lanes: list[Lane]) -> str | None:
+    """Why a peer computes another network than ours, where it saw the same pixels."""
+    ours = next(
+        (lane for lane in lanes if (lane.engine, lane.file) == (OSTEOLITE, peer.file) and lane.probabilities), None
+    )
+    if ours is None or not PEERS[peer.engine].plain_pixels:
+        return None
+    return another_network(peer.probabilities, ours.probabilities)
 
 
 def _while_busy(states: list[dict[str, Any]]) -> dict[str, Any]:

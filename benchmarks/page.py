@@ -98,7 +98,7 @@ def _run(name: str, shown: "Shown") -> dict[str, Any]:
         "alarms": _alarms(about),
         "valid": sum(one["valid"] for one in results),
         "count": len(results),
-        "left_out": shown.found["left_out"],
+        "left_out": [*shown.found["left_out"].items(), *_without_batch(lanes)],
         "columns": [title for title, _ in _columns(results)],
         "rows": [(one["valid"], [show(name, one) for _, show in _columns(results)]) for name, one in lanes],
         "invalid": [(_titled(name, one), "; ".join(one["reasons"])) for name, one in lanes if not one["valid"]],
@@ -169,7 +169,7 @@ def _columns(results: list[Lane]) -> list[tuple[str, Callable[[str, Lane], str]]
         ("p90 ms", lambda name, one: _number(_invoke(one).get("p90"), 2)),
         ("p99 ms", lambda name, one: _number(_invoke(one).get("p99"), 2)),
         ("file to answer ms", lambda name, one: _number((one["milliseconds"].get("whole") or {}).get("p50"), 1)),
-        ("batch, ms an image", lambda name, one: _batch(one.get("batch"))),
+        ("ms an image, in a batch", lambda name, one: _batch(one.get("batch"))),
         ("mJ", lambda name, one: _number(one.get("millijoules"), 1)),
         ("peak MB", lambda name, one: _number(one["peak_mb"], 0)),
         ("steady MB", lambda name, one: _number(one["steady_mb"], 0)),
@@ -203,10 +203,17 @@ def _delegate(about: dict[str, Any]) -> str:
 
 
 def _batch(batch: dict[str, Any] | None) -> str:
-    if not batch:
-        return ""
-    spent = batch.get("milliseconds")
-    return f"{spent:.2f} at {batch['size']}" if spent is not None else f"none: {batch.get('reason') or 'not told'}"
+    spent = (batch or {}).get("milliseconds")
+    return f"{spent:.2f} of {batch['size']}" if batch and spent is not None else ""
+
+
+def _without_batch(lanes: list[tuple[str, Lane]]) -> list[tuple[str, str]]:
+    """What could not be measured in batches, and why."""
+    return [
+        (f"{_titled(name, one)}, batch of {one['batch']['size']}", one["batch"]["reason"])
+        for name, one in lanes
+        if (one.get("batch") or {}).get("reason")
+    ]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Group = tuple[str, list[Lane]]  # lanes that differ by their threads alone, and 
 ROW = 0.24  # inches
 
 _OUTLIER = 3.0  # times as far below the best as the median is
+_MOST_NAMED = 24  # in one figure; of more only those on the front
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of a distribution
 
 
@@ -71,6 +73,12 @@ def trade_off(shown: Shown) -> Drawn | None:
         return p50(one), max(one[score], low)
 
     lines = [list(map(place, group)) for _, group in groups]
+    stairs = _stairs(list(map(place, front)))
+    named = [
+        (line, plain(name) + (f" ({group[0][score]:.3f} ↓)" if group[0][score] < low else ""))
+        for line, (name, group) in zip(lines, groups, strict=True)
+        if len(groups) <= _MOST_NAMED or any(one is other for one in group for other in front)
+    ]
 
     def paint(axes: Axes) -> None:
         _scales(axes, [point for line in lines for point in line])
@@ -79,14 +87,11 @@ def trade_off(shown: Shown) -> Drawn | None:
             axes.plot(*zip(*line, strict=True), color="#ccc", zorder=1)
         for _, one in lanes:
             axes.plot(*place(one), **mark(one, shown.threads.index(one["threads"])))
-        stairs = _stairs(list(map(place, front)))
         axes.plot([x for x, _ in stairs], [y for _, y in stairs], color="#000", zorder=1.8)
         legend(axes, [*_legend(shown, lanes), Line2D([], [], color="#000", label="Pareto front")])
-        below = {name: f" ({group[0][score]:.3f} ↓)" for name, group in groups if group[0][score] < low}
-        named = [(line, plain(name) + below.get(name, "")) for line, (name, _) in zip(lines, groups, strict=True)]
         label_points(axes, named, [*lines, stairs])
 
-    best = dict.fromkeys(name for name, one in lanes if any(one is other for other in front))
+    best = dict.fromkeys(name for one in front for name, other in lanes if other is one)
     alt = f"{score} against latency on {shown.title}. On the Pareto front: {', '.join(best) or 'nothing'}."
     return draw(shown.title, alt, 4.6 + 0.1 * max(0, len(groups) - 12), paint)
 
@@ -102,7 +107,7 @@ def _front(lanes: Sequence[Lane], score: str) -> list[Lane]:
 
 def _stairs(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The border of what is beaten."""
-    corners = [(after[0], before[1]) for before, after in zip(points, points[1:], strict=False)]
+    corners = [(after[0], before[1]) for before, after in pairwise(points)]
     return [point for pair in zip(points, [*corners, points[-1]], strict=True) for point in pair] if points else []
 
 
@@ -127,7 +132,7 @@ def latencies(shown: Shown) -> Drawn | None:
         return None
     groups = sorted(by_name(lanes), key=lambda group: p50(fastest(group[1])))
     most = max(len(group) for _, group in groups)
-    points = {id(one): np.quantile(one["milliseconds"]["invoke"]["distribution"], _SHARES) for _, one in lanes}
+    points = {id(one): _quantiles(one) for _, one in lanes}
 
     def paint(axes: Axes) -> None:
         for place, (_, group) in enumerate(groups):
@@ -136,7 +141,7 @@ def latencies(shown: Shown) -> Drawn | None:
                 colour = COLOURS[shown.threads.index(one["threads"]) % len(COLOURS)]
                 _quantile_bar(axes, y, 0.62 / most, points[id(one)], colour, one["valid"])
         named_rows(axes, [name for name, _ in groups])
-        logarithmic(axes.xaxis, [value for found in points.values() for value in found if value > 0])
+        logarithmic(axes.xaxis, [value for found in points.values() for value in found])
         axes.set_xlabel("an invocation, ms: 5 to 95 %, middle half, median")
         patches = [
             Patch(color=COLOURS[index % len(COLOURS)], label=threads_text(count))
@@ -147,6 +152,12 @@ def latencies(shown: Shown) -> Drawn | None:
 
     alt = f"Distribution of latency on {shown.title}, the fastest first: {', '.join(name for name, _ in groups)}."
     return draw(shown.title, alt, 1.3 + max(ROW, 0.13 * most) * len(groups), paint)
+
+
+def _quantiles(lane: Lane) -> Any:
+    """Five of them, as high as a logarithmic scale needs it where a coarse clock said 0."""
+    found = np.quantile(lane["milliseconds"]["invoke"]["distribution"], _SHARES)
+    return np.maximum(found, p50(lane) / 20)
 
 
 def _quantile_bar(axes: Axes, y: float, height: float, found: Any, colour: str, valid: bool) -> None:
@@ -191,13 +202,16 @@ def _name_ends(axes: Axes, groups: list[Group], gap: float) -> None:
     low, high = np.log10(axes.get_ylim())
     ends = [(float(np.log10(p50(group[-1]))) - low) / (high - low) for _, group in groups]
     places = spread_out(ends, gap)
-    up = max(0.0, -min(places))  # where there are too many below
+    floor = 0.0  # where there are too many below, all move up
+    for index in sorted(range(len(places)), key=lambda index: places[index]):
+        places[index] = max(places[index], floor)
+        floor = places[index] + gap
     for index, (place, (name, group)) in enumerate(zip(places, groups, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         axes.annotate(
             plain(name, 26),
             (group[-1]["threads"], p50(group[-1])),
-            (1.06, place + up),
+            (1.06, place),
             textcoords="axes fraction",
             color=colour,
             fontsize=9,

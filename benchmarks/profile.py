@@ -4,9 +4,8 @@
 
 prints {"operators": [{"operator", "count": calls in a run, "milliseconds": of a run, all calls together,
 "share": of the sum of all}, ...]}, the slowest first, or {"reason": why there is none}. The runtime tells whole
-microseconds of each call. Operators that
-XNNPACK took carry its names for them, such as "Convolution (NHWC, QC8) DWConv"; the others those of TFLite,
-such as AVERAGE_POOL_2D.
+microseconds of each call. Operators that XNNPACK took carry its names for them, such as "Convolution (NHWC, QC8)
+DWConv"; the others those of TFLite, such as AVERAGE_POOL_2D.
 
 No class of LiteRT's Python package reaches its profiler, but the library behind them does, by the C interface
 that is called here. A mistake there would end the process, so that `profile` has one of its own for it.

@@ -17,7 +17,8 @@ SCHEMA = 2
 NAME = "benchmark.json"
 
 _MOST_BYTES = 32 * 2**20  # of one file; a hundred lanes with their operators take some 5 MB
-_MOST_FILES = 100  # results that one page shows
+_MOST_FILES = 100  # that one page shows
+_MOST_LANES = 500  # of one file
 _DIGITS = 15  # of a whole number; more are no measurement
 
 # The shape of a result: a tuple offers alternatives, [x] is a list of x, [x, x] of two, {str: x} has any names, and
@@ -100,6 +101,8 @@ def read_results(path: str) -> dict[str, Any]:
         )
     if fault := _fault(found, _RESULT, ""):
         raise UsageError(f"{path}: damaged: {fault}; measure again")
+    if len(found["results"]) > _MOST_LANES:
+        raise UsageError(f"{path}: {len(found['results'])} results, at most {_MOST_LANES} are read; measure fewer")
     cleaned: dict[str, Any] = _cleaned(found)
     return cleaned
 

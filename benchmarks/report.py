@@ -9,23 +9,21 @@ from typing import Any
 import click
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.doctor import conditions, installed
 from osteolite.edge.errors import OsteoliteError
 
+from .conditions import machine
+
 SCHEMA = 1
-_BESIDE = ("ai-edge-litert", "tflite-runtime", "mediapipe", "onnxruntime")
 
 
 def opening(model: str) -> dict[str, Any]:
     """The fields that every result begins with: {"schema", "conditions", "model": {"file", "bytes"}}.
 
-    Conditions are those of `osteolite doctor`, the load before the start, and the versions of runtimes
-    and peers. Files are named without their folders, which are nobody else's business.
+    Files are named without their folders, which are nobody else's business.
     """
-    versions = {package: found for package in _BESIDE if (found := installed(package))}
     return {
         "schema": SCHEMA,
-        "conditions": {**conditions(), **versions, "load_average": [round(load, 2) for load in os.getloadavg()]},
+        "conditions": machine(),
         "model": {"file": os.path.basename(model), "bytes": os.path.getsize(model)},
     }
 

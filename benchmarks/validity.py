@@ -14,6 +14,7 @@ STOLEN = 0.02  # share of the processors' time
 DRIFT = 0.05  # of the median between the first and the last third of a launch's turns
 WIDTH = 0.05  # of the interval of p50, to either side
 FEWEST_RUNS = 50
+IMITATION = "a processor's imitation of"  # in a lane's reason, where the only GPU is software
 CLOCK_FELL = 0.9  # of the frequency in the first third of the turns
 
 
@@ -22,7 +23,11 @@ def reasons(lane: Lane, conditions: dict[str, Any]) -> list[str]:
 
     What a device does not tell is no reason; its conditions say null there.
     """
-    return [*_short(lane), *_unsteady(lane), *_unquiet(lane), *throttled(conditions)]
+    return [*_imitated(lane), *_short(lane), *_unsteady(lane), *_unquiet(lane), *throttled(conditions)]
+
+
+def _imitated(lane: Lane) -> list[str]:
+    return [f"no GPU: {lane.reason}"] if IMITATION in lane.reason else []
 
 
 def _short(lane: Lane) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pytest
 
 from osteolite.edge.cli import COMMANDS, load_command
@@ -50,8 +51,13 @@ def check(arguments: list[str]) -> None:
     """The command is one, and so is each of its options; nothing is run."""
     name, *rest = arguments
     assert name in COMMANDS
-    with load_command(name).make_context(name, rest):
-        pass
+    command = load_command(name)
+    with command.make_context(name, rest) as context:
+        if isinstance(command, click.Group):
+            _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+            assert inner is not None
+            with inner.make_context(inner.name, rest, parent=context):
+                pass
 
 
 def id_of(page: Path) -> str:

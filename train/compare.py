@@ -30,6 +30,7 @@ class Tested:
     test: dict[str, Any]  # figures
     units: Units  # sorted, so that the same test images stand in the same order
     thresholds: Array  # of each unit: the stages of a router have their own
+    promise: dict[str, Any] | None = None  # what validation promised of the threshold, and whether the test part kept it
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 
     Returns:
         {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
-        "differences": of `DIFFERENCES` {"value", "low", "high"}, run less first run, or null for the
+        "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less first run, or null for the
         first and for a run on other test images, "same_test_images"}],
         "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs, or null where they
         differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
@@ -64,7 +65,8 @@ def _read(folder: Path) -> Tested:
     evaluation = run.json("evaluation.json")
     try:
         test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *FIGURES)}
-        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation))
+        promise = evaluation.get("threshold", {}).get("promise")
+        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), promise)
     except (KeyError, FileNotFoundError) as error:
         raise UsageError(
             f"{folder} lacks {error} of a fracture model's test part; name a folder that `osteolite train` finished, "
@@ -89,6 +91,7 @@ def _entry(first: Tested, run: Tested) -> dict[str, Any]:
         **{key: run.about[key] for key in ("recipe", "seed", "weights")},
         **{key: run.test[key] for key in ("unit", "count", "fractured")},
         "test": {name: run.test[name] for name in FIGURES},
+        "promise": run.promise,
         "same_test_images": same,
         "differences": _differences(first, run) if same and run is not first else None,
     }

@@ -66,9 +66,7 @@ def measure(plan: Plan, name: str, tell: Progress) -> Measured:
         DeviceError: no phone, or it was lost in the middle.
         ModelFileError: a file that is no model.
     """
-    asked = _EVERYTHING if plan.delegates == ("",) else tuple(dict.fromkeys(plan.delegates))
-    if unknown := [one for one in asked if one not in _FLAGS]:
-        raise UsageError(f"delegate {unknown[0]}: on a phone give cpu, xnnpack, gpu or nnapi")
+    asked = _asked(plan)
     variants = [_variant(file) for file in plan.files]
     phone = find_phone(name.partition(":")[2])
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -91,6 +89,13 @@ def measure(plan: Plan, name: str, tell: Progress) -> Measured:
             conditions["after"] = state(phone)
     conditions |= {"started": started.isoformat(timespec="seconds"), "seconds": round(time.perf_counter() - clock, 1)}
     return Measured(name, conditions, [lane for lane, _ in jobs], left_out=left_out)
+
+
+def _asked(plan: Plan) -> tuple[str, ...]:
+    asked = _EVERYTHING if plan.delegates == ("",) else tuple(dict.fromkeys(plan.delegates))
+    if unknown := [one for one in asked if one not in _FLAGS]:
+        raise UsageError(f"delegate {unknown[0]}: on a phone give cpu, xnnpack, gpu or nnapi")
+    return asked
 
 
 @contextmanager

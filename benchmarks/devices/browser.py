@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteolite.edge.description import ROUTER, ModelDescription
-from osteolite.edge.errors import DeviceError, MissingExtra, OsteoliteError, UsageError
+from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, OsteoliteError, UsageError
 from osteolite.edge.modelfile import read_description
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.edge.radiograph import read_radiograph
@@ -133,17 +133,25 @@ def _measure(models: list[_Model], accelerators: tuple[str, ...], plan: Plan, te
         for number, spec in enumerate(specs)
         for image, (path, _) in enumerate(plan.images)
     }
-    whole: Measured | None = None
+    parts: list[Measured] = []
+    scored: list[dict[str, Any]] = []
     with _chromium() as browser, serving(contents) as server:
         for launch in range(1, plan.launches + 1):
-            images = len(plan.images) if launch == plan.launches else 0
+            images = len(plan.images) if launch == 1 else 0
             server.contents["/bench.json"] = json.dumps({**task, "launches": 1, "images": images}).encode()
-            answer = _open(browser, server, lambda step: tell(f"launch {launch} of {plan.launches}: {step}"))  # noqa: B023
-            part = measured_of(answer["measured"])
-            whole = _joined(whole, part) if whole else part
-    assert whole
-    _score(whole.lanes, answer["scored"], [model for model in models for _ in accelerators])
-    return whole
+            answer = _open(browser, server, partial(_tell, tell, f"launch {launch} of {plan.launches}: "))
+            parts.append(measured_of(answer["measured"]))
+            scored = scored or answer["scored"]
+    for part in parts[1:]:
+        for lane, again in zip(parts[0].lanes, part.lanes, strict=True):
+            lane.launches += again.launches
+            lane.error = lane.error or again.error
+    _score(parts[0].lanes, scored, [model for model in models for _ in accelerators])
+    return parts[0]
+
+
+def _tell(tell: Progress, where: str, step: str) -> None:
+    tell(where + step)
 
 
 def _task(models: list[_Model], accelerators: tuple[str, ...]) -> dict[str, Any]:
@@ -172,14 +180,10 @@ def _specs(models: list[_Model]) -> list[PreprocessingSpec]:
 
 def _tensor(path: str, spec: PreprocessingSpec) -> bytes:
     """Float32 of (1, height, width, channels), in the order of bytes that all browsers have."""
-    return preprocess(read_radiograph(path, spec), spec).astype("<f4").tobytes()
-
-
-def _joined(whole: Measured, part: Measured) -> Measured:
-    for lane, again in zip(whole.lanes, part.lanes, strict=True):
-        lane.launches += again.launches
-        lane.error = lane.error or again.error
-    return whole
+    try:
+        return preprocess(read_radiograph(path, spec), spec).astype("<f4").tobytes()
+    except ImageError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _score(lanes: list[Lane], scored: list[dict[str, Any]], models: list[_Model]) -> None:

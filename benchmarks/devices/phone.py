@@ -50,7 +50,7 @@ class Phone:
         output, _, code = answer.stdout.rpartition(_END)
         if not code.strip().isdecimal():
             raise DeviceError(self._lost(answer.stderr or answer.stdout))
-        return int(code), output.replace("\r\n", "\n")
+        return int(code), output
 
     def told(self, command: str) -> str | None:
         """What a command prints, or None where it fails or prints nothing."""
@@ -161,13 +161,14 @@ def folder_on(phone: Phone) -> Iterator[str]:
 
 def machine(phone: Phone) -> dict[str, Any]:
     """What the phone is: "machine", "architecture", "cores", "system", "load_average"."""
-    told = phone.told(f'for name in {" ".join(_PROPERTIES)}; do echo "$name=$(getprop $name 2>/dev/null)"; done')
-    maker, model, abi, release, sdk = (line.partition("=")[2].strip() for line in (told or "").splitlines())
+    said = phone.told(f'for name in {" ".join(_PROPERTIES)}; do echo "$name=$(getprop $name)"; done')
+    told = dict(re.findall(r"^([\w.]+)=(.+)$", said or "", re.MULTILINE))
+    maker, model, abi, release, sdk = (told.get(name) for name in _PROPERTIES)
     cores = re.findall(r"^processor\s*:", phone.told("cat /proc/cpuinfo") or "", re.MULTILINE)
     load = re.match(r"([\d.]+) ([\d.]+) ([\d.]+) ", phone.told("cat /proc/loadavg") or "")
     return {
         "machine": " ".join(name for name in (maker, model) if name) or None,
-        "architecture": abi or None,
+        "architecture": abi,
         "cores": len(cores) or None,
         "system": f"Android {release}{f' (SDK {sdk})' if sdk else ''}" if release else None,
         "load_average": [float(value) for value in load.groups()] if load else None,

@@ -8,7 +8,6 @@ const FRAME_MS = 60_000; // for a launch's frame to load
 
 const element = (id) => document.getElementById(id);
 const driven = typeof globalThis.answered === "function"; // by the program that opened this page, and waits for it
-let launchTold = "";
 
 async function main() {
   const response = await fetch("bench.json");
@@ -34,8 +33,7 @@ async function measureHere(task, adapter) {
   } catch (error) {
     say(`It was not measured: ${error?.message ?? error}`, true);
   } finally {
-    element("bar").hidden = true;
-    element("step").textContent = "";
+    element("progress").hidden = true;
     button.textContent = "Measure again";
     button.disabled = false;
   }
@@ -51,9 +49,7 @@ async function measure(task, adapter) {
   let scored = [];
   try {
     for (let launch = 1; launch <= task.launches; launch++) {
-      launchTold = task.launches > 1 ? `launch ${launch} of ${task.launches}: ` : "";
-      element("bar").hidden = false;
-      element("bar").value = (launch - 1) / task.launches;
+      const tell = (step, share) => tellOf(task, launch, step, share);
       const images = launch === task.launches ? task.images : 0;
       const found = await inFrame((frame) => frame.launch({...task, images}, adapter, tell));
       lanes = launch === 1 ? found.lanes : lanes.map((lane, index) => joined(lane, found.lanes[index]));
@@ -97,8 +93,11 @@ async function inFrame(work) {
   }
 }
 
-function tell(step) {
-  element("step").textContent = launchTold + step;
+// What is being done, and which share of this launch is done.
+function tellOf(task, launch, step, share) {
+  element("progress").hidden = false;
+  element("bar").value = (launch - 1 + share) / task.launches;
+  element("step").textContent = task.launches > 1 ? `launch ${launch} of ${task.launches}: ${step}` : step;
   globalThis.told?.(step);
   return new Promise((resolve) => setTimeout(resolve, PAINT_MS));
 }
@@ -187,6 +186,7 @@ function showRows(lanes) {
     const first = lane.launches.map((launch) => launch.cold_start.first_invoke);
     const name = cell("th", lane.variant && !ambiguous ? lane.variant : lane.file);
     name.scope = "row";
+    name.replaceChildren(...name.textContent.split(/(?=_)/).flatMap((part) => [part, document.createElement("wbr")]));
     const numbers = [quantile(runs, 0.5), quantile(runs, 0.9), quantile(first, 0.5)].map(milliseconds);
     numbers.push((lane.bytes / 1e6).toFixed(lane.bytes < 1e5 ? 3 : 1));
     const row = document.createElement("tr");
@@ -229,7 +229,7 @@ function showConditions(conditions) {
     WebGPU: conditions.webgpu ? Object.values(conditions.webgpu).filter(Boolean).join(" ") || "yes" : "none",
     Runtime: `LiteRT.js ${conditions["litert.js"]}`,
     Clock: `steps of ${conditions.timer_resolution_ms} ms`,
-    "Wasm threads": conditions.cross_origin_isolated ? "yes" : "one: the page is not cross-origin isolated",
+    Threads: conditions.cross_origin_isolated ? "one for each core" : "one: the page is not cross-origin isolated",
   };
   element("conditions").replaceChildren(
     ...Object.entries(shown).flatMap(([name, value]) => [cell("dt", name), cell("dd", value)]));

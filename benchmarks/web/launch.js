@@ -23,7 +23,9 @@ async function timedRun(lane) {
 
 // {lanes, scored}: `lanes` as `benchmarks/lanes.py` describes them, of one launch each, by model and accelerator;
 // `scored`, for each of them, the first logit and the milliseconds of each image, or null.
-globalThis.launch = async (task, adapter, tell) => {
+globalThis.launch = async (task, adapter, say) => {
+  let share = 0; // of this launch that is done: half of it is getting ready
+  const tell = (step) => say(step, share);
   const runtimes = await loadRuntimes(task, tell);
   const running = [];
   for (const model of task.models) {
@@ -33,9 +35,11 @@ globalThis.launch = async (task, adapter, tell) => {
       running.push(lane);
       await attempt(lane, () => compile(lane, runtimes[accelerator], bytes, adapter, tell));
       await attempt(lane, () => warmUp(lane, tell));
+      share = running.length / (task.models.length * task.accelerators.length) / 2;
     }
   }
   for (let turn = 1; turn <= TURNS; turn++) {
+    share = 0.5 + (turn - 1) / TURNS / 2;
     for (const lane of running.filter((one) => !one.figures.error)) {
       await tell(`turn ${turn} of ${TURNS}: ${nameOf(lane)}`);
       await attempt(lane, () => takeTurn(lane));

@@ -9,10 +9,12 @@ the phone's root: paths are rewritten on the way in and out.
 import os
 import queue
 import re
+import signal
 import socket
 import struct
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,13 +44,23 @@ class Stream:
     def __init__(self, phone: "Phone", connection: socket.socket, local: int, remote: int) -> None:
         self.phone, self.connection, self.local, self.remote = phone, connection, local, remote
         self.came: queue.Queue[bytes | None] = queue.Queue()  # None: closed by the other side
-        self.acknowledged: queue.Queue[None] = queue.Queue()
+        self.acknowledged: queue.Queue[bool] = queue.Queue()  # False: closed by the other side
         self.left = b""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def closed(self) -> None:
+        """By the other side: what runs for it ends."""
+        self.came.put(None)
+        self.acknowledged.put(False)
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), MAX_DATA):
             self.phone.send(self.connection, WRTE, self.local, self.remote, data[start : start + MAX_DATA])
-            self.acknowledged.get(timeout=30)
+            if not self.acknowledged.get(timeout=30):
+                raise EOFError
 
     def read(self, size: int) -> bytes:
         while len(self.left) < size:
@@ -82,7 +94,8 @@ class Phone:
             (root / folder).mkdir(parents=True)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.serial = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.threads: list[threading.Thread] = []
+        self.thread(self.accept)
 
     @property
     def storage(self) -> Path:
@@ -93,18 +106,28 @@ class Phone:
         (self.root / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
         (self.root / "bin" / name).chmod(0o755)
 
-    def unplug(self) -> None:
+    def hang_up(self) -> None:
         for one in (self.listener, *self.connections):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+    def unplug(self) -> None:
+        """Hang up, and wait for all that runs on the phone."""
+        self.hang_up()
+        for thread in self.threads:
+            thread.join(timeout=60)
+
+    def thread(self, work: Callable[..., None], *arguments: object) -> None:
+        self.threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        self.threads[-1].start()
 
     def accept(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self.listener.accept()
                 self.connections.append(connection)
-                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+                self.thread(self.serve, connection)
 
     def send(self, connection: socket.socket, command: int, first: int, second: int, data: bytes = b"") -> None:
         header = struct.pack("<6I", command, first, second, len(data), sum(data) & 0xFFFFFFFF, command ^ 0xFFFFFFFF)
@@ -127,14 +150,16 @@ class Phone:
                     stream = streams[len(streams) + 1] = Stream(self, connection, len(streams) + 1, first)
                     self.send(connection, OKAY, stream.local, stream.remote)
                     service = data.rstrip(b"\0").decode()
-                    threading.Thread(target=self.run, args=(stream, service), daemon=True).start()
+                    self.thread(self.run, stream, service)
                 elif command == WRTE:
                     streams[second].came.put(data)
                     self.send(connection, OKAY, second, first)
                 elif command == OKAY:
-                    streams[second].acknowledged.put(None)
+                    streams[second].acknowledged.put(True)
                 elif command == CLSE and second in streams:
-                    streams[second].came.put(None)
+                    streams[second].closed()
+        for stream in streams.values():
+            stream.closed()
 
     def run(self, stream: Stream, service: str) -> None:
         with suppress(OSError, EOFError, queue.Empty, Gone):
@@ -148,29 +173,28 @@ class Phone:
     def shell(self, stream: Stream, command: str, packets: bool) -> None:
         self.commands.append(command)
         environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "HOME": str(self.root), "LC_ALL": "C"}
-        process = subprocess.Popen(
+        process = stream.process = subprocess.Popen(
             ["/bin/sh", "-c", ROOTED.sub(f"{self.root}/", command)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=self.root,
+            start_new_session=True,
         )
         assert process.stdout is not None
-        with process.stdout:
+        with process:  # which waits for its end in any case
             for line in process.stdout:
                 line = line.replace(str(self.root).encode(), b"")
                 if self.unplug_at and self.unplug_at in command:
-                    self.unplug()
-                    process.wait()
+                    self.hang_up()
                     raise Gone
                 if packets:
                     stream.write(struct.pack("<BI", STDOUT, len(line)) + line)
                 else:  # a terminal of its own
                     stream.write(line.replace(b"\n", b"\r\n"))
-        code = process.wait()
         if packets:
-            stream.write(struct.pack("<BIB", EXIT, 1, code & 0xFF))
+            stream.write(struct.pack("<BIB", EXIT, 1, process.returncode & 0xFF))
 
     def sync(self, stream: Stream) -> None:
         while (request := stream.read(4)) != b"QUIT":

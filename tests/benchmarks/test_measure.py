@@ -15,7 +15,8 @@ import pytest
 from osteolite.benchmarks.engines import Unavailable, load
 from osteolite.benchmarks.images import labelled_images
 from osteolite.benchmarks.lanes import Measured, Plan
-from osteolite.benchmarks.measure import Lost, Worker, measure
+from osteolite.benchmarks.measure import measure
+from osteolite.benchmarks.process import Lost, Worker
 from osteolite.benchmarks.worker import Served, Task
 from osteolite.edge import FractureClassifier
 from osteolite.edge import compiled as edge_compiled

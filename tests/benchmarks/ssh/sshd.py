@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .processes import PROC, children
+
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 SEPARATION = Path("/run/sshd")  # a server that root starts insists on this folder
 
@@ -33,38 +35,13 @@ class Sshd:
     def url(self) -> str:
         return f"ssh://{self.user}@127.0.0.1:{self.port}"
 
-    def sessions(self) -> list[int]:
-        """Processes that serve a connection."""
-        return children(self.process.pid)
-
     def signal_sessions(self, number: signal.Signals) -> None:
-        for pid in self.sessions():
+        """To all processes of the server that serve a connection, and to none that they started for it."""
+        found = children(self.process.pid)
+        for pid in found:
+            found += [child for child in children(pid) if "sshd" in Path(f"/proc/{child}/comm").read_text()]
+        for pid in found:
             os.kill(pid, number)
-
-
-def children(parent: int) -> list[int]:
-    """Living processes that this one started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, of = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue  # it ended meanwhile
-        if int(of) == parent and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def processes_with(text: str) -> list[int]:
-    """Living processes whose environment holds the text."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if text.encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 @contextmanager
@@ -74,8 +51,8 @@ def running(folder: Path, environment: Mapping[str, str]) -> Iterator[Sshd]:
     Raises:
         Unavailable: there is no server, or it does not start.
     """
-    if SSHD is None or shutil.which("ssh") is None:
-        raise Unavailable("needs OpenSSH's ssh and sshd")
+    if SSHD is None or shutil.which("ssh") is None or not (PROC / "self" / "environ").exists():
+        raise Unavailable("needs OpenSSH's ssh and sshd, and Linux's /proc")
     if os.geteuid() == 0:
         SEPARATION.mkdir(mode=0o755, exist_ok=True)
     for name in ("host", "client", "stranger"):
