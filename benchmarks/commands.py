@@ -144,7 +144,7 @@ def import_(file: str, out: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def compare(before: str, after: str, limit: float, as_json: bool) -> None:
     """Say whether B differs from A in earnest; exit code 3 where it is slower by more than the limit."""
-    from .compare import check, rows, to_dict
+    from .compare import check, notes, rows, to_dict
     from .compare import compare as put_together
     from .read import read_results
 
@@ -153,8 +153,8 @@ def compare(before: str, after: str, limit: float, as_json: bool) -> None:
         click.echo(json.dumps(to_dict(found), indent=2))
     else:
         _print_table(*rows(found))
-        for warning in found.warnings:
-            click.echo(f"warning: {warning}", err=True)
+        for note in notes(found):
+            click.echo(note, err=True)
     check(found)
 
 
@@ -201,13 +201,14 @@ def _reasons(results: list[dict[str, Any]]) -> dict[str, int]:
 
 def _print_table(titles: list[str], rows: list[list[str]], title: str | None = None) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left")
+    drawn = Table(title=title and escape(title), title_justify="left")
     for index, column in enumerate(titles):
         drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(escape, row))
     console = Console(highlight=False)
     console.width = max(console.width, 200) if not console.is_terminal else console.width
     console.print(drawn)

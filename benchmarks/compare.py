@@ -126,6 +126,21 @@ def rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     ]
 
 
+def notes(comparison: Comparison) -> list[str]:
+    """What the table does not say, a line each: warnings, what cannot be told, what changed beside the time."""
+    found = [f"warning: {warning}" for warning in comparison.warnings]
+    for pair in comparison.pairs:
+        named = f"{pair.name}, {_threads(pair.threads)}"
+        found += [f"{named}: {UNTOLD}: {'; '.join(pair.reasons)}"] if pair.reasons else []
+        found += [f"{named}: {', '.join(_changes(pair))}"] if pair.bytes or pair.auroc else []
+    return found + list(comparison.unmatched)
+
+
+def _changes(pair: Pair) -> list[str]:
+    told = [(pair.bytes, "{:+,} bytes"), (pair.peak_mb, "{:+.1f} MB of peak memory"), (pair.auroc, "AUROC {:+.4f}")]
+    return [form.format(change) for change, form in told if change]
+
+
 def _matched(before: list[Lane], after: list[Lane]) -> tuple[list[tuple[int, int]], tuple[str, ...]]:
     """Positions of what belongs together, in the order of `after`, and the names of what is left."""
     both = {one["file"] for one in before} & {one["file"] for one in after}

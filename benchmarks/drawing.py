@@ -28,8 +28,8 @@ _LONGEST = 30  # letters of a label
 _ROUND = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))  # steps of a logarithmic scale
 _STYLE: Any = {
     "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
+    "figure.titlesize": 11,
+    "figure.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -55,7 +55,8 @@ def draw(title: str, alt: str, height: float, paint: Callable[[Axes], None]) -> 
         figure = Figure((WIDTH, height), dpi=72, layout="constrained")  # as SVG counts, so that a pixel is a point
         FigureCanvasAgg(figure)  # measures letters before they are written
         axes = figure.subplots()
-        axes.set_title(plain(title, 52), loc="left")
+        if title:
+            figure.suptitle(plain(title, 48), x=0.01, horizontalalignment="left")
         paint(axes)
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})

@@ -42,11 +42,15 @@ class _Sheet:
             10 * outside
             + 100 * sum(_overlap(roomy, other) for other in self.labels)
             + 15 * sum(_distance(box, point) < _POINT for point in self.points)
-            + 15 * (not _is_drawn(leader) and self._seems_of_another(box, own))
+            + 15 * (self._meets_another(leader, own) if _is_drawn(leader) else self._seems_of_another(box, own))
             + 2 * sum(_overlap(box, other) for other in self.strokes)
             + 40 * sum(_crosses(leader, other) for other in self.labels)
             + 40 * sum(_crosses(other, roomy) for other in self.leaders)
         )
+
+    def _meets_another(self, leader: Line, own: list[Point]) -> bool:
+        others = (_padded((*point, *point), _POINT) for point in self.points if point not in own)
+        return any(_crosses(leader, other) for other in others)
 
     def _seems_of_another(self, box: Box, own: list[Point]) -> bool:
         near = min(_distance(box, point) for point in own) + 3

@@ -32,7 +32,7 @@ def sizes(shown: Sequence[Shown]) -> Drawn | None:
             text = f"{size / 1e6:.2f}" + ("" if score is None else f", AUROC {score:.3f}")
             axes.text(size / 1e6 + largest / 60, place, text, va="center", fontsize=9)
         named_rows(axes, names)
-        axes.set_xlim(0, 1.5 * largest)
+        axes.set_xlim(0, 1.7 * largest)
         axes.set_xlabel("MB; hatched: no valid result")
 
     said = (f"{name} {size / 1e6:.2f} MB" for name, (size, _) in zip(names, bars, strict=True))

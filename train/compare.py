@@ -30,7 +30,9 @@ class Tested:
     test: dict[str, Any]  # figures
     units: Units  # sorted, so that the same test images stand in the same order
     thresholds: Array  # of each unit: the stages of a router have their own
-    promise: dict[str, Any] | None = None  # what validation promised of the threshold, and whether the test part kept it
+    promise: dict[str, Any] | None = (
+        None  # what validation promised of the threshold, and whether the test part kept it
+    )
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
@@ -41,8 +43,8 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 
     Returns:
         {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
-        "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less first run, or null for the
-        first and for a run on other test images, "same_test_images"}],
+        "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less
+        first run, or null for the first and for a run on other test images, "same_test_images"}],
         "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs, or null where they
         differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
         runs see the same draws of the first run's groups.

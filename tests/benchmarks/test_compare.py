@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.benchmarks.compare import FASTER, SAME, SLOWER, UNTOLD, Comparison, check, compare, rows, to_dict
+from osteolite.benchmarks.compare import FASTER, SAME, SLOWER, UNTOLD, Comparison, check, compare, notes, rows, to_dict
 from osteolite.benchmarks.ratio import ratio_of
 from osteolite.edge.errors import Regression, UsageError
 
@@ -134,6 +134,18 @@ def test_changes_of_size_memory_and_auroc_are_reported() -> None:
     assert (pair.bytes, pair.peak_mb, pair.auroc) == (10_000, 1.5, -0.005)
     (pair,) = judged((5.0, 5.1), (5.0, 5.1), peak_mb=None, auroc=None).pairs
     assert (pair.peak_mb, pair.auroc) == (None, None)
+
+
+def test_notes_say_what_the_table_does_not() -> None:
+    before = [lane("int8", launches=(5.0, 5.1)), lane("float32", launches=(5.0,)), lane("dynamic")]
+    after = [lane("int8", launches=(5.0, 5.1), bytes=2_740_000, peak_mb=97.4, auroc=0.91512), lane("float32")]
+    assert notes(compare(result(before), result(after, cores=4), 5)) == [
+        "warning: cores: 2 before, 4 after",
+        "int8, 1 thread: +10,000 bytes, +1.5 MB of peak memory, AUROC -0.0050",
+        "float32, 1 thread: cannot be told: fewer than 2 launches",
+        "dynamic, 1 thread, only before",
+    ]
+    assert notes(compare(result(before[:1]), result(before[:1]), 5)) == []
 
 
 def names(found: Comparison) -> list[tuple[str, int]]:

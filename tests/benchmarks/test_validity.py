@@ -47,7 +47,10 @@ def test_what_a_device_does_not_tell_is_no_reason() -> None:
     [
         (steady_lane(2), "too short: 2 launches"),
         (replace(steady_lane(3), launches=[Launch(quantiles={"p50": 3.0}, runs=10)] * 3), "too short: 30 invocations"),
-        (replace(steady_lane(), reason="the GPU is llvmpipe, a processor's imitation of one"), "no GPU: the GPU is llv"),
+        (
+            replace(steady_lane(), reason="the GPU is llvmpipe, a processor's imitation of one"),
+            "no GPU: the GPU is llv",
+        ),
         (change(steady_lane(), steady=False), "1 of 5 launches did not come to rest"),
         (change(steady_lane(), foreign_cores=0.9), "not quiet: other programs kept up to 0.90 cores busy"),
         (change(steady_lane(), stolen=0.2), "not quiet: the hypervisor gave 20%"),

@@ -1,0 +1,47 @@
+"""The README's tables are what the published results say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from osteolite.benchmarks.readme import TABLES, filled
+from osteolite.edge.errors import UsageError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def readme(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "osteolite.benchmarks.readme", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_table_stands_in_the_readme_as_the_results_say() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert filled(text) == text
+    assert all(f"<!-- table: {name} -->" in text for name in TABLES)
+
+
+def test_a_figure_that_was_typed_is_found_and_written_anew(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    copy = tmp_path / "README.md"
+    copy.write_text(text.replace("0.923 (0.874 to 0.960)", "0.999 (0.998 to 1.000)", 1), encoding="utf-8")
+    checked = readme("--check", copy)
+    assert checked.returncode == 1
+    assert "a table is not what the results say" in checked.stderr
+    assert "0.999 (0.998" in copy.read_text(encoding="utf-8")
+    assert readme(copy).returncode == 0
+    assert copy.read_text(encoding="utf-8") == text
+    assert readme("--check", copy).returncode == 0
+
+
+def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="table wishes: the results give seeds"):
+        filled("<!-- table: wishes -->\n\n<!-- end of table -->")
+
+
+def test_a_readme_that_is_not_there_is_told(tmp_path: Path) -> None:
+    result = readme(tmp_path / "none.md")
+    assert result.returncode == 2
+    assert "cannot be read" in result.stderr
