@@ -115,7 +115,7 @@ def measure(
 @click.option("--out", metavar="FILE", help="The page; default, DIR/benchmark.html.")
 def report(folder: str, out: str | None) -> None:
     """Draw a page of all results in a folder: AUROC against latency, size, distributions, devices."""
-    from .page import write_page
+    from .page.html import write_page
     from .read import find_results
 
     target = Path(out) if out else Path(folder) / "benchmark.html"

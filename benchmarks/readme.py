@@ -18,7 +18,7 @@ import click
 from osteolite.edge.atomic import write_text
 from osteolite.edge.errors import UsageError
 
-from .report import run
+from .studies.record import run
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes

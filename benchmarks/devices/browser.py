@@ -23,12 +23,11 @@ from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.edge.radiograph import read_radiograph
 from osteolite.edge.runtime import sigmoid
 
-from .. import litertjs
 from ..conditions import machine, state
 from ..imported import measured_of
 from ..lanes import Lane, Measured, Plan
-from ..pageserver import PageServer, page_contents, serving
-from . import Progress
+from . import Progress, litertjs
+from .pageserver import PageServer, page_contents, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

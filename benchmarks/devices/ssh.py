@@ -18,9 +18,8 @@ from typing import Any, NamedTuple, Self
 from osteolite.edge.doctor import installed
 from osteolite.edge.errors import DeviceError, OsteoliteError, UsageError
 
-from .. import bootstrap
 from ..lanes import Measured, Plan
-from . import DEVICES, Progress
+from . import DEVICES, Progress, bootstrap
 from .bundle import pack
 
 PYTHON = "OSTEOLITE_REMOTE_PYTHON"  # names the command that starts Python there

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from osteolite.benchmarks import agreement
+from osteolite.benchmarks.studies import agreement
+from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import MissingExtra
 
 
-def test_both_are_run_in_every_round(tiny_model: Path) -> None:
-    found = agreement.compare(str(tiny_model), 1, 3)
+@pytest.mark.slow
+def test_both_are_run_in_every_round() -> None:
+    found = agreement.compare(str(default_model()), 2, 3)
     assert len(found["bench_ms"]) == len(found["litert_ms"]) == 3
     assert min(found["bench_ms"]) > 0
     assert found["ratio"]["low"] <= found["ratio"]["median"] <= found["ratio"]["high"]

@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks import answers, bare, decoding, overhead, peers, report, selection, startup, throughput, turns
+from osteolite.benchmarks.studies import (
+    answers,
+    bare,
+    decoding,
+    overhead,
+    peers,
+    report,
+    selection,
+    startup,
+    throughput,
+    turns,
+)
 from osteolite.edge import FractureClassifier
 from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.interpreter import runtime_name

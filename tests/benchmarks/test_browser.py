@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks import litertjs
-from osteolite.benchmarks.devices import browser
+from osteolite.benchmarks.devices import browser, litertjs
+from osteolite.benchmarks.devices.pageserver import PageServer, page_contents, serving
 from osteolite.benchmarks.imported import read_figures
 from osteolite.benchmarks.lanes import Plan
-from osteolite.benchmarks.pageserver import PageServer, page_contents, serving
 from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, UsageError
 

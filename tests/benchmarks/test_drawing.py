@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from osteolite.benchmarks import labelling
-from osteolite.benchmarks.drawing import plain, spread_out
+from osteolite.benchmarks.page import labelling
+from osteolite.benchmarks.page.drawing import plain, spread_out
 
 from .results_made import VARIANTS
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from osteolite.benchmarks import plots, side_by_side
-from osteolite.benchmarks.drawing import Drawn
-from osteolite.benchmarks.page import write_page
-from osteolite.benchmarks.plots import Shown
+from osteolite.benchmarks.page import plots, side_by_side
+from osteolite.benchmarks.page.drawing import Drawn
+from osteolite.benchmarks.page.html import write_page
+from osteolite.benchmarks.page.plots import Shown
 from osteolite.benchmarks.read import lane_names
 
 from .results_made import NASTY, board, desktop, hostile, lane, phone, realistic, result

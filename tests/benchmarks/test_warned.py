@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from osteolite.benchmarks.warned import main
+from osteolite.benchmarks.studies.warned import main
 
 
 @pytest.fixture

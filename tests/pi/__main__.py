@@ -1,6 +1,6 @@
 """Run Python on an emulated Raspberry Pi that has this tree's Osteolite installed.
 
-python -m tests.pi arm64 -m osteolite.benchmarks.bit_identity --images FOLDER --against first.json
+python -m tests.pi arm64 -m osteolite.benchmarks.studies.bit_identity --images FOLDER --against first.json
 """
 
 import subprocess

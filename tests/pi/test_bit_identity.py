@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from osteolite.benchmarks.bit_identity import compare, main, score, spread
+from osteolite.benchmarks.studies.bit_identity import compare, main, score, spread
 
 
 def call(*arguments: str | Path) -> Result:

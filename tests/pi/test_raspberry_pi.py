@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks.bit_identity import score
+from osteolite.benchmarks.studies.bit_identity import score
 from osteolite.edge import FractureClassifier
 from osteolite.edge.atomic import write_json
 from osteolite.edge.classifier import default_model
@@ -31,7 +31,7 @@ def compared(board: Board, model: Path, images: Path, folder: Path, count: int =
     """What the board answers, with its comparison to this machine."""
     write_json(folder / "here.json", score(model, images, count))
     arguments = ("--images", images, "--model", model, "--count", str(count), "--against", folder / "here.json")
-    result = board.python("-m", "osteolite.benchmarks.bit_identity", *arguments, "--out", folder / "there.json")
+    result = board.python("-m", "osteolite.benchmarks.studies.bit_identity", *arguments, "--out", folder / "there.json")
     assert result.returncode in (0, 1), result.stderr[-3000:]
     found: dict[str, Any] = json.loads((folder / "there.json").read_text())
     return found

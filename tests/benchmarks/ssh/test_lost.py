@@ -112,7 +112,7 @@ def test_a_machine_that_ends_its_processes_keeps_no_files(
 
 
 def test_a_measurement_that_is_killed_there_says_so(sshd: Sshd, there: Path, tiny_model: Path) -> None:
-    killed = Interrupted(there, lambda: os.kill(process_there(there, "benchmarks.agent"), signal.SIGKILL))
+    killed = Interrupted(there, lambda: os.kill(process_there(there, "devices.agent"), signal.SIGKILL))
     with pytest.raises(DeviceError, match=r"ended by SIGKILL; .* memory may have run out"):
         ssh.measure(plan_of(tiny_model, **LONG), sshd.url(), killed)
     assert killed.done
@@ -154,7 +154,7 @@ def test_a_program_that_is_killed_here_leaves_nothing_there(
 
 def started_agent(plan: Plan, **environment: str) -> subprocess.Popen[bytes]:
     """The agent with a plan, and its input still open."""
-    process = start("-m", "osteolite.benchmarks.agent", **environment)
+    process = start("-m", "osteolite.benchmarks.devices.agent", **environment)
     assert process.stdin is not None
     process.stdin.write(json.dumps(plan.to_dict()).encode() + b"\n")
     process.stdin.flush()
@@ -173,7 +173,10 @@ def test_the_agent_ends_with_its_workers_when_its_input_ends(tiny_model: Path, t
 
 def test_the_agent_without_a_plan_ends() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "osteolite.benchmarks.agent"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [sys.executable, "-m", "osteolite.benchmarks.devices.agent"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 

@@ -6,8 +6,8 @@ from osteolite.edge.preprocess import fit, grey_levels, preprocess
 from osteolite.edge.radiograph import read_radiograph
 from osteolite.edge.runtime import Runtime
 
-from .bare import open_interpreter
-from .peers import Setup
+from ..bare import open_interpreter
+from ..peers import Setup
 from .turns import paired, take_turns, times
 
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_AGENT = "osteolite.benchmarks.agent"
+_AGENT = "osteolite.benchmarks.devices.agent"
 _CHUNK = 2**20
 _BLOCK = 4096  # of a file system, at most this much of which a file's end leaves unused
 _BESIDE = 2**24  # bytes for Python's compiled files

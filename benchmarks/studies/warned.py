@@ -1,6 +1,6 @@
 """How many images a model warns of, for radiographs that should have no warning and for others that should.
 
-    python -m osteolite.benchmarks.warned IMAGES... [--model FILE] [--negatives] [--out DIR]
+    python -m osteolite.benchmarks.studies.warned IMAGES... [--model FILE] [--negatives] [--out DIR]
 
 writes warned.json:
 
@@ -22,8 +22,8 @@ from osteolite.edge.classifier import default_model
 from osteolite.edge.images import image_files
 from osteolite.edge.radiograph import ImageSource
 
-from .images import labelled_images
-from .report import opening, run, save
+from ..images import labelled_images
+from .record import opening, run, save
 
 
 def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str, Any]:

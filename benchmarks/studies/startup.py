@@ -1,6 +1,6 @@
 """`osteolite predict` as a whole process, against the shortest script that gives the same answer.
 
-    python -m osteolite.benchmarks.startup IMAGE [--rounds 15] [--model FILE] [--out DIR]
+    python -m osteolite.benchmarks.studies.startup IMAGE [--rounds 15] [--model FILE] [--out DIR]
 
 writes startup.json:
 
@@ -25,9 +25,9 @@ from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.runtime import default_threads
 
-from . import bare
-from .peers import OSTEOLITE, Setup
-from .report import opening, run, save
+from .. import bare
+from ..peers import OSTEOLITE, Setup
+from .record import opening, run, save
 from .selection import size_of
 from .turns import paired, take_turns, times
 

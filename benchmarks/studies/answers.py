@@ -1,6 +1,6 @@
 """From a radiograph's file to an answer: Osteolite's runtime and its peers, in turns.
 
-    python -m osteolite.benchmarks.answers IMAGES... [--size 373x454] [--most 100] [--threads 1,2]
+    python -m osteolite.benchmarks.studies.answers IMAGES... [--size 373x454] [--most 100] [--threads 1,2]
         [--rounds 7] [--model FILE] [--onnx FILE] [--out DIR]
 
 writes answers.json:
@@ -28,9 +28,9 @@ from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import UsageError
 from osteolite.edge.quiet import quiet_stderr
 
+from ..peers import OSTEOLITE, PEERS, PLAIN, Contender, LeftOut, Setup, another_network
 from .overhead import measure_overhead
-from .peers import OSTEOLITE, PEERS, PLAIN, Contender, LeftOut, Setup, another_network
-from .report import opening, run, save
+from .record import opening, run, save
 from .selection import parse_size, select, size_of
 from .turns import paired, take_turns, times
 

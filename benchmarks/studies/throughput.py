@@ -1,6 +1,6 @@
 """Images a second of a folder on all cores against one core, and memory over a long pass. Linux only.
 
-    python -m osteolite.benchmarks.throughput IMAGES... [--size 373x454] [--most 300] [--rounds 5]
+    python -m osteolite.benchmarks.studies.throughput IMAGES... [--size 373x454] [--most 300] [--rounds 5]
         [--long 10000] [--model FILE] [--out DIR]
 
 writes throughput.json:
@@ -11,7 +11,7 @@ writes throughput.json:
  "memory": null, or of one pass on all cores over `--long` images, the same ones again and again:
    {"images", "failed", "seconds", "peak_mb", "resident_mb": after the first image and at even steps}}
 
-Each pass is a process of its own that is kept to its cores (see `osteolite.benchmarks.stream`); one core
+Each pass is a process of its own that is kept to its cores (see `osteolite.benchmarks.studies.stream`); one core
 has one worker. Starting and loading are not counted.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import OsteoliteError
 
-from .report import opening, run, save
+from .record import opening, run, save
 from .selection import parse_size, select
 from .turns import paired
 
@@ -74,7 +74,7 @@ def measure_memory(model: str, images: list[str], count: int) -> dict[str, Any]:
 
 def one_pass(model: str, images: list[str], cores: list[int], workers: int | None) -> dict[str, Any]:
     order = {"model": model, "images": images, "cores": cores, "workers": workers, "samples": _SAMPLES}
-    command = [sys.executable, "-m", "osteolite.benchmarks.stream"]
+    command = [sys.executable, "-m", "osteolite.benchmarks.studies.stream"]
     done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
         raise OsteoliteError(f"a pass over {len(images)} images failed: {(done.stderr.strip() or 'no reason')[-500:]}")

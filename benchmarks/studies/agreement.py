@@ -1,6 +1,6 @@
 """Whether `osteolite bench` and LiteRT's own `litert-benchmark` say the same of a file.
 
-    python -m osteolite.benchmarks.agreement FILE... [--threads 1,2] [--rounds 5] [--out DIR]
+    python -m osteolite.benchmarks.studies.agreement FILE... [--threads 1,2] [--rounds 5] [--out DIR]
 
 writes agreement.json: {"schema": 1, "conditions", "rounds", "results": [{"file", "threads", "bench_ms",
 "litert_ms": medians of each round, "ratio": bench to litert {"median", "low", "high"}}]}.
@@ -24,11 +24,11 @@ import numpy as np
 
 from osteolite.edge.errors import MissingExtra
 
-from .conditions import machine
-from .intervals import mean_ratio
-from .process import Worker
-from .report import SCHEMA, run, save
-from .worker import Task
+from ..conditions import machine
+from ..intervals import mean_ratio
+from ..process import Worker
+from ..worker import Task
+from .record import SCHEMA, run, save
 
 _WARM_UP, _RUNS = 30, 100
 

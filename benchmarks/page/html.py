@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from osteolite.edge.atomic import write_text
 
-from .read import lane_names
+from ..read import lane_names
 
 if TYPE_CHECKING:
     from .drawing import Drawn
@@ -47,7 +47,7 @@ def write_page(found: dict[str, dict[str, Any]], path: Path) -> None:
         for machine, (name, one) in zip(machines, found.items(), strict=True)
     ]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("osteolite.benchmarks"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("osteolite.benchmarks.page"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("benchmark.html").render(
         runs=[_run(name, one) for name, one in zip(found, shown, strict=True)], sections=_sections(shown)

@@ -1,6 +1,6 @@
 """How much reduced decoding of large JPEGs changes the answer, beside how much quantisation does.
 
-    python -m osteolite.benchmarks.decoding IMAGES... --model FILE [--model FILE] --reference FILE [--out DIR]
+    python -m osteolite.benchmarks.studies.decoding IMAGES... --model FILE [--model FILE] --reference FILE [--out DIR]
 
 writes decoding.json:
 
@@ -25,7 +25,7 @@ from osteolite.edge.errors import UsageError
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.radiograph import ImageSource
 
-from .report import opening, run, save
+from .record import opening, run, save
 from .selection import select
 
 Answers = np.ndarray[Any, np.dtype[np.float64]]

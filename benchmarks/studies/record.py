@@ -11,7 +11,7 @@ import click
 from osteolite.edge.atomic import write_json
 from osteolite.edge.errors import OsteoliteError
 
-from .conditions import machine
+from ..conditions import machine
 
 SCHEMA = 1
 

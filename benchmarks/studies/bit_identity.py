@@ -1,6 +1,6 @@
 """Do two machines give the same radiographs the same probabilities, to the last bit?
 
-    python -m osteolite.benchmarks.bit_identity --images FOLDER --count 200 --out first.json
+    python -m osteolite.benchmarks.studies.bit_identity --images FOLDER --count 200 --out first.json
 
 on the first machine; on the second, with the same images and the same model file, the same with
 `--against first.json`. `python tests/pi/board.py` instead of `python` is an emulated Raspberry Pi.
