@@ -47,7 +47,7 @@ def bench() -> None:
 @click.option("--data", metavar="FOLDER|CSV", help="Labelled images: adds accuracy, AUROC, and file to answer.")
 @click.option("--threads", metavar="N,N,...", default="1,2", show_default=True, help="Threads of the processor.")
 @click.option("--delegate", metavar="NAME,...", default="", help="Delegates to compare, as of `osteolite predict`.")
-@click.option("--launches", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Of each file.")
+@click.option("--launches", metavar="N", type=click.IntRange(1), default=9, show_default=True, help="Of each file.")
 @click.option("--peers", is_flag=True, help="Also run other runtimes on the same files, those that are installed.")
 @click.option("--batch", metavar="N", type=click.IntRange(1), default=1, help="Also so many images at once.")
 @click.option(

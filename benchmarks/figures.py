@@ -16,7 +16,7 @@
     "milliseconds": {
       "cold_start": {"import", "load", "first_invoke", "process"}, medians of the launches; those that are known,
       "invoke": {"p50", "p90", "p99", "runs",
-                 "intervals": {"p50": [low, high], "p90": ..., "p99": ...}, of 95 %, or {} of fewer than 3 launches,
+                 "intervals": {"p50": [low, high], "p90": ..., "p99": ...}, of 95 %, or {} of fewer than 6 launches,
                  "launches": [p50 of each launch],
                  "distribution": [quantiles of all runs, from 0 to 100 % in steps of 2.5 %], or []} or null,
       "read", "preprocess", "whole": {"p50", "p90", "p99", "runs"} or null; whole is from file to answer},
@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from .intervals import mean_ratio
+from .intervals import median_interval
 from .lanes import Lane, Launch, Measured
 from .scenarios import offline, single_stream
 from .validity import launch_medians, reasons
@@ -119,7 +119,7 @@ def _cold_start(launches: list[Launch]) -> dict[str, float | None]:
 
 
 def _invoke(lane: Lane) -> dict[str, Any] | None:
-    """Quantiles over all launches; those of devices that tell quantiles alone are means of what each launch told."""
+    """Quantiles of each launch, and of those the medians; some devices tell quantiles alone."""
     flat = [[spent for turn in launch.invoke for spent in turn] for launch in lane.launches]
     told = [launch.quantiles for launch in lane.launches if launch.quantiles]
     medians = launch_medians(lane)
@@ -133,19 +133,14 @@ def _invoke(lane: Lane) -> dict[str, Any] | None:
         for name, share in (("p50", 50), ("p90", 90), ("p99", 99))
     }
     each["p50"] = medians
-    found = {name: mean_ratio(values) for name, values in each.items()}
+    found = {name: median_interval(values) for name, values in each.items()}
     return {
-        **{name: _rounded(values, found[name]) for name, values in each.items()},
+        **{name: _median(values, 3) for name, values in each.items()},
         "runs": len(runs) or sum(launch.runs for launch in lane.launches),
         "intervals": {name: [round(one[1], 3), round(one[2], 3)] for name, one in found.items() if one},
         "launches": [round(value, 3) for value in medians],
         "distribution": [round(float(value), 3) for value in np.percentile(runs, _SHARES)] if runs else [],
     }
-
-
-def _rounded(values: list[float], found: tuple[float, float, float] | None) -> float | None:
-    """The middle of the interval, or of fewer launches their median."""
-    return round(found[0], 3) if found else _median(values, 3)
 
 
 def _step(spent: list[float] | None) -> dict[str, Any] | None:
@@ -179,7 +174,7 @@ def _relative(lane: Lane, first: Lane) -> dict[str, Any] | None:
     if lane is first or not pairs:
         return None
     ratios = [own / others for own, others in pairs]
-    found = mean_ratio(ratios) or (float(np.median(ratios)), None, None)
+    found = median_interval(ratios) or (float(np.median(ratios)), None, None)
     middle, low, high = (None if value is None else round(value, 3) for value in found)
     return {"to": first.file, "ratio": middle, "low": low, "high": high}
 

@@ -16,7 +16,7 @@ class Plan:
     files: tuple[str, ...]
     threads: tuple[int, ...] = (1, 2)
     delegates: tuple[str, ...] = ("",)  # names of `edge.delegates.DELEGATES` or libraries; "" leaves it to the runtime
-    launches: int = 5  # of every lane
+    launches: int = 9  # of every lane
     images: tuple[tuple[str, int], ...] = ()  # path, 0 normal or 1 fractured
     peers: tuple[str, ...] = ()  # names of `peers.PEERS` to run beside our engine
     batch: int = 1  # measured too where it is above 1

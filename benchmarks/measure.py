@@ -28,7 +28,8 @@ from .profile import NoProfile, profile
 from .worker import Task
 
 _TURN_MS, _TURNS = 100.0, 10  # a turn takes about so long; turns of a launch
-_WARM_RUNS, _WARM_TURNS, _STEADY = 10, 20, 0.05
+_WARM_RUNS, _WARM_LEAST, _WARM_MS = 10, 3, 2000.0  # of a turn of the warm-up: at most, at least, about
+_WARM_TURNS, _STEADY = 20, 0.05
 _CHUNK = 50  # images sent to a process at once
 _PROCESS_MB = 150.0  # of a worker, beside three times its model's size
 _ENERGY_MS = 2000.0
@@ -151,9 +152,11 @@ def _done(one: _Running, step: Callable[[_Running], None]) -> bool:
 def _warm_up(one: _Running) -> None:
     """Invoke in turns until the median of a turn is within 5 % of the turn before."""
     before = 0.0
+    runs = round(_WARM_MS / max(one.launch.cold_start["first_invoke"], 1))
+    runs = max(_WARM_LEAST, min(_WARM_RUNS, runs))
     for turn in range(1, _WARM_TURNS + 1):
-        median = float(np.median(one.worker.ask("invoke", runs=_WARM_RUNS)["milliseconds"]))
-        one.launch.warm_up = turn * _WARM_RUNS
+        median = float(np.median(one.worker.ask("invoke", runs=runs)["milliseconds"]))
+        one.launch.warm_up = turn * runs
         one.launch.steady = abs(median - before) <= _STEADY * before
         if one.launch.steady:
             break

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .intervals import FEWEST, mean_ratio
+from .intervals import FEWEST, median_interval
 from .lanes import Lane, Launch
 
 # Cores that others may keep busy during a lane's turns. A quiet machine's own services take 0.01 to 0.03;
@@ -12,7 +12,7 @@ from .lanes import Lane, Launch
 FOREIGN_CORES = 0.1
 STOLEN = 0.02  # share of the processors' time
 DRIFT = 0.05  # of the median between the first and the last third of a launch's turns
-WIDTH = 0.05  # of the interval of p50, to either side
+WIDTH = 0.1  # of the interval of p50, to either side
 FEWEST_RUNS = 50
 IMITATION = "a processor's imitation of"  # in a lane's reason, where the only GPU is software
 CLOCK_FELL = 0.9  # of the frequency in the first third of the turns
@@ -44,13 +44,13 @@ def _unsteady(lane: Lane) -> list[str]:
     found = []
     if restless := sum(not launch.steady for launch in lane.launches):
         found.append(f"unsteady: {restless} of {len(lane.launches)} launches did not come to rest in their warm-up")
-    drifts = [_drift(launch.invoke) for launch in lane.launches if len(launch.invoke) >= FEWEST]
+    drifts = [_drift(launch.invoke) for launch in lane.launches if len(launch.invoke) >= 3]
     if drifts and abs(drift := float(np.median(drifts))) > DRIFT:
         found.append(
             f"unsteady: invocations became {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} within a launch"
         )
-    found_mean = mean_ratio(launch_medians(lane))
-    if found_mean and (width := max(found_mean[2] / found_mean[0], found_mean[0] / found_mean[1]) - 1) > WIDTH:
+    known = median_interval(launch_medians(lane))
+    if known and (width := max(known[2] / known[0], known[0] / known[1]) - 1) > WIDTH:
         found.append(f"unsteady: launches differ, so that p50 is known to {width:.0%} only; {WIDTH:.0%} is allowed")
     return found
 

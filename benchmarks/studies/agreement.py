@@ -1,6 +1,6 @@
 """Whether `osteolite bench` and LiteRT's own `litert-benchmark` say the same of a file.
 
-    python -m osteolite.benchmarks.studies.agreement FILE... [--threads 1,2] [--rounds 5] [--out DIR]
+    python -m osteolite.benchmarks.studies.agreement FILE... [--threads 1,2] [--rounds 9] [--out DIR]
 
 writes agreement.json: {"schema": 1, "conditions", "rounds", "results": [{"file", "threads", "bench_ms",
 "litert_ms": medians of each round, "ratio": bench to litert {"median", "low", "high"}}]}.
@@ -25,7 +25,7 @@ import numpy as np
 from osteolite.edge.errors import MissingExtra
 
 from ..conditions import machine
-from ..intervals import mean_ratio
+from ..intervals import median_interval
 from ..process import Worker
 from ..worker import Task
 from .record import SCHEMA, run, save
@@ -67,7 +67,7 @@ def compare(file: str, threads: int, rounds: int) -> dict[str, Any]:
         for name, way in ways if number % 2 else reversed(ways):
             found[name].append(way(file, threads))
     ratios = [ours / theirs for ours, theirs in zip(found["bench"], found["litert"], strict=True)]
-    interval = mean_ratio(ratios)
+    interval = median_interval(ratios)
     low, high = (round(interval[1], 4), round(interval[2], 4)) if interval else (None, None)
     return {
         "file": os.path.basename(file),
@@ -80,7 +80,7 @@ def compare(file: str, threads: int, rounds: int) -> dict[str, Any]:
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--threads", metavar="N,N,...", default="1,2", show_default=True)
-@click.option("--rounds", metavar="N", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--rounds", metavar="N", type=click.IntRange(1), default=9, show_default=True)
 @click.option("--out", metavar="DIR", help="Write agreement.json there instead of printing it.")
 def main(files: tuple[str, ...], threads: str, rounds: int, out: str | None) -> None:
     """Compare `osteolite bench` with LiteRT's own benchmark, interleaved."""

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from osteolite.benchmarks import bare, peers
 from osteolite.benchmarks.studies import (
     answers,
-    bare,
     decoding,
     overhead,
-    peers,
-    report,
+    record,
     selection,
     startup,
     throughput,
@@ -53,7 +52,7 @@ def images(tmp_path: Path) -> list[str]:
 
 
 def call(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"osteolite.benchmarks.{module}", *arguments]
+    command = [sys.executable, "-m", f"osteolite.benchmarks.studies.{module}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -237,6 +236,6 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         raise UsageError("no such thing")
 
     with pytest.raises(SystemExit) as stopped:
-        report.run(fail)  # type: ignore[arg-type]
+        record.run(fail)  # type: ignore[arg-type]
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "osteolite: no such thing\n"

@@ -20,7 +20,7 @@ def test_json_csv_and_markdown_hold_every_file_at_every_thread_count(
     tiny_model: Path, tiny_int8_model: Path, bench_images: Path, tmp_path: Path
 ) -> None:
     arguments = [str(tiny_model), str(tiny_int8_model), "--data", str(bench_images), "--threads", "1,2"]
-    result = bench(*arguments, "--launches", "3", "--json", "--out", str(tmp_path / "out"))
+    result = bench(*arguments, "--launches", "6", "--json", "--out", str(tmp_path / "out"))
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found == json.loads((tmp_path / "out" / "benchmark.json").read_text())
@@ -30,7 +30,7 @@ def test_json_csv_and_markdown_hold_every_file_at_every_thread_count(
         invoke, cold = one["milliseconds"]["invoke"], one["milliseconds"]["cold_start"]
         assert 0 < invoke["p50"] <= invoke["p90"] <= invoke["p99"]
         assert invoke["intervals"]["p50"][0] <= invoke["p50"] <= invoke["intervals"]["p50"][1]
-        assert len(invoke["launches"]) == 3
+        assert len(invoke["launches"]) == 6
         assert len(invoke["distribution"]) == 41
         assert cold["process"] > cold["load"] > 0
         assert one["milliseconds"]["whole"]["runs"] == 6
@@ -53,7 +53,7 @@ def test_without_images_there_is_no_accuracy(tiny_model: Path) -> None:
     assert result.returncode == 0
     assert "p50" in result.stdout
     assert "AUROC" not in result.stdout
-    assert "not valid, 1 of 1 results: too short: 1 launches, 3 are needed" in result.stderr
+    assert "not valid, 1 of 1 results: too short: 1 launches, 6 are needed" in result.stderr
 
 
 def test_a_file_that_fails_is_told_and_the_others_are_measured(tiny_model: Path, tmp_path: Path) -> None:
