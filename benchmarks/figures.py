@@ -27,7 +27,8 @@
     "scenarios": {"SingleStream", "Offline"} as `scenarios` describes them, or null,
     "millijoules": an invocation, or null,
     "operators": [as `profile` describes them, the slowest first] or null,
-    "relative": {"to": file, "ratio", "low", "high"}: times as long as the first lane of the same threads, or null,
+    "relative": {"to": file, "ratio", "low", "high"}: times as long as the first lane of the same threads, of a peer as
+                our own engine on the same file, or null,
     "foreign_cores": cores that other processes kept busy during its turns, or null,
     "valid", "reasons": [why not, in words]}]}
 
@@ -41,6 +42,7 @@ import numpy as np
 
 from .intervals import median_interval
 from .lanes import Lane, Launch, Measured
+from .peers import OSTEOLITE, PEERS
 from .scenarios import offline, single_stream
 from .validity import launch_medians, reasons
 
@@ -53,6 +55,7 @@ def results(measured: Measured) -> dict[str, Any]:
     """The JSON of one run."""
     lanes = [lane for lane in measured.lanes if not lane.error]
     first = {lane.threads: lane for lane in reversed(lanes)}
+    ours = {(lane.file, lane.threads): lane for lane in reversed(lanes) if _is_ours(lane)}
     failed = {_named(lane): lane.error for lane in measured.lanes if lane.error}
     return {
         "schema": SCHEMA,
@@ -60,8 +63,16 @@ def results(measured: Measured) -> dict[str, Any]:
         "conditions": measured.conditions,
         "images": len(measured.labels),
         "left_out": {**measured.left_out, **failed},
-        "results": [_entry(lane, measured, first[lane.threads]) for lane in lanes],
+        "results": [
+            _entry(lane, measured, ours.get((lane.file, lane.threads)) if not _is_ours(lane) else first[lane.threads])
+            for lane in lanes
+        ],
     }
+
+
+def _is_ours(lane: Lane) -> bool:
+    """Osteolite's own engine, or that of a phone or a browser: nothing that was run beside it for comparison."""
+    return lane.engine == OSTEOLITE or lane.engine not in PEERS
 
 
 def _named(lane: Lane) -> str:
@@ -70,7 +81,7 @@ def _named(lane: Lane) -> str:
     return ", ".join([lane.file, f"{lane.threads} threads", *extras])
 
 
-def _entry(lane: Lane, measured: Measured, first: Lane) -> dict[str, Any]:
+def _entry(lane: Lane, measured: Measured, other: Lane | None) -> dict[str, Any]:
     found = reasons(lane, measured.conditions)
     accuracy, auroc = _scores(lane, measured.labels)
     joules = [launch.joules for launch in lane.launches if launch.joules is not None]
@@ -103,7 +114,7 @@ def _entry(lane: Lane, measured: Measured, first: Lane) -> dict[str, Any]:
         "scenarios": _scenarios(lane),
         "millijoules": round(1e3 * joules[-1], 2) if joules else None,
         "operators": lane.operators or None,
-        "relative": _relative(lane, first),
+        "relative": _relative(lane, other),
         "foreign_cores": round(max(foreign), 3) if foreign else None,
         "valid": not found,
         "reasons": found,
@@ -168,15 +179,17 @@ def _scenarios(lane: Lane) -> dict[str, Any] | None:
     }
 
 
-def _relative(lane: Lane, first: Lane) -> dict[str, Any] | None:
+def _relative(lane: Lane, other: Lane | None) -> dict[str, Any] | None:
     """Launch by launch, as both were launched at about the same time."""
-    pairs = list(zip(launch_medians(lane), launch_medians(first), strict=False))
-    if lane is first or not pairs:
+    if other is None or other is lane:
+        return None
+    pairs = list(zip(launch_medians(lane), launch_medians(other), strict=False))
+    if not pairs:
         return None
     ratios = [own / others for own, others in pairs]
     found = median_interval(ratios) or (float(np.median(ratios)), None, None)
     middle, low, high = (None if value is None else round(value, 3) for value in found)
-    return {"to": first.file, "ratio": middle, "low": low, "high": high}
+    return {"to": other.file, "ratio": middle, "low": low, "high": high}
 
 
 def _median(values: list[Any], digits: int) -> float | None:

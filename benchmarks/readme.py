@@ -68,18 +68,19 @@ def variants() -> Lines:
     verdicts = {one["variant"]: one for one in _json(MODELS, "conversion.json")["variants"]}
     figures = ["MB (packed)", "AUROC", "accuracy", "decisions as before"]
     lines = [["variant", *figures, "invoke at 1 and 2 threads, ms", "file to answer, ms", "peak MB", "gate"]]
-    for one, other in _pairs(_json(MODELS, "benchmark.json")["results"]):
+    found = _json(MODELS, "benchmark.json")["results"] + _json(MODELS, "int16x8.json")["results"]
+    for one, other in _pairs(found):
         name, verdict = one["variant"], verdicts[one["variant"]]
         gate = verdict["gate"]
         lines.append(
             [
                 f"**{name}** (ships)" if name == SHIPS else name,
                 f"{one['bytes'] / 1e6:.2f} ({verdict['compressed_bytes'] / 1e6:.1f})",
-                f"{one['auroc']:.3f}",
-                f"{100 * one['accuracy']:.1f} %",
+                "" if one["auroc"] is None else f"{one['auroc']:.3f}",
+                "" if one["accuracy"] is None else f"{100 * one['accuracy']:.1f} %",
                 f"{100 * gate['agreement']:.1f} %",
                 f"{_latency(one)}, {_latency(other)}",
-                f"{one['milliseconds']['whole']['p50']:.1f}",
+                _whole(one),
                 f"{one['peak_mb']:.0f}",
                 "passed" if gate["passed"] else f"refused: {_lost(gate['reasons'])}",
             ]
@@ -93,13 +94,12 @@ def peers() -> Lines:
     lines = [["runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
     for one, other in _pairs(found):
         ours = one["engine"] == "osteolite"
-        whole = (one["milliseconds"]["whole"] or {}).get("p50")
         lines.append(
             [
                 f"{'**Osteolite**, ' if ours else ''}{one['runtime']}",
                 f"{_latency(one)}, {_latency(other)}" if one["milliseconds"]["invoke"] else "",
                 "" if ours else ", ".join(map(_times, (one, other))),
-                f"{whole:.1f}" if whole else "",
+                _whole(one),
             ]
         )
     return lines
@@ -134,6 +134,12 @@ def _latency(one: dict[str, Any]) -> str:
     invoke = one["milliseconds"]["invoke"]
     digits = 1 if invoke["p50"] < 100 else 0
     return f"{invoke['p50']:.{digits}f}{'' if one['valid'] else '*'}"
+
+
+def _whole(one: dict[str, Any]) -> str:
+    """File to answer, where images were scored."""
+    whole = one["milliseconds"]["whole"]
+    return f"{whole['p50']:.1f}" if whole else ""
 
 
 def _times(one: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def _whole(result: Result) -> str:
 
 
 def _relative(result: Result) -> str:
-    return _number((result["relative"] or {"ratio": 1.0})["ratio"], 2)
+    return _number((result["relative"] or {}).get("ratio"), 2)
 
 
 def _batch(result: Result) -> str:

@@ -79,7 +79,7 @@ def _sections(shown: "Sequence[Shown]") -> list[tuple[str, str, "list[Drawn]"]]:
         ("Devices side by side", "", [side_by_side.devices(shown)]),
         (
             "Peers",
-            "Launch by launch against the first file at the same number of threads; to the right of 1 is slower.",
+            "Launch by launch against Osteolite on the same file and threads; to the right of 1 is slower.",
             each(side_by_side.peers),
         ),
     ]

@@ -27,15 +27,17 @@ def steady_lane(launches: int = 9, scale: float = 10.0) -> Lane:
 
 
 def change(lane: Lane, **values: Any) -> Lane:
-    return replace(lane, launches=[replace(lane.launches[0], **values), *lane.launches[1:]])
+    """Two launches changed: one is a machine's mood."""
+    return replace(lane, launches=[*(replace(one, **values) for one in lane.launches[:2]), *lane.launches[2:]])
 
 
 def test_a_steady_quiet_unthrottled_lane_is_valid() -> None:
     assert reasons(steady_lane(), FINE) == []
 
 
-def test_one_slow_launch_of_nine_is_a_machines_mood() -> None:
-    assert reasons(change(steady_lane(), invoke=[[17.0] * 10] * 10), FINE) == []
+def test_one_bad_launch_of_nine_is_a_machines_mood() -> None:
+    bad = Launch(invoke=[[17.0] * 10] * 10, steady=False, foreign_cores=1.0, stolen=0.5)
+    assert reasons(replace(steady_lane(), launches=[bad, *steady_lane(8).launches]), FINE) == []
 
 
 def test_what_a_device_does_not_tell_is_no_reason() -> None:
@@ -55,13 +57,10 @@ def test_what_a_device_does_not_tell_is_no_reason() -> None:
             replace(steady_lane(), reason="the GPU is llvmpipe, a processor's imitation of one"),
             "no GPU: the GPU is llv",
         ),
-        (change(steady_lane(), steady=False), "1 of 9 launches did not come to rest"),
+        (change(steady_lane(), steady=False), "2 of 9 launches did not come to rest"),
         (change(steady_lane(), foreign_cores=0.9), "not quiet: other programs kept up to 0.90 cores busy"),
         (change(steady_lane(), stolen=0.2), "not quiet: the hypervisor gave 20%"),
-        (
-            replace(steady_lane(), launches=[*steady_lane(7).launches, *[Launch(invoke=[[12.0] * 10] * 10)] * 2]),
-            "unsteady: launches differ",
-        ),
+        (change(steady_lane(), invoke=[[12.0] * 10] * 10), "unsteady: launches differ"),
     ],
 )
 def test_each_shortcoming_is_told(lane: Lane, reason: str) -> None:
