@@ -28,8 +28,7 @@ from .profile import NoProfile, profile
 from .worker import Task
 
 _TURN_MS, _TURNS = 100.0, 10  # a turn takes about so long; turns of a launch
-_WARM_RUNS, _WARM_LEAST, _WARM_MS = 10, 3, 2000.0  # of a turn of the warm-up: at most, at least, about
-_WARM_TURNS, _STEADY = 20, 0.05
+_WARM_FIRST, _WARM_MS, _WARM_TURNS, _STEADY = 3, 500.0, 50, 0.05  # half a second as LiteRT's own program
 _CHUNK = 50  # images sent to a process at once
 _PROCESS_MB = 150.0  # of a worker, beside three times its model's size
 _ENERGY_MS = 2000.0
@@ -150,18 +149,23 @@ def _done(one: _Running, step: Callable[[_Running], None]) -> bool:
 
 
 def _warm_up(one: _Running) -> None:
-    """Invoke in turns until the median of a turn is within 5 % of the turn before."""
-    before = 0.0
-    runs = round(_WARM_MS / max(one.launch.cold_start["first_invoke"], 1))
-    runs = max(_WARM_LEAST, min(_WARM_RUNS, runs))
-    for turn in range(1, _WARM_TURNS + 1):
-        median = float(np.median(one.worker.ask("invoke", runs=runs)["milliseconds"]))
-        one.launch.warm_up = turn * runs
+    """Invoke in turns for half a second at least, and until the median of a turn is within 5 % of the turn before."""
+    before, spent, runs = 0.0, 0.0, _WARM_FIRST
+    for _ in range(_WARM_TURNS):
+        times = one.worker.ask("invoke", runs=runs)["milliseconds"]
+        median = max(float(np.median(times)), 1e-3)
+        spent += sum(times)
+        one.launch.warm_up += runs
         one.launch.steady = abs(median - before) <= _STEADY * before
-        if one.launch.steady:
+        if one.launch.steady and spent >= _WARM_MS:
             break
-        before = median
-    one.runs = max(1, min(100, round(_TURN_MS / median)))
+        before, runs = median, _runs(median, 1000)
+    one.runs = _runs(median, 100)
+
+
+def _runs(median: float, most: int) -> int:
+    """Invocations of a turn."""
+    return max(1, min(most, round(_TURN_MS / median)))
 
 
 def _turn(one: _Running) -> None:

@@ -62,7 +62,7 @@ def test_lanes_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model:
     assert [(lane.variant, len(lane.launches)) for lane in lanes] == [("float32", 2), ("int8", 2)]
     for lane in lanes:
         assert {len(launch.invoke) for launch in lane.launches} == {10}
-        assert all(launch.warm_up >= 20 and launch.warm_up % 10 == 0 for launch in lane.launches)
+        assert all(launch.warm_up > 100 and launch.steady for launch in lane.launches)
 
 
 def test_what_was_measured_survives_json(tiny_model: Path) -> None:
