@@ -13,6 +13,7 @@ from .ratio import Ratio, ratio_of
 from .read import lane_names
 
 SLOWER, FASTER, SAME, UNTOLD = "slower", "faster", "no difference shown", "cannot be told"
+_NOTABLE = 1.03  # times that the machine's own speed may change before it is worth a word
 _COLUMNS = ["variant", "threads", "delegate", "before ms", "after ms", "ratio (95 % interval)", "verdict"]
 
 Lane = dict[str, Any]  # one of "results", see `results`
@@ -72,10 +73,10 @@ def compare(before: dict[str, Any], after: dict[str, Any], limit: float) -> Comp
             "nothing to compare: no result of both has the same file or variant, engine, threads, delegate and device "
             f"({_said(before)} before, {_said(after)} after); measure the same again"
         )
-    names = lane_names(after["results"])
+    names, machine = lane_names(after["results"]), _machine(before, after)
     return Comparison(
         limit,
-        tuple(_pair(before["results"][i], after["results"][j], names[j], limit) for i, j in matched),
+        tuple(_pair(before["results"][i], after["results"][j], names[j], limit, machine) for i, j in matched),
         alone,
         tuple(_warnings(before, after)),
     )
@@ -170,11 +171,11 @@ def _keys(lanes: list[Lane], both: set[str]) -> dict[Key, int]:
     }
 
 
-def _pair(before: Lane, after: Lane, name: str, limit: float) -> Pair:
+def _pair(before: Lane, after: Lane, name: str, limit: float, machine: float) -> Pair:
     p50s = [(lane["milliseconds"]["invoke"] or {}).get("p50") for lane in (before, after)]
     ratio = _ratio(before, after)
     reasons = tuple(_reasons(before, after, ratio))
-    verdict = UNTOLD if reasons else _verdict(ratio)
+    verdict = UNTOLD if reasons else _verdict(ratio, machine)
     return Pair(
         name,
         after["threads"],
@@ -183,7 +184,7 @@ def _pair(before: Lane, after: Lane, name: str, limit: float) -> Pair:
         p50s[1],
         ratio,
         verdict,
-        verdict == SLOWER and ratio is not None and ratio.value > 1 + limit / 100,
+        verdict == SLOWER and ratio is not None and ratio.value > (1 + limit / 100) * max(1.0, machine),
         reasons,
         after["bytes"] - before["bytes"],
         _change(before["peak_mb"], after["peak_mb"]),
@@ -213,11 +214,19 @@ def _reasons(before: Lane, after: Lane, ratio: Ratio | None) -> list[str]:
     return reasons
 
 
-def _verdict(ratio: Ratio | None) -> str:
+def _verdict(ratio: Ratio | None, machine: float) -> str:
+    """A difference that the machine's own speed explains is none of the file's."""
     assert ratio is not None and ratio.low is not None and ratio.high is not None
-    if ratio.low > 1:
+    if ratio.low > max(1.0, machine):
         return SLOWER
-    return FASTER if ratio.high < 1 else SAME
+    return FASTER if ratio.high < min(1.0, machine) else SAME
+
+
+def _machine(before: dict[str, Any], after: dict[str, Any]) -> float:
+    """How many times as long the machine took for the sum that is always the same; 1 where it was not asked."""
+    spent = [(found["conditions"].get("during") or {}).get("yardstick_ms") for found in (before, after)]
+    known = [one for one in spent if isinstance(one, int | float) and 0 < one < math.inf]
+    return known[1] / known[0] if len(known) == 2 else 1.0
 
 
 def _change(before: float | None, after: float | None) -> float | None:
@@ -232,6 +241,12 @@ def _warnings(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         for name in sides[0]
         if sides[0][name] != sides[1][name]
     ]
+    machine = _machine(before, after)
+    if not 1 / _NOTABLE <= machine <= _NOTABLE:
+        warnings.append(
+            f"the machine itself took {machine:.2f} times as long for a sum that is always the same; "
+            "a difference as large is not counted as the file's"
+        )
     for side, found in (("before", before), ("after", after)):
         if any(_states(found, "on_battery")):
             warnings.append(f"on battery {side}, where the clock may be lowered")

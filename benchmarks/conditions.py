@@ -7,6 +7,7 @@ Raspberry Pi `vcgencmd get_throttled` (Raspberry Pi documentation, vcgencmd). Wh
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _BESIDE = ("ai-edge-litert", "tflite-runtime", "mediapipe", "onnxruntime", "open
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 ROOT = Path("/")
+_SUM = 50_000
 
 
 def machine() -> dict[str, Any]:
@@ -50,6 +52,14 @@ def state(root: Path = ROOT) -> dict[str, Any]:
         "throttle_count": round(sum(counts)) if counts else None,
         "on_battery": _on_battery(root),
     }
+
+
+def yardstick() -> float:
+    """Milliseconds of a sum that is always the same: on a shared machine it tells a slow hour from a slow network."""
+    start, total = time.perf_counter(), 0.0
+    for number in range(_SUM):
+        total += 0.5 * number
+    return 1e3 * (time.perf_counter() - start)
 
 
 def words_of(bits: int) -> list[str]:

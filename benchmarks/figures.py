@@ -6,7 +6,8 @@
                 "started": UTC time in ISO 8601, "seconds": the whole took,
                 "before", "after": {"governor", "frequency_mhz", "temperature_c", "throttled": [what the board
                                     says of heat and voltage], "on_battery"}, null where a device cannot tell,
-                "during": {"temperature_c": the hottest, "first_mhz", "last_mhz", "throttled"}},
+                "during": {"temperature_c": the hottest, "first_mhz", "last_mhz", "throttled",
+                           "yardstick_ms": of a sum that is always the same}},
  "images": number of labelled images, or 0,
  "left_out": {what was asked for and not measured: why},
  "results": [one for each lane:

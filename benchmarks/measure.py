@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .conditions import Processors, available_mb, machine, state
+from .conditions import Processors, available_mb, machine, state, yardstick
 from .energy import Joules, energy_meter
 from .engines import OSTEOLITE
 from .lanes import Lane, Launch, Measured, Plan
@@ -115,7 +115,7 @@ def _launch(
         timed = [one for one in running if one.worker.takes_tensors]
         for _ in range(_TURNS):
             timed = [one for one in timed if _done(one, _turn)]
-            seen.append(state())
+            seen.append({**state(), "yardstick_ms": yardstick()})
         if once:
             _score(running, plan.images)
         for one in running:
@@ -258,4 +258,5 @@ def _while_busy(states: list[dict[str, Any]]) -> dict[str, Any]:
         "first_mhz": round(float(np.median(clocks[:third]))) if clocks else None,
         "last_mhz": round(float(np.median(clocks[-third:]))) if clocks else None,
         "throttled": sorted({word for said in known.get("throttled", []) for word in said}) or None,
+        "yardstick_ms": round(float(np.median(known["yardstick_ms"])), 3) if known else None,
     }

@@ -289,3 +289,24 @@ def test_a_whole_benchmark_against_a_slower_one() -> None:
     assert {(pair.name, pair.threads) for pair in found.pairs if pair.regression} == {("int8", 1), ("int8", 2)}
     assert len(found.pairs) == len(before["results"])
     assert all(dataclasses.astuple(pair)[-3:] == (0, 0.0, 0.0) for pair in found.pairs)
+
+
+@pytest.mark.parametrize(
+    ("machine", "verdict", "regression"),
+    [(1.0, SLOWER, True), (1.02, SLOWER, True), (1.2, SAME, False), (0.8, SLOWER, True)],
+)
+def test_what_a_slow_hour_of_the_machine_explains_is_not_the_files(
+    machine: float, verdict: str, regression: bool
+) -> None:
+    """The file takes 1.105 times as long, known from 1.056 to 1.156."""
+    before = result([lane(launches=exp(0, 0.02, 0.04))], during={"yardstick_ms": 5.0})
+    after = result([lane(launches=exp(0.10, 0.12, 0.14))], during={"yardstick_ms": 5.0 * machine})
+    found = compare(before, after, 5)
+    assert (found.pairs[0].verdict, found.pairs[0].regression) == (verdict, regression)
+    assert any("the machine itself" in warning for warning in found.warnings) == (abs(machine - 1) > 0.03)
+
+
+def test_a_benchmark_without_the_yardstick_is_compared_as_it_is() -> None:
+    before = result([lane(launches=exp(0, 0.02, 0.04))], during={"yardstick_ms": None})
+    after = result([lane(launches=exp(0.10, 0.12, 0.14))], during={"yardstick_ms": 9.0})
+    assert compare(before, after, 5).pairs[0].verdict == SLOWER
