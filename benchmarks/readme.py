@@ -89,16 +89,17 @@ def variants() -> Lines:
 
 
 def peers() -> Lines:
-    """The model that ships on other runtimes of the same processor."""
-    found = _json(MODELS, "peers.json")["results"]
-    lines = [["runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
+    """The model that ships, and the one before quantisation, on other runtimes of the same processor."""
+    found = sorted(_json(MODELS, "peers.json")["results"], key=lambda one: one["variant"] != SHIPS)
+    lines = [["file", "runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
     for one, other in _pairs(found):
         ours = one["engine"] == "osteolite"
         lines.append(
             [
+                one["variant"],
                 f"{'**Osteolite**, ' if ours else ''}{one['runtime']}",
                 f"{_latency(one)}, {_latency(other)}" if one["milliseconds"]["invoke"] else "",
-                "" if ours else ", ".join(map(_times, (one, other))),
+                ", ".join(filter(None, map(_times, (one, other)))) if not ours else "",
                 _whole(one),
             ]
         )
