@@ -142,7 +142,7 @@ def latencies(shown: Shown) -> Drawn | None:
                 _quantile_bar(axes, y, 0.62 / most, points[id(one)], colour, one["valid"])
         named_rows(axes, [name for name, _ in groups])
         logarithmic(axes.xaxis, [value for found in points.values() for value in found])
-        axes.set_xlabel("an invocation, ms: 5 to 95 %, middle half, median")
+        axes.set_xlabel("an invocation, ms: 5 to 95 %, middle half, median", loc="right")
         patches = [
             Patch(color=COLOURS[index % len(COLOURS)], label=threads_text(count))
             for index, count in enumerate(shown.threads)

@@ -66,12 +66,11 @@ def devices(shown: Sequence[Shown]) -> Drawn | None:
 
 
 def peers(shown: Shown) -> Drawn | None:
-    """How many times as long as ours the other engines take, and our own lanes of the same variants."""
-    variants = {one["variant"] for _, one in shown.lanes if one["engine"] != "osteolite"}
+    """How many times as long as ours the other engines take."""
     lanes = [
         (name, one)
         for name, one in sorted(shown.lanes, key=lambda lane: -int(lane[1]["threads"]))
-        if one["variant"] in variants and one["relative"]
+        if one["engine"] != "osteolite" and one["relative"]
     ]
     if not lanes:
         return None
