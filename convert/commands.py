@@ -165,7 +165,7 @@ def tune(
     def bench(files: list[Path]) -> Any:
         threads = str(default_threads())
         with TemporaryDirectory() as measured, redirect_stdout(StringIO()):
-            arguments = [*map(str, files), "--threads", threads, "--out", measured]
+            arguments = [*map(str, files), "--threads", threads, "--launches", "3", "--out", measured]
             load_command("bench").main(arguments, standalone_mode=False)
             return json.loads((Path(measured) / "benchmark.json").read_text(encoding="utf-8"))
 
