@@ -67,7 +67,7 @@ def whole_run(
     files = [file for run in runs for file in _released(run)]
     if not files:
         raise _joined(refusals)
-    call("bench", *map(str, files), "--data", str(runs[0].path("test.csv")), "--launches", "6", "--out", str(folder))
+    call("bench", *map(str, files), "--data", str(runs[0].path("test.csv")), "--out", str(folder))
     for run in runs:
         if run.folder != folder:
             _take_share(run, folder)
