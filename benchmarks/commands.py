@@ -183,8 +183,9 @@ def _show(found: dict[str, Any], out: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        machine = found["conditions"]
-        _print_table(*table(found["results"]), title=f"{machine.get('machine')}, {machine.get('cores')} cores")
+        machine, cores = (found["conditions"].get(name) for name in ("machine", "cores"))
+        title = f"{machine or found['device']}{f', {cores} cores' if cores else ''}"
+        _print_table(*table(found["results"]), title=title)
         for reason, count in _reasons(found["results"]).items():
             click.echo(f"not valid, {count} of {len(found['results'])} results: {reason}", err=True)
     for name, reason in found["left_out"].items():
