@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .lanes import Plan
+from .counts import counts
+from .lanes import OSTEOLITE, Plan
 
 _MEASURE = "measure"
 
@@ -45,7 +46,9 @@ def bench() -> None:
     help="local, ssh://[USER@]HOST[:PORT], adb[:SERIAL], or browser.",
 )
 @click.option("--data", metavar="FOLDER|CSV", help="Labelled images: adds accuracy, AUROC, and file to answer.")
-@click.option("--threads", metavar="N,N,...", default="1,2", show_default=True, help="Threads of the processor.")
+@click.option(
+    "--threads", metavar="N,N,...", callback=counts, default="1,2", show_default=True, help="Threads of the processor."
+)
 @click.option("--delegate", metavar="NAME,...", default="", help="Delegates to compare, as of `osteolite predict`.")
 @click.option("--launches", metavar="N", type=click.IntRange(1), default=9, show_default=True, help="Of each file.")
 @click.option("--peers", is_flag=True, help="Also run other runtimes on the same files, those that are installed.")
@@ -64,7 +67,7 @@ def measure(
     files: tuple[str, ...],
     device: str,
     data: str | None,
-    threads: str,
+    threads: tuple[int, ...],
     delegate: str,
     launches: int,
     peers: bool,
@@ -86,11 +89,11 @@ def measure(
     from .devices import device as open_device
     from .figures import results
     from .images import labelled_images
-    from .peers import OSTEOLITE, PEERS, PLAIN
+    from .peers import PEERS, PLAIN
 
     plan = Plan(
         files=files,
-        threads=_counts(threads),
+        threads=threads,
         delegates=tuple(delegate.split(",")),
         launches=launches,
         images=tuple(labelled_images(data)) if data else (),
@@ -157,13 +160,6 @@ def compare(before: str, after: str, limit: float, as_json: bool) -> None:
         for note in notes(found):
             click.echo(note, err=True)
     check(found)
-
-
-def _counts(threads: str) -> tuple[int, ...]:
-    counts = tuple(int(count) for count in threads.split(",") if count.isdecimal())
-    if len(counts) != threads.count(",") + 1 or min(counts) < 1:
-        raise click.UsageError(f"--threads {threads}: give numbers of 1 or more, with commas between them")
-    return counts
 
 
 @contextmanager

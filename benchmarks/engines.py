@@ -3,13 +3,15 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from .lanes import OSTEOLITE
 
 if TYPE_CHECKING:
     from osteolite.edge.classifier import FractureClassifier
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from .worker import Task
 
     Network = tuple[Runtime, Tensor]  # with what it is given
-
-OSTEOLITE = "osteolite"
 
 
 class Unavailable(Exception):
@@ -71,22 +71,16 @@ def load(task: "Task", stack: ExitStack) -> Loaded:
     """
     if task.engine == OSTEOLITE:
         return _Ours(task)
+    from osteolite.edge.quiet import quiet_stderr
+
     from .peers import PEERS, LeftOut, Setup
 
     try:
-        with _quiet():
+        with quiet_stderr():
             setup = Setup(task.file, task.threads)
             return _Theirs(task, setup.description, stack.enter_context(PEERS[task.engine].open(setup)))
     except LeftOut as error:
         raise Unavailable(str(error)) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from osteolite.edge.quiet import quiet_stderr
-
-    with quiet_stderr():
-        yield
 
 
 class _Ours:

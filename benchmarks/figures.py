@@ -42,8 +42,8 @@ from typing import Any
 import numpy as np
 
 from .intervals import median_interval
-from .lanes import Lane, Launch, Measured
-from .peers import OSTEOLITE, PEERS
+from .lanes import OSTEOLITE, Lane, Launch, Measured
+from .peers import PEERS
 from .scenarios import offline, single_stream
 from .validity import launch_medians, reasons
 
@@ -77,7 +77,7 @@ def _is_ours(lane: Lane) -> bool:
 
 
 def _named(lane: Lane) -> str:
-    extras = [lane.engine] if lane.engine != "osteolite" else []
+    extras = [lane.engine] if lane.engine != OSTEOLITE else []
     extras += [f"delegate {lane.asked}"] if lane.asked else []
     return ", ".join([lane.file, f"{lane.threads} threads", *extras])
 

@@ -8,6 +8,8 @@ runs of one launch. How the figures follow from it is told in `figures`.
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+OSTEOLITE = "osteolite"  # the engine that is no peer
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -63,7 +65,7 @@ class Lane:
     variant: str
     bytes: int
     threads: int
-    engine: str = "osteolite"  # or a name of `peers.PEERS`
+    engine: str = OSTEOLITE  # or a name of `peers.PEERS`
     runtime: str = ""  # package and version
     asked: str = ""  # the delegate, "" for the runtime's own choice
     applied: str = ""  # what it came to

@@ -20,8 +20,7 @@ import numpy as np
 
 from .conditions import Processors, available_mb, machine, state, yardstick
 from .energy import Joules, energy_meter
-from .engines import OSTEOLITE
-from .lanes import Lane, Launch, Measured, Plan
+from .lanes import OSTEOLITE, Lane, Launch, Measured, Plan
 from .peers import PEERS, another_network
 from .process import Lost, Worker
 from .profile import NoProfile, profile

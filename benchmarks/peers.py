@@ -31,6 +31,7 @@ from osteolite.edge.modelfile import read_description
 from osteolite.edge.runtime import sigmoid
 
 from .bare import Tensor, fitted, logit, open_interpreter, tensor_of
+from .lanes import OSTEOLITE
 
 # On the same pixels a peer's integer kernels may round otherwise, which moves single probabilities by some
 # hundredths; where the mean over the images moves further than this, it computes another network.
@@ -240,7 +241,7 @@ def _version(package: str, module: Any) -> str:
     return f"{package} {installed(package) or module.__version__}"  # TensorFlow comes under several names
 
 
-OSTEOLITE, PLAIN = "osteolite", "plain"
+PLAIN = "plain"
 PEERS = {
     OSTEOLITE: Peer("FractureClassifier.predict", False, _osteolite),
     PLAIN: Peer("Pillow: open, RGB, resize; LiteRT's interpreter; sigmoid", True, _plain),

@@ -13,6 +13,8 @@ from typing import Any
 
 from osteolite.edge.errors import UsageError
 
+from .lanes import OSTEOLITE
+
 SCHEMA = 2
 NAME = "benchmark.json"
 
@@ -139,7 +141,7 @@ def lane_names(results: list[dict[str, Any]]) -> list[str]:
     for one in results:
         alone = shared[one["engine"], one["variant"]] == 1 and one["variant"]
         parts = [one["variant"] if alone else os.path.splitext(one["file"])[0]]
-        parts += [one["engine"]] if one["engine"] != "osteolite" else []
+        parts += [one["engine"]] if one["engine"] != OSTEOLITE else []
         parts += [os.path.basename(one["delegate"]["asked"] or "")] if several else []
         names.append(" · ".join(filter(None, parts)))
     return names

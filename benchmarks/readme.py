@@ -18,6 +18,7 @@ import click
 from osteolite.edge.atomic import write_text
 from osteolite.edge.errors import UsageError
 
+from .lanes import OSTEOLITE
 from .studies.record import run
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,7 +94,7 @@ def peers() -> Lines:
     found = sorted(_json(MODELS, "peers.json")["results"], key=lambda one: one["variant"] != SHIPS)
     lines = [["file", "runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
     for one, other in _pairs(found):
-        ours = one["engine"] == "osteolite"
+        ours = one["engine"] == OSTEOLITE
         lines.append(
             [
                 one["variant"],

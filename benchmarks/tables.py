@@ -8,6 +8,8 @@ from typing import Any
 
 from osteolite.edge.atomic import write_json, write_text
 
+from .lanes import OSTEOLITE
+
 Result = dict[str, Any]
 
 
@@ -49,7 +51,7 @@ def _scenario(result: Result, name: str, key: str) -> str:
 # Title: what stands there. Columns in which every row is empty are left out.
 COLUMNS: dict[str, Callable[[Result], str]] = {
     "variant": lambda one: one["variant"] or one["file"],
-    "engine": lambda one: "" if one["engine"] == "osteolite" else one["engine"],
+    "engine": lambda one: "" if one["engine"] == OSTEOLITE else one["engine"],
     "threads": lambda one: str(one["threads"]),
     "delegate": _delegate,
     "MB": lambda one: f"{one['bytes'] / 1e6:.2f}",

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .lanes import OSTEOLITE
+
 if TYPE_CHECKING:
     from .engines import Loaded
 
@@ -32,7 +34,7 @@ class Task:
     file: str
     threads: int
     delegate: str = ""
-    engine: str = "osteolite"
+    engine: str = OSTEOLITE
 
     def argument(self) -> str:
         return json.dumps(asdict(self))

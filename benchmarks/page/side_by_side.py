@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..lanes import OSTEOLITE
 from .drawing import COLOURS, GREY, Drawn, draw, legend, logarithmic, named_rows, plain
 from .plots import ROW, Lane, Shown, by_name, fastest, hollow, mark, p50, threads_text
 
@@ -70,7 +71,7 @@ def peers(shown: Shown) -> Drawn | None:
     lanes = [
         (name, one)
         for name, one in sorted(shown.lanes, key=lambda lane: -int(lane[1]["threads"]))
-        if one["engine"] != "osteolite" and one["relative"]
+        if one["engine"] != OSTEOLITE and one["relative"]
     ]
     if not lanes:
         return None

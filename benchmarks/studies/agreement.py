@@ -25,6 +25,7 @@ import numpy as np
 from osteolite.edge.errors import MissingExtra
 
 from ..conditions import machine
+from ..counts import counts
 from ..intervals import median_interval
 from ..process import Worker
 from ..worker import Task
@@ -53,8 +54,8 @@ def _litert(file: str, threads: int) -> float:
         raise MissingExtra("litert-benchmark is not installed; it comes with ai-edge-litert 2.1 or newer")
     with TemporaryDirectory() as folder:
         told = Path(folder) / "told.json"
-        counts = ["--num_threads", str(threads), "--warmup_runs", str(_WARM_UP), "--num_runs", str(_RUNS)]
-        command = [str(program), "--model", file, *counts, "--result_json", str(told)]
+        options = ["--num_threads", str(threads), "--warmup_runs", str(_WARM_UP), "--num_runs", str(_RUNS)]
+        command = [str(program), "--model", file, *options, "--result_json", str(told)]
         subprocess.run(command, capture_output=True, check=True)
         return float(json.loads(told.read_text())["latency"]["median_ms"])
 
@@ -79,14 +80,14 @@ def compare(file: str, threads: int, rounds: int) -> dict[str, Any]:
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--threads", metavar="N,N,...", default="1,2", show_default=True)
+@click.option("--threads", metavar="N,N,...", callback=counts, default="1,2", show_default=True)
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=9, show_default=True)
 @click.option("--out", metavar="DIR", help="Write agreement.json there instead of printing it.")
-def main(files: tuple[str, ...], threads: str, rounds: int, out: str | None) -> None:
+def main(files: tuple[str, ...], threads: tuple[int, ...], rounds: int, out: str | None) -> None:
     """Compare `osteolite bench` with LiteRT's own benchmark, interleaved."""
     found: dict[str, Any] = {"schema": SCHEMA, "conditions": machine(), "rounds": rounds, "results": []}
-    for file, count in product(files, threads.split(",")):
-        found["results"].append(compare(file, int(count), rounds))
+    for file, count in product(files, threads):
+        found["results"].append(compare(file, count, rounds))
         last = found["results"][-1]
         click.echo(f"{last['file']}, {count} threads: {last['ratio']['median']:.3f} times as long", err=True)
     save(found, out, "agreement.json")

@@ -25,10 +25,11 @@ import click
 import numpy as np
 
 from osteolite.edge.classifier import default_model
-from osteolite.edge.errors import UsageError
 from osteolite.edge.quiet import quiet_stderr
 
-from ..peers import OSTEOLITE, PEERS, PLAIN, Contender, LeftOut, Setup, another_network
+from ..counts import counts
+from ..lanes import OSTEOLITE
+from ..peers import PEERS, PLAIN, Contender, LeftOut, Setup, another_network
 from .overhead import measure_overhead
 from .record import opening, run, save
 from .selection import parse_size, select, size_of
@@ -100,13 +101,6 @@ def _pixels(images: list[str]) -> dict[str, int]:
     return {"least": min(sizes), "most": max(sizes)}
 
 
-def _thread_counts(text: str) -> list[int]:
-    counts = [int(count) for count in text.split(",") if count.isdecimal()]
-    if len(counts) != text.count(",") + 1 or min(counts) < 1:
-        raise UsageError(f"--threads {text}: give numbers of 1 or more, with commas between them")
-    return counts
-
-
 def _print_table(found: dict[str, Any]) -> None:
     for result in found["results"]:
         click.echo(
@@ -125,7 +119,9 @@ def _print_table(found: dict[str, Any]) -> None:
 @click.argument("paths", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--size", metavar="WxH", help="Take only images of this size, either way up.")
 @click.option("--most", metavar="N", type=click.IntRange(1), help="Take so many of them, spread evenly.")
-@click.option("--threads", metavar="N,N,...", default="2", show_default=True, help="Interpreter threads.")
+@click.option(
+    "--threads", metavar="N,N,...", callback=counts, default="2", show_default=True, help="Interpreter threads."
+)
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
 @click.option("--onnx", metavar="FILE", help="The same network for ONNX Runtime (see `osteolite.benchmarks.peers`).")
@@ -134,7 +130,7 @@ def main(
     paths: tuple[str, ...],
     size: str | None,
     most: int | None,
-    threads: str,
+    threads: tuple[int, ...],
     rounds: int,
     model: str | None,
     onnx: str | None,
@@ -142,7 +138,7 @@ def main(
 ) -> None:
     """Time Osteolite and its peers from file to answer, interleaved image by image."""
     model = model or str(default_model())
-    setups = [Setup(model, count, onnx) for count in _thread_counts(threads)]
+    setups = [Setup(model, count, onnx) for count in threads]
     found = opening(model)
     images = select(paths, parse_size(size), most)
     found |= {"images": {"count": len(images), "pixels": _pixels(images)}, "rounds": rounds}

@@ -26,7 +26,8 @@ from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.runtime import default_threads
 
 from .. import bare
-from ..peers import OSTEOLITE, Setup
+from ..lanes import OSTEOLITE
+from ..peers import Setup
 from .record import opening, run, save
 from .selection import size_of
 from .turns import paired, take_turns, times
