@@ -20,7 +20,7 @@ from osteolite.edge.runtime import Runtime
 from osteolite.train.keras import keras, tf
 
 from .graph import packed, unpacked, with_fixed_batch
-from .tracing import converted
+from .tracing import converted, variables_of
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, int, int]  # height, width, channels
@@ -78,7 +78,7 @@ def _keras(path: Path, shape: Shape) -> Network:
         model = library.models.load_model(path, compile=False)
     _check_ends(path, [one.shape for one in model.inputs], len(model.outputs), shape)
     if version < 3:
-        return _converted(path, lambda image: {"output": model(image, training=False)}, shape, model)
+        return _converted(path, lambda image: {"output": model(image, training=False)}, shape, variables_of(model))
     with tempfile.TemporaryDirectory() as folder:  # a trace of Keras 3 itself loses the weights
         model.export(folder, verbose=False)
         return _saved_model(Path(folder), shape)
