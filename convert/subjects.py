@@ -16,10 +16,12 @@ from osteolite.edge.radiograph import read_radiograph
 from osteolite.edge.runtime import Tensor
 from osteolite.train.body_part import body_part_model
 from osteolite.train.cache import Pixels
+from osteolite.train.evaluation import operating_points
 from osteolite.train.layouts import read_dataset
 from osteolite.train.probability import probabilities
 from osteolite.train.recipe import Conversion
 from osteolite.train.runs import Run
+from osteolite.train.units import gather, rows_of
 
 from .calibration import CalibrationData, calibration_data, tensors
 from .gate import Array, PartVerdict, Verdict, judge, judge_parts
@@ -107,7 +109,15 @@ def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], d
     def judged(outputs: Array) -> Verdict:
         return judge(labels, groups, before, calibrated(outputs[:, 0]), threshold["value"], limits)
 
-    return judged, {"kind": FRACTURE, "threshold": threshold, "probability_calibration": calibration}
+    described = {"kind": FRACTURE, "threshold": threshold, "probability_calibration": calibration}
+    return judged, {**described, "evaluation": {**_tested(run), "operating_points": _operating_points(run)}}
+
+
+def _operating_points(run: Run) -> list[list[float]]:
+    """Of the test part, in the unit of its figures."""
+    lines = run.predictions("test")
+    units = gather(rows_of(lines), np.array([float(line["fracture_probability"]) for line in lines]))
+    return operating_points(units.labels, units.scores)
 
 
 def _body_part(run: Run, reference: Array) -> tuple[Callable[[Array], PartVerdict], dict[str, Any]]:
@@ -121,8 +131,7 @@ def _body_part(run: Run, reference: Array) -> tuple[Callable[[Array], PartVerdic
 
 def description(run: Run) -> dict[str, Any]:
     """What `osteolite.json` says of any run: where the model comes from, and its figures."""
-    recipe, evaluation, about = run.recipe, run.json("evaluation.json"), run.json("run.json")
-    test = {key: value for key, value in evaluation["test"].items() if key != "curves"}
+    recipe, about = run.recipe, run.json("run.json")
     values = {
         "intended_use": "research only; no medical device",
         "attribution": about["attribution"],
@@ -135,10 +144,16 @@ def description(run: Run) -> dict[str, Any]:
             "images": {part: len(run.catalogue.part(part)) for part in ("train", "validation", "test")},
             "catalogue_sha256": hashlib.sha256(run.path("catalogue.csv").read_bytes()).hexdigest(),
         },
-        "evaluation": {"model": "float32 Keras model before conversion", "part": "test", **test},
+        "evaluation": _tested(run),
         "versions": versions(),
     }
     return {**values, "audit": about["audit"]} if "audit" in about else values
+
+
+def _tested(run: Run) -> dict[str, Any]:
+    test = run.json("evaluation.json")["test"]
+    figures = {key: value for key, value in test.items() if key != "curves"}
+    return {"model": "float32 Keras model before conversion", "part": "test", **figures}
 
 
 def versions() -> dict[str, str]:

@@ -29,5 +29,8 @@ def inspect_model(path: Path) -> dict[str, Any]:
     if limits := details.get("out_of_distribution"):
         of_whole = {"limit": limits["limit"], "features": len(limits["mean"]), "directions": len(limits["basis"])}
         details = {**details, "out_of_distribution": of_whole}  # without the thousands of numbers
+    match details.get("evaluation"):
+        case {"operating_points": list(points), **others}:
+            details = {**details, "evaluation": {**others, "operating_points": len(points)}}
     anatomy = Anatomy.of(read_flatbuffer(path))
     return {**details, "graph": anatomy.to_dict(), "targets": uptake(anatomy)}

@@ -1,6 +1,5 @@
 """Runs side by side: their test figures, paired differences, and the spread over all of them."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ import numpy as np
 from osteolite.edge.errors import UsageError
 
 from .bootstrap import draws, interval
-from .catalogue import Row
 from .evaluation import FIGURES, weighted_figures
 from .runs import Run
-from .units import Units, gather
+from .units import Units, gather, rows_of
 
 Array = np.ndarray[Any, Any]
 
@@ -77,12 +75,10 @@ def _read(folder: Path) -> Tested:
 
 
 def _units(run: Run, evaluation: dict[str, Any]) -> tuple[Units, Array]:
-    with run.path("predictions.csv").open(newline="", encoding="utf-8") as stream:
-        lines = [line for line in csv.DictReader(stream) if line["part"] == "test"]
-    rows = [Row(line["file"], int(line["label"]), line["group"], study=line["study"]) for line in lines]
+    lines = run.predictions("test")
     own = "threshold" in lines[0]
     thresholds = [float(line["threshold"]) if own else evaluation["threshold"]["value"] for line in lines]
-    scores = [float(line["fracture_probability"]) for line in lines]
+    rows, scores = rows_of(lines), [float(line["fracture_probability"]) for line in lines]
     return gather(rows, np.array(scores)), gather(rows, np.array(thresholds)).scores
 
 

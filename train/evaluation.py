@@ -25,6 +25,7 @@ FIGURES = {
     "brier": "Brier score",
 }
 BINS = 15  # of the expected calibration error, equal in width (Guo et al., 2017)
+_STEPS = 100  # thresholds of the operating points are 1/100, 2/100 ...
 _CHUNK = 2_000_000  # numbers in an array of some draws
 
 
@@ -146,6 +147,26 @@ def confusion(labels: Array, decisions: Array) -> dict[str, int]:
         "fn": int((~decisions & positive).sum()),
         "tn": int((~decisions & ~positive).sum()),
     }
+
+
+def operating_points(labels: Array, scores: Array) -> list[list[float]]:
+    """What each threshold would give, for who would choose another one.
+
+    Args:
+        labels: 0 or 1 for each image.
+        scores: fracture probability for each image.
+
+    Returns:
+        [[threshold, sensitivity, specificity], ...] at 0.01, 0.02 ... 0.99, to 4 places; what would be 0 / 0
+        is 0.
+    """
+    points = []
+    for threshold in np.arange(1, _STEPS) / _STEPS:
+        found = confusion(labels, scores >= threshold)
+        sensitivity = found["tp"] / max(1, found["tp"] + found["fn"])
+        specificity = found["tn"] / max(1, found["tn"] + found["fp"])
+        points.append([round(float(threshold), 2), round(sensitivity, 4), round(specificity, 4)])
+    return points
 
 
 def curves(labels: Array, scores: Array) -> dict[str, list[list[float]]]:

@@ -1,6 +1,5 @@
 """What a cross-validation says: figures over the folds, and of all images together, each judged while held out."""
 
-import csv
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +110,4 @@ def _figure(value: Any, drawn: Array) -> dict[str, float]:
 
 
 def _test_scores(run: Run) -> dict[str, float]:
-    with run.path("predictions.csv").open(newline="", encoding="utf-8") as stream:
-        lines = [line for line in csv.DictReader(stream) if line["part"] == "test"]
-    return {line["file"]: float(line["fracture_probability"]) for line in lines}
+    return {line["file"]: float(line["fracture_probability"]) for line in run.predictions("test")}

@@ -20,6 +20,7 @@ stages/          of a router: one such folder for each of its networks
 A recipe with alternatives leaves a folder of such folders, named in its alternatives.json.
 """
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class Run:
 
     def json_or_none(self, name: str) -> Any:
         return self.json(name) if self.path(name).is_file() else None
+
+    def predictions(self, part: str) -> list[dict[str, str]]:
+        """The lines of `predictions.csv` of the validation or the test part, as text."""
+        with self.path("predictions.csv").open(newline="", encoding="utf-8") as stream:
+            return [line for line in csv.DictReader(stream) if line["part"] == part]
 
     @property
     def is_router(self) -> bool:

@@ -1,6 +1,6 @@
 """The unit of evaluation: the image, or, where the data names studies, the study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,11 @@ def gather(rows: Sequence[Row], scores: Array) -> Units:
         np.array([rows[i].group for i in first]),
         tuple(tuple(images) for images in members),
     )
+
+
+def rows_of(lines: Sequence[Mapping[str, str]]) -> list[Row]:
+    """The images of lines of `predictions.csv`, as far as `gather` needs to know them."""
+    return [Row(line["file"], int(line["label"]), line["group"], study=line["study"]) for line in lines]
 
 
 def subgroups(units: Units, threshold: float) -> list[dict[str, Any]]:

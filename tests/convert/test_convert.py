@@ -24,6 +24,17 @@ def model(run: Path, variant: str) -> Path:
     return run / "models" / f"phantoms_{variant}.tflite"
 
 
+def points_of(lines: list[dict[str, str]]) -> list[list[float]]:
+    """[threshold, sensitivity, specificity], counted line by line."""
+    points = []
+    for percent in range(1, 100):
+        called = [(line["label"], float(line["fracture_probability"]) >= percent / 100) for line in lines]
+        fractured, normal = ([call for label, call in called if label == which] for which in "10")
+        shares = sum(fractured) / len(fractured), 1 - sum(normal) / len(normal)
+        points.append([percent / 100, *(round(share, 4) for share in shares)])
+    return points
+
+
 @pytest.fixture
 def own_run(phantom_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to spoil."""
@@ -57,6 +68,7 @@ def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
     assert about["quantisation_calibration"]["images"] == 200
     assert about["training"]["images"]["test"] == evaluation["test"]["images"]
     assert about["evaluation"]["auroc"] == evaluation["test"]["auroc"]
+    assert about["evaluation"]["operating_points"] == points_of(Run(phantom_run).predictions("test"))
     assert read_description(model(phantom_run, "int8")).variant == "int8"
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import numpy as np
@@ -6,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from osteolite.train.evaluation import BINS, FIGURES, auroc, curves, figures, reliability, weighted_figures
+from osteolite.train.evaluation import (
+    BINS,
+    FIGURES,
+    auroc,
+    confusion,
+    curves,
+    figures,
+    operating_points,
+    reliability,
+    weighted_figures,
+)
 from osteolite.train.probability import probabilities
 
 Scored = tuple[np.ndarray, np.ndarray]
@@ -93,6 +104,26 @@ def test_one_class_alone_gives_numbers_and_no_nan(label: int) -> None:
     found = figures(np.full(12, label), np.linspace(0, 1, 12), 0.5, np.arange(12))
     json.dumps(found, allow_nan=False)
     assert found["accuracy"]["value"] == 0.5
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.integers(1, 99))
+def test_operating_points_are_those_of_the_confusion_and_only_trade_one_for_the_other(seed: int, percent: int) -> None:
+    labels, scores = scored(60, seed)
+    points = operating_points(labels, scores)
+    assert [threshold for threshold, _, _ in points] == [round(number / 100, 2) for number in range(1, 100)]
+    for one, next_one in itertools.pairwise(points):
+        assert one[1] >= next_one[1]
+        assert one[2] <= next_one[2]
+    threshold, sensitivity, specificity = points[percent - 1]
+    found = confusion(labels, scores >= threshold)  # the scores lie on the grid, where "from" and "above" differ
+    assert sensitivity == pytest.approx(found["tp"] / (found["tp"] + found["fn"]), abs=5e-5)
+    assert specificity == pytest.approx(found["tn"] / (found["tn"] + found["fp"]), abs=5e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_operating_points_of_one_class_alone_are_numbers(label: int) -> None:
+    assert operating_points(np.full(4, label), np.full(4, 0.5))[0] == [0.01, float(label), 0.0]
 
 
 def test_a_perfect_and_a_reversed_order() -> None:
