@@ -14,7 +14,7 @@ WEIGHTS ?=
 OUT ?=
 ARGS ?=
 
-.PHONY: help install run test lint lock clean
+.PHONY: help install run test lint lock litertjs clean
 
 help:
 	@echo 'make run                          draw phantoms, train, convert, gate, benchmark, report, predict'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test                         style, types and tests; ARGS="-k word" for some of them'
 	@echo 'make lint                         style and types alone'
 	@echo 'make lock                         write requirements.lock anew'
+	@echo 'make litertjs                     fetch LiteRT.js anew, in its pinned version (needs npm)'
 
 install: $(READY)
 
@@ -51,6 +52,9 @@ lint: $(READY)
 	@mkdir -p $(LINKS)/osteolite
 	@for room in $(ROOMS); do ln -sfn "$(CURDIR)/$$room" $(LINKS)/osteolite/$$room; done
 	@MYPYPATH=$(LINKS) $(BIN)/mypy $(addprefix -p osteolite.,$(ROOMS))
+
+litertjs: $(READY)
+	@$(BIN)/python -m osteolite.edge.browser.vendor
 
 lock:
 	@$(PYTHON) -m venv $(VENV)/uv

@@ -7,8 +7,17 @@ from PIL import Image
 
 BLANK, COLOURED, INVERTED, UNFAMILIAR = "blank", "coloured", "inverted", "unfamiliar"
 
-_FLAT = 8  # grey levels between darkest and brightest; noise alone spans more
+FLAT = 8  # grey levels between darkest and brightest; noise alone spans more
 COLOUR_LIMIT = 6.0  # mean grey levels between a pixel's strongest and weakest channel; tinted films have some 3
+
+TEXTS = {  # by kind; {times} is the out-of-distribution score in shares of its limit
+    BLANK: "the image is all but one shade of grey; there is nothing in it to score",
+    COLOURED: "the image has colours, which radiographs do not; the answer means nothing for a photograph",
+    INVERTED: "black and white look exchanged; save it with bones bright on dark",
+    UNFAMILIAR: (
+        "the image looks like no radiograph that the model knows ({times} times the limit); the answer may mean nothing"
+    ),
+}
 
 
 def doubts(
@@ -23,17 +32,14 @@ def doubts(
         negative: gives the same of the image with black and white exchanged; called only where it may tell.
     """
     extremes = np.asarray(grey.getextrema())
-    if np.ptp(extremes) < _FLAT:
-        return {BLANK: "the image is all but one shade of grey; there is nothing in it to score"}
+    if np.ptp(extremes) < FLAT:
+        return {BLANK: TEXTS[BLANK]}
     found: dict[str, str] = {}
     if chroma > COLOUR_LIMIT:
-        found[COLOURED] = "the image has colours, which radiographs do not; the answer means nothing for a photograph"
+        found[COLOURED] = TEXTS[COLOURED]
     if unfamiliarity is not None and unfamiliarity > 1:
         if not found and negative() <= 1:
-            found[INVERTED] = "black and white look exchanged; save it with bones bright on dark"
+            found[INVERTED] = TEXTS[INVERTED]
         else:
-            found[UNFAMILIAR] = (
-                f"the image looks like no radiograph that the model knows ({unfamiliarity:.1f} times the limit); "
-                "the answer may mean nothing"
-            )
+            found[UNFAMILIAR] = TEXTS[UNFAMILIAR].format(times=f"{unfamiliarity:.1f}")
     return found

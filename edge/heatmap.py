@@ -11,7 +11,7 @@ from .preprocess import PreprocessingSpec
 # Matplotlib's "inferno" (N. Smith and S. van der Walt, CC0), at 17 places: dark to light, and even in every kind of
 # colour vision, unlike a rainbow.
 _INFERNO = "0000040b0724210c4a3c096557106d70196e89226aa32b61bb3755d14644e35932f1711ef98d0afcab0ff9ca32f2e865fcffa4"
-_OPACITY = 0.6  # of the hottest place; the coldest is clear
+OPACITY = 0.6  # of the hottest place; the coldest is clear
 
 Array = np.ndarray[Any, Any]
 
@@ -40,18 +40,39 @@ def overlay(radiograph: Image.Image, heat: Array) -> Image.Image:
     What speaks against a fracture (below 0) stays uncoloured. The colours are of this map alone: they
     say where the evidence lies, not how strong it is.
     """
+    enlarged = Image.fromarray(_strength(heat)).resize(radiograph.size, Image.Resampling.BILINEAR)
+    coloured = _coloured(np.asarray(enlarged))
+    return Image.composite(coloured.convert("RGB"), radiograph.convert("RGB"), coloured.getchannel("A"))
+
+
+def layer(heat: Array) -> Image.Image:
+    """The map alone, to be laid over the radiograph by whoever shows it.
+
+    Args:
+        heat: as of `overlay`.
+
+    Returns:
+        A Pillow image of mode "RGBA" of the map's own size; its opacity says how strong the map is there.
+    """
+    return _coloured(_strength(heat))
+
+
+def _strength(heat: Array) -> Array:
+    """float32 from 0 to 1, the hottest place; what is below 0 is 0."""
     positive = np.maximum(heat, 0).astype(np.float32)
     highest = float(positive.max())
-    strength = Image.fromarray(positive / highest if highest > 0 else positive)
-    level = np.asarray(strength.resize(radiograph.size, Image.Resampling.BILINEAR))
-    index = np.clip(255 * level, 0, 255).astype(np.uint8)
-    opacity = Image.fromarray((_OPACITY * index).astype(np.uint8))
-    return Image.composite(Image.fromarray(_colours()[index]), radiograph.convert("RGB"), opacity)
+    return positive / highest if highest > 0 else positive
+
+
+def _coloured(strength: Array) -> Image.Image:
+    index = np.clip(255 * strength, 0, 255).astype(np.uint8)
+    opacity = (OPACITY * index).astype(np.uint8)
+    return Image.fromarray(np.dstack([colours()[index], opacity]))
 
 
 @cache
-def _colours() -> Array:
-    """256 colours, uint8 of (256, 3)."""
+def colours() -> Array:
+    """Of the coldest to the hottest place: uint8 of (256, 3)."""
     anchors = np.frombuffer(bytes.fromhex(_INFERNO), np.uint8).reshape(-1, 3)
     places = np.linspace(0, 255, len(anchors))
     return (

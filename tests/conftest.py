@@ -8,9 +8,9 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,9 @@ from hypothesis import settings
 from PIL import Image
 
 from osteolite.edge.modelfile import write_model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("osteolite", deadline=None)  # the machine may be busy with something else
 settings.load_profile("osteolite")
@@ -270,6 +273,24 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return get
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """Chromium as Playwright drives it; open a context of its own for each test.
+
+    For a module alone: Playwright allows no second one in a process, and some of the code under test starts its own.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("needs Chromium")
+    flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom Chromium's sandbox does not start
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags, chromium_sandbox=not root)
+        yield browser
+        browser.close()
 
 
 def _make_phantom_run(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Figures of a browser: LiteRT.js in the Chromium of this machine, on its processor (wasm) and GPU (webgpu).
 
-The page of `web` measures by itself, as it does on a phone; here it is opened afresh for every launch, handed the
-images' tensors, and its answers are read.
+The page of `edge/browser/bench` measures by itself, as it does on a phone; here it is opened afresh for every launch,
+handed the images' tensors, and its answers are read.
 """
 
 import json
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osteolite.edge.browser import runtime_name
 from osteolite.edge.description import ROUTER, ModelDescription
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, OsteoliteError, UsageError
 from osteolite.edge.modelfile import read_description
@@ -26,7 +27,7 @@ from osteolite.edge.runtime import sigmoid
 from ..conditions import machine, state
 from ..imported import measured_of
 from ..lanes import Lane, Measured, Plan
-from . import Progress, litertjs
+from . import Progress
 from .pageserver import PageServer, page_contents, serving
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def measure(plan: Plan, name: str, tell: Progress) -> Measured:
 
     Raises:
         UsageError: a delegate other than wasm and webgpu.
-        MissingExtra: Playwright, or LiteRT.js and npm to fetch it, is not installed.
+        MissingExtra: Playwright is not installed.
         DeviceError: no Chromium, or it crashed, was closed, or fell silent.
         ImageError: an image cannot be read.
     """
@@ -123,12 +124,12 @@ def _left_out(plan: Plan, models: list[_Model]) -> dict[str, str]:
 
 def _measure(models: list[_Model], accelerators: tuple[str, ...], plan: Plan, tell: Progress) -> Measured:
     """All launches, each in a context of its own: nothing is kept from one to the next."""
-    contents = page_contents(litertjs.runtime_folder())
+    contents = page_contents()
     task = _task(models, accelerators)
     specs = _specs(models)
-    contents |= {f"/models/{index}.tflite": Path(model.path) for index, model in enumerate(models)}
+    contents |= {f"/bench/models/{index}.tflite": Path(model.path) for index, model in enumerate(models)}
     contents |= {
-        f"/tensors/{number}/{image}": partial(_tensor, path, spec)
+        f"/bench/tensors/{number}/{image}": partial(_tensor, path, spec)
         for number, spec in enumerate(specs)
         for image, (path, _) in enumerate(plan.images)
     }
@@ -137,7 +138,7 @@ def _measure(models: list[_Model], accelerators: tuple[str, ...], plan: Plan, te
     with _chromium() as browser, serving(contents) as server:
         for launch in range(1, plan.launches + 1):
             images = len(plan.images) if launch == 1 else 0
-            server.contents["/bench.json"] = json.dumps({**task, "launches": 1, "images": images}).encode()
+            server.contents["/bench/bench.json"] = json.dumps({**task, "launches": 1, "images": images}).encode()
             answer = _open(browser, server, partial(_tell, tell, f"launch {launch} of {plan.launches}: "))
             parts.append(measured_of(answer["measured"]))
             scored = scored or answer["scored"]
@@ -157,7 +158,7 @@ def _task(models: list[_Model], accelerators: tuple[str, ...]) -> dict[str, Any]
     """What the page reads of bench.json, but launches and images."""
     specs = _specs(models)
     return {
-        "runtime": litertjs.NAME,
+        "runtime": runtime_name(),
         "accelerators": list(accelerators),
         "models": [
             {
@@ -232,7 +233,7 @@ def _open(browser: "Browser", server: PageServer, tell: Progress) -> dict[str, A
     page.expose_function("answered", lambda text: answered.append(text))
     page.on("crash", lambda _: failures.append("the page crashed"))
     page.on("pageerror", lambda error: failures.append(_line(error)))
-    page.goto(f"{server.address}/index.html", timeout=1e3 * _OPENING)
+    page.goto(f"{server.address}/bench/index.html", timeout=1e3 * _OPENING)
     deadline = time.monotonic() + _SILENCE
     while not (answered or failures):
         page.wait_for_timeout(50)

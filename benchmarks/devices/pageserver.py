@@ -1,8 +1,5 @@
 """Serves the benchmark's page to a browser on this machine: what is listed, and nothing else."""
 
-import base64
-import hashlib
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-WEB = Path(__file__).parents[1] / "web"
+from osteolite.edge.browser import POLICY, page_files
 
 Content = Path | bytes | Callable[[], bytes]  # a file, what it would hold, or what makes that when it is asked for
 
@@ -35,7 +32,7 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, contents: dict[str, Content]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.contents = contents
-        self.headers = _headers()
+        self.headers = _HEADERS
         self.failure: Exception | None = None
 
     @property
@@ -60,42 +57,20 @@ def serving(contents: dict[str, Content]) -> Iterator[PageServer]:
         thread.join()
 
 
-def page_contents(runtime: Path) -> dict[str, Content]:
+def page_contents() -> dict[str, Content]:
     """The page's own files and the runtime's, by path."""
-    contents: dict[str, Content] = {f"/{path.name}": path for path in WEB.iterdir() if path.suffix in _TYPES}
-    contents |= {
-        f"/runtime/{path.relative_to(runtime).as_posix()}": path
-        for path in sorted(runtime.rglob("*"))
-        if path.suffix in (".js", ".wasm") and path.is_file()
-    }
-    return contents
+    return {f"/{name}": path for name, path in page_files().items()}
 
 
-def _headers() -> dict[str, str]:
-    """Isolated, so that clocks are fine and threads may run; and shut in, so that nothing leaves the page."""
-    inline = re.search(r'<script type="importmap">(.*?)</script>', (WEB / "launch.html").read_text("utf-8"), re.DOTALL)
-    assert inline
-    digest = base64.b64encode(hashlib.sha256(inline[1].encode()).digest()).decode()
-    policy = {
-        "default-src": "'none'",
-        "script-src": f"'self' 'wasm-unsafe-eval' 'sha256-{digest}'",
-        "style-src": "'self'",
-        "connect-src": "'self'",
-        "worker-src": "'self'",
-        "frame-src": "'self'",
-        "img-src": "data:",  # the empty icon
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'self'",
-    }
-    return {
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Embedder-Policy": "require-corp",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
+# Isolated, so that clocks are fine and threads may run; and shut in, so that nothing leaves the page.
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks.devices import browser, litertjs
+from osteolite.benchmarks.devices import browser
 from osteolite.benchmarks.devices.pageserver import PageServer, page_contents, serving
 from osteolite.benchmarks.imported import read_figures
 from osteolite.benchmarks.lanes import Plan
+from osteolite.edge.browser import runtime_name
 from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, UsageError
 
@@ -53,23 +54,14 @@ def chromium() -> None:
         pytest.skip("needs Chromium")
 
 
-@pytest.fixture(scope="module")
-def runtime(chromium: None) -> Path:
-    try:
-        return litertjs.runtime_folder()
-    except MissingExtra as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
-def stand_in(chromium: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def stand_in(chromium: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Serve the stand-in, whose `run` first does what is given, instead of LiteRT.js."""
 
-    def install(first: str = "") -> None:
-        module = tmp_path / "litertjs" / "core" / "dist" / "index.js"
-        module.parent.mkdir(parents=True)
-        module.write_text(_STAND_IN % first)
-        monkeypatch.setattr(litertjs, "runtime_folder", lambda: tmp_path / "litertjs")
+    def install(first: str = "") -> dict[str, Any]:
+        contents = page_contents() | {"/litertjs/index.js": (_STAND_IN % first).encode()}
+        monkeypatch.setattr(browser, "page_contents", lambda: dict(contents))
+        return contents
 
     return install
 
@@ -113,7 +105,7 @@ def descendants() -> Iterator[Callable[[], dict[int, str]]]:
 
 @pytest.mark.slow
 def test_a_browser_answers_as_python_does(
-    runtime: Path, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...], tmp_path: Path
+    chromium: None, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...], tmp_path: Path
 ) -> None:
     files = (str(tiny_int8_model), str(tmp_path / "none.tflite"), str(tiny_model))
     told: list[str] = []
@@ -122,7 +114,7 @@ def test_a_browser_answers_as_python_does(
     assert "INT8" in integer.error and not integer.launches
     assert "none.tflite" in missing.error and missing.bytes == 0
     assert (good.file, good.variant, good.error) == (tiny_model.name, "float32", "")
-    assert (good.asked, good.applied, good.engine, good.runtime) == ("wasm", "wasm", "litert.js", litertjs.NAME)
+    assert (good.asked, good.applied, good.engine, good.runtime) == ("wasm", "wasm", "litert.js", runtime_name())
     assert good.threads == os.cpu_count() or good.threads == 1
     assert good.bytes == tiny_model.stat().st_size
     assert len(good.launches) == 2
@@ -139,7 +131,7 @@ def test_a_browser_answers_as_python_does(
     assert found.labels == [label for _, label in images] and found.left_out == {}
     assert found.conditions["cross_origin_isolated"] is True
     assert found.conditions["timer_resolution_ms"] < 0.1
-    assert found.conditions["litert.js"] == litertjs.VERSION
+    assert found.conditions["litert.js"] == runtime_name().split()[-1]
     assert "Chrom" in found.conditions["browser"] and "Mozilla" in found.conditions["system"]
     assert {"machine", "cores", "load_average", "started", "seconds", "before", "after"} <= set(found.conditions)
     assert told[0].startswith("launch 1 of 2: ") and told[-1].startswith("launch 2 of 2: turn 10 of 10")
@@ -148,7 +140,7 @@ def test_a_browser_answers_as_python_does(
 
 @pytest.mark.slow
 def test_a_processor_that_imitates_a_gpu_is_called_that(
-    runtime: Path, tiny_model: Path, images: tuple[tuple[str, int], ...]
+    chromium: None, tiny_model: Path, images: tuple[tuple[str, int], ...]
 ) -> None:
     plan = Plan((str(tiny_model),), delegates=("webgpu",), launches=1, images=images)
     found = browser.measure(plan, "browser", silent)
@@ -165,7 +157,7 @@ def test_a_processor_that_imitates_a_gpu_is_called_that(
 
 @pytest.mark.slow
 def test_without_a_gpu_the_processor_is_measured_still(
-    runtime: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browser, "_FLAGS", ("--disable-gpu", "--disable-software-rasterizer"))
     wasm, webgpu = browser.measure(Plan((str(tiny_model),), launches=1), "browser", silent).lanes
@@ -297,64 +289,16 @@ def test_files_that_cannot_be_read_need_no_browser(
     assert len(lanes) == 4 and all(lane.error for lane in lanes)
 
 
-# ---- the runtime
-
-
-@pytest.fixture
-def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A program npm that does what is given in the folder of its prefix, and an empty cache folder."""
-
-    def install(script: str) -> Path:
-        program = tmp_path / "bin" / "npm"
-        program.parent.mkdir()
-        program.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\ncd $3\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(program.parent))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        return tmp_path / "cache" / "osteolite"
-
-    return install
-
-
-def test_the_runtime_is_made_once_and_whole(npm: Callable[[str], Path]) -> None:
-    made = "mkdir -p node_modules/@litertjs/core/dist; sleep 0.5; touch node_modules/@litertjs/core/dist/index.js"
-    cache = npm(made)
-    found: list[Path] = []
-    threads = [threading.Thread(target=lambda: found.append(litertjs.runtime_folder())) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [cache / f"litertjs-{litertjs.VERSION}"] * 3
-    assert (found[0] / "core" / "dist" / "index.js").is_file()
-    assert [path.name for path in cache.iterdir()] == [found[0].name]
-
-
-def test_npm_that_fails_leaves_nothing(npm: Callable[[str], Path]) -> None:
-    cache = npm("echo npm error network >&2; exit 1")
-    with pytest.raises(DeviceError, match=r"npm error network.*try again"):
-        litertjs.runtime_folder()
-    assert list(cache.iterdir()) == []
-
-
-def test_npm_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(MissingExtra, match="npm"):
-        litertjs.runtime_folder()
-
-
 # ---- the server and the page
 
 
 @pytest.fixture
 def page_server(stand_in: Callable[..., None], tiny_model: Path) -> Iterator[PageServer]:
     """The page with the stand-in, two launches on the processor, as a person opens it."""
-    stand_in()
-    contents = page_contents(litertjs.runtime_folder()) | {"/models/0.tflite": tiny_model}
+    contents = stand_in() | {"/bench/models/0.tflite": tiny_model}
     with serving(contents) as server:
         task = browser._task([browser._model(str(tiny_model))], ("wasm",))
-        server.contents["/bench.json"] = json.dumps({**task, "launches": 2, "images": 0}).encode()
+        server.contents["/bench/bench.json"] = json.dumps({**task, "launches": 2, "images": 0}).encode()
         yield server
 
 
@@ -368,24 +312,24 @@ def test_the_server_serves_what_is_listed_alone(page_server: PageServer) -> None
         return response.status, response.headers
 
     assert page_server.server_address[0] == "127.0.0.1"
-    status, headers = get("/index.html")
+    status, headers = get("/bench/index.html")
     assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert get("/runtime/core/dist/index.js?wasm")[1]["Content-Type"] == "text/javascript; charset=utf-8"
-    assert get("/models/0.tflite")[0] == 200
+    assert get("/litertjs/index.js?threaded")[1]["Content-Type"] == "text/javascript; charset=utf-8"
+    assert get("/bench/models/0.tflite")[0] == 200
     outside = [
         "/",
         "/../lanes.py",
-        "/web/../../lanes.py",
+        "/bench/../../__init__.py",
         "/%2e%2e/lanes.py",
-        "/models/../../index.html",
+        "/bench/models/../../bench/index.html",
         "//etc/passwd",
     ]
-    outside += ["/runtime/../../../../../../etc/passwd", "/models/1.tflite", "/runtime/core/dist", "/index.html/"]
+    outside += ["/litertjs/../../../../../../etc/passwd", "/bench/models/1.tflite", "/litertjs", "/bench/index.html/"]
     assert [get(path)[0] for path in outside] == [404] * len(outside)
-    assert get("/index.html", "POST")[0] == 501
+    assert get("/bench/index.html", "POST")[0] == 501
 
 
 @pytest.fixture
@@ -394,7 +338,7 @@ def open_page(page_server: PageServer) -> Iterator[Callable[..., Any]]:
 
         def open_it(**options: Any) -> Any:
             page = program.new_context(**options).new_page()
-            page.goto(f"{page_server.address}/index.html")
+            page.goto(f"{page_server.address}/bench/index.html")
             page.wait_for_selector("#measure:enabled")
             return page
 
@@ -428,17 +372,29 @@ def test_a_phone_measures_and_saves(open_page: Callable[..., Any], tmp_path: Pat
 def test_the_page_reaches_no_other_server(open_page: Callable[..., Any], page_server: PageServer) -> None:
     page = open_page()
     reach = "address => fetch(address).then(() => 'reached', () => 'refused')"
-    assert page.evaluate(reach, f"{page_server.address}/bench.json") == "reached"
+    assert page.evaluate(reach, f"{page_server.address}/bench/bench.json") == "reached"
     with serving({"/": b"elsewhere"}) as other:
         other.headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
         assert page.evaluate(reach, f"{other.address}/") == "refused"
 
 
-def test_a_page_without_a_task_says_so(page_server: PageServer) -> None:
-    del page_server.contents["/bench.json"]
+def test_the_way_back_stays_on_the_server(page_server: PageServer) -> None:
+    expected = {"": None, "?back=../": f"{page_server.address}/", "?back=https://example.org/": None}
+    expected |= {"?back=javascript:alert(1)": None, "?back=//example.org/": None}
     with browser._chromium() as program:
         page = program.new_page()
-        page.goto(f"{page_server.address}/index.html")
+        for query, target in expected.items():
+            page.goto(f"{page_server.address}/bench/index.html{query}")
+            page.wait_for_selector("#measure:enabled")
+            link = page.locator("#back")
+            assert (link.evaluate("link => link.href") if link.is_visible() else None) == target, query
+
+
+def test_a_page_without_a_task_says_so(page_server: PageServer) -> None:
+    del page_server.contents["/bench/bench.json"]
+    with browser._chromium() as program:
+        page = program.new_page()
+        page.goto(f"{page_server.address}/bench/index.html")
         page.wait_for_selector("#state.failed")
         assert "no bench.json" in page.inner_text("#state")
         assert page.is_disabled("#measure")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from osteolite.edge.heatmap import content_map, overlay
+from osteolite.edge.heatmap import content_map, layer, overlay
 from osteolite.edge.preprocess import PreprocessingSpec, fit
 
 
@@ -47,3 +47,14 @@ def test_the_colours_are_matplotlibs_inferno() -> None:
     drawn = np.asarray(overlay(white, np.linspace(0, 1, 256)[None])).astype(float)
     hottest = 255 * np.array(colormaps["inferno"](1.0)[:3])
     assert np.abs(drawn[0, -1] - 0.6 * hottest).max() < 3
+
+
+def test_the_layer_laid_over_the_radiograph_is_the_overlay() -> None:
+    radiograph = Image.effect_noise((30, 40), 80)
+    heat = np.random.default_rng(7).normal(size=(40, 30))
+    alone = layer(heat)
+    assert (alone.mode, alone.size) == ("RGBA", (30, 40))
+    assert (np.asarray(alone)[heat <= 0, 3] == 0).all() and (np.asarray(alone)[heat > 0.5, 3] > 0).all()
+    shown = radiograph.convert("RGB")
+    shown.paste(alone, mask=alone.getchannel("A"))
+    assert (np.asarray(shown) == np.asarray(overlay(radiograph, heat))).all()

@@ -1,6 +1,8 @@
 // One launch: every model is compiled anew for every accelerator and warmed up, then they run in turns. It has a
 // frame of its own, which takes the runtime's memory and threads with it when it is removed.
 
+import {loadRuntime} from "../js/runtime.js";
+
 const TURNS = 10; // of a launch
 const TURN_MS = 100; // a turn takes about so long
 const WARM_RUNS = 10; // of a turn while it warms up, or as many as fit into ...
@@ -78,17 +80,12 @@ async function attempt(lane, step) {
 
 const oneLine = (error) => String(error?.message ?? error).replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 300);
 
-// Each accelerator has a runtime of its own: the one with threads for the processor, and for the GPU the one that can
-// leave operators to the processor. No build has both.
+// Each accelerator has a runtime of its own.
 async function loadRuntimes(task, tell) {
   const runtimes = {};
   for (const accelerator of task.accelerators) {
     await tell(`loading the runtime for ${accelerator}`);
-    const library = await import(`./runtime/core/dist/index.js?${accelerator}`);
-    const wanted = accelerator === "webgpu" ? "jspi" : "threads";
-    const usable = await library.supportsFeature("relaxedSimd") && await library.supportsFeature(wanted);
-    const loaded = await library.loadLiteRt(new URL("runtime/core/wasm/", document.baseURI).href, {[wanted]: usable});
-    runtimes[accelerator] = {library, threads: loaded.liteRtWasm.getThreadCount()};
+    runtimes[accelerator] = await loadRuntime(accelerator);
   }
   return runtimes;
 }

@@ -13,12 +13,22 @@ async function main() {
   const response = await fetch("bench.json");
   if (!response.ok) throw new Error("there is no bench.json beside this page");
   const task = await response.json();
+  showWayBack();
   const adapter = await webgpuAdapter();
   showRows(pending(task));
   showConditions(await browserConditions(task, adapter));
   element("measure").disabled = false;
   element("measure").addEventListener("click", () => measureHere(task, adapter));
   if (driven) globalThis.answered(JSON.stringify(await measure(task, adapter)));
+}
+
+// The link back to the page that this one was opened from, if it says so: `?back=../`, a path of this server alone.
+function showWayBack() {
+  const back = new URLSearchParams(location.search).get("back");
+  const target = back && new URL(back, location.href);
+  if (target?.origin !== location.origin || !target.protocol.startsWith("http")) return;
+  element("back").href = target.href;
+  element("back").hidden = false;
 }
 
 async function measureHere(task, adapter) {
@@ -216,7 +226,8 @@ function quantile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   const place = share * (sorted.length - 1);
   const below = Math.floor(place);
-  return sorted.length ? sorted[below] + (place - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below]) : null;
+  if (!sorted.length) return null;
+  return sorted[below] + (place - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below]);
 }
 
 const milliseconds = (value) => value === null ? "–" : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);

@@ -1,0 +1,63 @@
+"""What lies in edge/browser: the runtime as npm has it, and a folder small enough for a phone."""
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+
+from osteolite.edge.browser import constants, page_files, runtime_name
+from osteolite.edge.classifier import default_model
+
+_MOST_BYTES = 15_000_000  # of a page's folder with the model that ships
+
+
+def test_the_runtime_is_the_one_that_npm_has() -> None:
+    files = {
+        name.removeprefix("litertjs/"): path for name, path in page_files().items() if name.startswith("litertjs/")
+    }
+    about = json.loads(files.pop("litertjs.json").read_text())
+    assert "Apache License" in files.pop("LICENSE").read_text()
+    assert about["sha256"] == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert {name: value[:7] for name, value in about["integrity"].items()} == {
+        "@litertjs/core": "sha512-",
+        "@litertjs/wasm-utils": "sha512-",
+    }
+    assert runtime_name() == f"@litertjs/core {about['version']}"
+    assert about["licence"] == "Apache-2.0"
+
+
+def test_each_build_is_whole_and_packed_without_a_date() -> None:
+    packed = [path for name, path in page_files().items() if name.endswith(".wasm.gz")]
+    assert len(packed) == 3
+    for path in packed:
+        content = path.read_bytes()
+        assert content[4:8] == bytes(4)  # of gzip's header: when
+        assert gzip.decompress(content)[:4] == b"\0asm"
+        assert path.with_name(path.name.removesuffix(".wasm.gz") + ".js").is_file()
+
+
+def test_nothing_is_asked_of_another_server() -> None:
+    """Neither a module of another address nor a name that only a map of imports would explain."""
+    for name, path in page_files().items():
+        if path.suffix in (".js", ".html", ".css") and not name.startswith("litertjs/"):
+            text = path.read_text()
+            assert "http://" not in text and "https://" not in text and "//cdn" not in text, name
+        if path.suffix == ".js":
+            assert "@litertjs/" not in path.read_text(), name
+
+
+def test_a_folder_with_the_model_that_ships_is_small() -> None:
+    assert sum(path.stat().st_size for path in page_files().values()) + default_model().stat().st_size < _MOST_BYTES
+
+
+def test_the_constants_are_json() -> None:
+    values = json.loads(json.dumps(constants(), allow_nan=False))
+    assert len(values["heatmap"]["colours"]) == 256 and values["heatmap"]["colours"][0] == [0, 0, 4]
+    assert values["doubts"]["texts"].keys() == {"blank", "coloured", "inverted", "unfamiliar"}
+
+
+def test_the_list_of_files_needs_no_imaging() -> None:
+    code = "import sys; from osteolite.edge.browser import page_files; page_files(); print('PIL' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
