@@ -1,0 +1,39 @@
+"""`osteolite phone`: the page that runs the model in a phone's browser, as a folder or served from here."""
+
+import click
+
+from osteolite.edge.errors import UsageError
+
+
+@click.command()
+@click.option(
+    "--model",
+    "models",
+    metavar="FILE",
+    multiple=True,
+    help="A .tflite file; repeat it and the page lets a person choose. Default, the model that ships with the package.",
+)
+@click.option("--out", metavar="DIR", help="Write the page as a folder for any web server.")
+@click.option("--serve", is_flag=True, help="Serve the page from this machine until Ctrl-C.")
+@click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="Of --serve; default 8080.")
+def phone(models: tuple[str, ...], out: str | None, serve: bool, port: int | None) -> None:
+    """Make a page that scores radiographs in a phone's browser.
+
+    The radiograph never leaves the phone: the page has the model and all that runs it, and needs no
+    network after the first visit where its address begins with https. Research use only: no diagnosis.
+    """
+    if (out is None) == (not serve):
+        raise UsageError("give one of --out DIR, which writes the page as a folder, and --serve, which serves it here")
+    if port is not None and not serve:
+        raise UsageError("--port goes with --serve; a folder has no port")
+    from .folder import page_contents, write_folder
+
+    if out is None:
+        from .server import PORT, serve_page
+
+        serve_page(page_contents(models), port or PORT)
+        return
+    contents = page_contents(models)
+    write_folder(contents, out)
+    size = sum(map(len, contents.values())) / 1e6
+    click.echo(f"{out}: {len(contents)} files, {size:.1f} MB; put the folder on any https server as it is")

@@ -1,0 +1,184 @@
+"""Serves the page to phones in the local network: the listed files, and nothing else."""
+
+import hashlib
+import http
+import io
+import signal
+import socket
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
+from typing import Any
+
+import click
+
+from osteolite.edge import browser
+from osteolite.edge.errors import UsageError
+
+from .folder import Contents
+
+PORT = 8080  # always the same, as a browser keeps what it has of a page by its address
+
+_CONNECTIONS = 64  # at once; a browser opens six
+_SECONDS = 30  # that a connection may be silent
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".wasm": "application/wasm",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+}
+_HEADERS = {
+    # Isolated, so that the runtime may use threads and clocks are fine; and shut in, so that nothing leaves the page.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": browser.POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # a browser keeps a copy, and asks whether it is still good
+}
+
+
+class PageServer(ThreadingHTTPServer):
+    """Answers GET and HEAD for the paths of `contents` alone, on all addresses of this machine.
+
+    Raises:
+        UsageError: the port is taken, or not allowed to this user.
+    """
+
+    daemon_threads = True
+    request_queue_size = _CONNECTIONS
+    block_on_close = False  # a phone that keeps its connection open is no reason to stay
+
+    def __init__(self, contents: Contents, port: int) -> None:
+        self.files = {f"/{name}": (content, _validator(content)) for name, content in contents.items()}
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        try:
+            super().__init__(("", port), _Handler)
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be used ({error.strerror or error}); name another with --port"
+            ) from error
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, unless too many are at it."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A phone that goes away in the middle of an answer is no error of this server."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    protocol_version = "HTTP/1.1"
+    timeout = _SECONDS
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        name = f"{path}index.html" if path.endswith("/") else path
+        if name not in self.server.files:
+            self.send_error(404)
+            return
+        content, validator = self.server.files[name]
+        if self.headers.get("If-None-Match") == validator:
+            self._answer(304, "", b"", validator)
+        else:
+            kind = _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+            self._answer(200, kind, content, validator)
+
+    do_HEAD = do_GET
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A refusal with the same headers as any answer; nothing of the request is repeated in it."""
+        self.close_connection = True  # what may follow, such as the body of a POST, is not read
+        status = http.HTTPStatus(code)
+        self._answer(status, _TYPES[".txt"], f"{status.value} {status.phrase}\n".encode(), "")
+
+    def _answer(self, code: int, kind: str, content: bytes, validator: str) -> None:
+        self.send_response(code)
+        headers = dict(_HEADERS)
+        if code != http.HTTPStatus.NOT_MODIFIED:
+            headers |= {"Content-Type": kind, "Content-Length": str(len(content))}
+        if validator:
+            headers["ETag"] = validator
+        if self.close_connection:
+            headers["Connection"] = "close"
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if content and self.command != "HEAD":
+            self.wfile.write(content)
+
+    def version_string(self) -> str:
+        """Without the versions of what it is made of."""
+        return "osteolite"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: a visit is nobody's business."""
+
+
+def serve_page(contents: Contents, port: int) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; call it from the main thread.
+
+    Args:
+        contents: what the page's folder would hold.
+        port: on all addresses of this machine.
+
+    Raises:
+        UsageError: the port is taken.
+        ModuleNotFoundError: segno, which draws the QR code, is not installed.
+    """
+    import segno  # before there is a server, as it may not be installed
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    try:
+        with PageServer(contents, port) as server, suppress(KeyboardInterrupt):
+            address = f"http://{_local_address()}:{port}/"
+            drawn = io.StringIO()
+            segno.make(address).terminal(out=drawn, compact=True)
+            click.echo(f"{drawn.getvalue()}\n{_told(address, port)}")
+            server.serve_forever()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _told(address: str, port: int) -> str:
+    return (
+        f"The page for phones: {address}  (open to the whole local network; Ctrl-C ends it)\n"
+        "From an address with plain http a browser gives the page neither installation, offline use, WebGPU nor "
+        "threads: it scores, but slower. For all of them:\n"
+        f"  an Android phone on a cable: adb reverse tcp:{port} tcp:{port}, and on it http://localhost:{port}/\n"
+        "  any phone: osteolite phone --out DIR, and DIR on any https server\n"
+        "Research use only: no diagnosis."
+    )
+
+
+def _local_address() -> str:
+    """Of this machine in the local network; without one, the address that it alone knows."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of no machine, by RFC 5737; connecting a UDP socket sends nothing
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def _validator(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
