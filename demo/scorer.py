@@ -1,11 +1,13 @@
 """The models behind the page."""
 
-import base64
-import io
 import threading
 from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
 
 from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.description import Description, ModelDescription
 from osteolite.edge.prediction import Prediction
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.radiograph import Limits, read_radiograph
@@ -13,7 +15,6 @@ from osteolite.edge.router import Router, open_classifier
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_seconds=10.0)
-PREVIEW_SIDE = 960  # pixels
 
 
 class Scorer:
@@ -28,9 +29,11 @@ class Scorer:
 
     def __init__(self, models: Iterable[str] = ()) -> None:
         self._classifiers: dict[str, FractureClassifier | Router] = {}
+        self._paths: dict[str, Path] = {}
         for path in list(models) or [str(default_model())]:
             classifier = open_classifier(path, limits=LIMITS)
-            self._classifiers[self._unused(classifier.description.name)] = classifier
+            name = self._unused(classifier.description.name)
+            self._classifiers[name], self._paths[name] = classifier, Path(path)
         # An interpreter has one set of buffers, and its threads already use the cores: one image at a time, over
         # all models, is as fast as several and also bounds the memory that decoding takes.
         self._lock = threading.Lock()
@@ -39,9 +42,25 @@ class Scorer:
     def names(self) -> list[str]:
         return list(self._classifiers)
 
+    def path(self, name: str) -> Path:
+        """The file of the model of that name."""
+        return self._paths[name]
+
+    def description(self, name: str) -> Description:
+        """What the file of that name says of itself."""
+        return self._classifiers[name].description
+
     def variant(self, name: str) -> str:
         """The variant of the model of that name: float32, int8, ..."""
-        return self._classifiers[name].description.variant
+        return self.description(name).variant
+
+    def answering(self, name: str, prediction: Prediction) -> ModelDescription:
+        """Of the fracture model that gave this prediction: a router's is that of the body part it found."""
+        classifier = self._classifiers[name]
+        if isinstance(classifier, FractureClassifier):
+            return classifier.description
+        assert prediction.body_part is not None  # a router always finds one
+        return classifier.stage(prediction.body_part).description
 
     def score(self, image: bytes, name: str) -> Prediction:
         """Score the bytes of an image file with the model of that name; safe between threads.
@@ -53,20 +72,18 @@ class Scorer:
         with self._lock:
             return self._classifiers[name].predict(image)
 
-    def preview(self, image: bytes) -> str:
-        """The image as it was read, small enough to show: an 8-bit grey JPEG as a data URI.
+    def read(self, image: bytes, side: int) -> Image.Image:
+        """The radiograph as it was read, small enough to show: 8-bit grey, `side` pixels at most on each side.
 
         Raises:
             ImageError: the image cannot be read.
         """
-        # Half the side, as a reduced JPEG keeps at least twice the size asked for.
-        enough = PreprocessingSpec(PREVIEW_SIDE // 2, PREVIEW_SIDE // 2)
+        # Half the side, as a reduced JPEG keeps at least one and a half times the size asked for.
+        enough = PreprocessingSpec(max(1, side // 2), max(1, side // 2))
         with self._lock:
             radiograph = read_radiograph(image, enough, LIMITS)
-            radiograph.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        stream = io.BytesIO()
-        radiograph.save(stream, "JPEG", quality=90)
-        return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+            radiograph.thumbnail((side, side))
+        return radiograph
 
     def _unused(self, name: str) -> str:
         unused, number = name, 1

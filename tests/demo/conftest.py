@@ -57,11 +57,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[Server]:
-    """`osteolite demo` with these arguments on a free port, its files in `folder`."""
+def running(folder: Path, *arguments: str | Path, code: str = "", **environment: str) -> Iterator[Server]:
+    """`osteolite demo` with these arguments on a free port, its files in `folder`, after `code`."""
     port, log, temporary = free_port(), folder / "server.log", folder / "temporary"
     temporary.mkdir()
-    command = [sys.executable, "-c", SERVER, "demo", "--port", str(port), *map(str, arguments)]
+    command = [sys.executable, "-c", code + SERVER, "demo", "--port", str(port), *map(str, arguments)]
     variables = {**os.environ, "TMPDIR": str(temporary), "HF_HOME": str(folder / "hf"), **environment}
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -73,7 +73,8 @@ def running(folder: Path, *arguments: str | Path, **environment: str) -> Iterato
             # A shell without job control starts what runs in the background with SIGINT ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-    server = Server(f"http://127.0.0.1:{port}/", process, log, temporary)
+    host = environment.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    server = Server(f"http://{host}:{port}/", process, log, temporary)
     try:
         server.wait_for(server.url)
         yield server

@@ -43,7 +43,17 @@ atexit.register(lambda: print("loaded:", sorted({"gradio", "numpy", "PIL", "tens
     assert done.returncode == 0
     assert done.stdout.endswith("loaded: []\n")
     text = " ".join(done.stdout.split())
-    for said in ("--model FILE", "--port N", "--share", "public link through Gradio's servers", "no diagnosis"):
+    for said in (
+        "--model FILE",
+        "--port N",
+        "--share",
+        "public link through Gradio's servers",
+        "--auth USER:PASSWORD",
+        "A password on the command line is seen by others on this machine",
+        "--examples FOLDER",
+        "--space DIR",
+        "no diagnosis",
+    ):
         assert said in text
 
 
@@ -56,6 +66,20 @@ def test_a_missing_or_wrong_model_file_is_one_line(tmp_path: Path, content: byte
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"osteolite: {path}: ")
+
+
+@pytest.mark.parametrize("option", [["--auth", "ada"], ["--auth-file", "missing"], []])
+def test_a_malformed_account_is_one_line_and_no_open_page(option: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["demo", *option], env={"OSTEOLITE_AUTH": ""})
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert "USER:PASSWORD" in line
+
+
+def test_examples_that_cannot_be_offered_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["demo", "--model", str(tiny_model), "--examples", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no image that can be read (it is empty)" in done.stderr.splitlines()[-1]
 
 
 def test_without_gradio_it_says_what_to_install(tiny_model: Path) -> None:

@@ -1,0 +1,17 @@
+"""About: the model card, from the file."""
+
+import gradio as gr
+
+from ..modelcard import model_card
+from ..scorer import Scorer
+
+
+def build(scorer: Scorer) -> None:
+    """Build the tab in the current context: the card of the chosen model."""
+
+    def show(name: str) -> str:
+        return model_card(scorer.path(name), scorer.description(name))
+
+    model = gr.Dropdown(scorer.names, value=scorer.names[0], label="Model", visible=len(scorer.names) > 1)
+    shown = gr.HTML(show(scorer.names[0]))
+    gr.on([model.input], show, model, shown, api_visibility="private")

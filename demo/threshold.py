@@ -1,0 +1,70 @@
+"""What the label would be at another threshold, and what the model card states there."""
+
+import json
+from html import escape
+from typing import Any
+
+from osteolite.edge.description import ModelDescription
+from osteolite.edge.labels import FRACTURED, NORMAL
+from osteolite.edge.prediction import Prediction
+
+_MOST_POINTS = 1000
+_UNSTATED = "The model card states no sensitivity and specificity for other thresholds."
+
+
+def operating_points(description: ModelDescription) -> list[list[float]]:
+    """(threshold, sensitivity, specificity) as the model card states them; none where it does not, or not sensibly."""
+    evaluation = description.details.get("evaluation")
+    points = evaluation.get("operating_points") if isinstance(evaluation, dict) else None
+    if not isinstance(points, list) or len(points) > _MOST_POINTS:
+        return []
+    sound = all(isinstance(point, list) and len(point) == 3 and all(map(_is_share, point)) for point in points)
+    return points if sound else []
+
+
+def panel(prediction: Prediction, description: ModelDescription) -> str:
+    """A slider for the threshold, with the label and the card's figures there; the page's script moves it.
+
+    Args:
+        prediction: of the image.
+        description: of the fracture model that answered.
+    """
+    own, points = prediction.threshold, operating_points(description)
+    stated = f"<p>{_stated(description, min(points, key=lambda point: abs(point[0] - own)))}</p>" if points else ""
+    return (
+        f'<div class="osteo-threshold" data-probability="{prediction.fracture_probability!r}" data-own="{own!r}" '
+        f'data-points="{escape(json.dumps(points))}" data-labels="{FRACTURED.capitalize()},{NORMAL.capitalize()}">'
+        '<label class="osteo-slider"><span>Another threshold</span>'
+        f'<input type="range" class="osteo-at" min="0.01" max="0.99" step="0.01" value="{own:.2f}" '
+        f'aria-valuetext="{own:.3f}, the model\'s own"></label>'
+        f'<div class="osteo-said" role="status"><p>At <b data-say="at">{own:.3f}</b>'
+        f'<span data-say="whose"> (the model\'s own)</span> the label is '
+        f'<b data-say="label">{escape(prediction.label.capitalize())}</b>.</p>{stated or f"<p>{_UNSTATED}</p>"}</div>'
+        '<button type="button" class="osteo-button osteo-back" disabled>Back to the model\'s own</button></div>'
+    )
+
+
+def _stated(description: ModelDescription, point: list[float]) -> str:
+    return (
+        f"{escape(_where(description.details['evaluation']))} the model card states "
+        f'<b>sensitivity <span data-say="sensitivity">{point[1]:.3f}</span></b> and '
+        f'<b>specificity <span data-say="specificity">{point[2]:.3f}</span></b> '
+        f'at <span data-say="point">{point[0]:.2f}</span>.'
+    )
+
+
+def _where(evaluation: dict[str, Any]) -> str:
+    """Where its figures come from: `On the test part (580 images, 106 fractured) of its training data`."""
+    part = evaluation.get("part")
+    unit = "studies" if evaluation.get("unit") == "study" else "images"
+    counts = [
+        f"{evaluation[key]:,} {word}"
+        for key, word in (("count", unit), (FRACTURED, FRACTURED))
+        if isinstance(evaluation.get(key), int)
+    ]
+    named = f"On the {part} part" if isinstance(part, str) and part else "On a part"
+    return named + (f" ({', '.join(counts)})" if counts else "") + " of its training data"
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -1,0 +1,46 @@
+"""The page of the documentation about the demo: its example runs, and its figures are the program's."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from osteolite.demo import batch, page, uploads
+from osteolite.demo.examples import MOST
+from osteolite.demo.scorer import LIMITS
+from osteolite.edge.classifier import FractureClassifier
+
+TEXT = (Path(__file__).parents[2] / "docs" / "demo.md").read_text(encoding="utf-8")
+WORDS = " ".join(TEXT.split())
+
+
+def test_the_example_of_the_api_runs(
+    run_demo: Any, tiny_model: Path, tmp_path: Path, encode: Callable[..., bytes]
+) -> None:
+    [program] = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    image = encode(Image.linear_gradient("L"), "PNG")
+    (tmp_path / "xray.png").write_bytes(image)
+    with run_demo(tmp_path, "--model", tiny_model) as server:
+        assert "http://127.0.0.1:7860/" in program
+        program = program.replace("http://127.0.0.1:7860/", server.url)
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    label, probability, threshold, *_ = done.stdout.split()
+    expected = FractureClassifier(tiny_model).predict(image).to_dict()
+    assert label == expected["label"]
+    assert (float(probability), float(threshold)) == (expected["fracture_probability"], expected["threshold"])
+
+
+def test_the_limits_are_the_programs() -> None:
+    assert f"at most {LIMITS.max_bytes // 1024**2} MiB and {LIMITS.max_pixels // 10**6} million pixels" in WORDS
+    assert f"{LIMITS.max_seconds:.0f} seconds to be decoded in" in WORDS
+    assert f"{batch.MAX_IMAGES} with {batch.MAX_BYTES // 1024**2} MiB in all" in WORDS
+    assert f"; {page.QUEUE} requests wait" in WORDS
+    assert f"within {page.UPLOAD_SECONDS + 30} seconds" in WORDS
+    assert f"held for {uploads.KEPT_SECONDS // 60} minutes" in WORDS
+    assert f"first {MOST} readable images" in WORDS
