@@ -4,14 +4,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from osteolite.edge.doubts import COLOUR_LIMIT
+from osteolite.edge.errors import ImageError
 from osteolite.edge.labels import LABELS
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.radiograph import decode, read_radiograph
+from osteolite.edge.radiograph import Decoded, decode
 from osteolite.edge.runtime import Tensor
 from osteolite.train.catalogue import Catalogue, Row
 
@@ -63,7 +65,7 @@ def calibration_data(
     for label, share in ((1, count // 2), (0, count)):  # fractured first; normal images fill what is left
         pool = [row for row in rows if row.label == label]
         drawn += _by_body_part(pool, share if label else count - len(drawn), random)
-    decoded = [decode(catalogue.path(row), spec) for row in drawn]
+    decoded = [_decoded(catalogue.path(row), spec) for row in drawn]
     digest = hashlib.sha256()
     for row in drawn:
         digest.update(row.file.encode() + b"\0" + catalogue.path(row).read_bytes())
@@ -89,4 +91,11 @@ def _shuffled(rows: list[Row], random: np.random.Generator) -> enumerate[int]:
 
 def tensors(catalogue: Catalogue, rows: Sequence[Row], spec: PreprocessingSpec) -> list[Tensor]:
     """The input tensor of each row, made from its file as the device makes it."""
-    return [preprocess(read_radiograph(catalogue.path(row), spec), spec) for row in rows]
+    return [preprocess(_decoded(catalogue.path(row), spec).grey, spec) for row in rows]
+
+
+def _decoded(path: Path, spec: PreprocessingSpec) -> Decoded:
+    try:
+        return decode(path, spec)
+    except ImageError as error:
+        raise type(error)(f"{path}: {error}") from error

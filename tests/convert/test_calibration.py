@@ -1,13 +1,17 @@
 """Which training images quantisation sees."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.convert.calibration import _by_body_part
-from osteolite.train.catalogue import Row
+from osteolite.convert.calibration import _by_body_part, tensors
+from osteolite.edge.errors import UnreadableImage
+from osteolite.edge.preprocess import PreprocessingSpec
+from osteolite.train.catalogue import Catalogue, Row
 
 
 @given(
@@ -20,3 +24,9 @@ def test_every_body_part_has_its_share(sizes: dict[str, int], count: int) -> Non
     found = Counter(row.body_part for row in chosen)
     for part, size in sizes.items():
         assert abs(found[part] - len(chosen) * size / len(pool)) <= len(sizes) / 2 + 1
+
+
+def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path, "class_folders", (Row("fractured/gone.png", 1, part="train"),))
+    with pytest.raises(UnreadableImage, match=r"fractured/gone\.png: cannot be opened: No such file"):
+        tensors(catalogue, catalogue.rows, PreprocessingSpec())
