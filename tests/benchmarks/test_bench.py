@@ -100,8 +100,8 @@ def test_a_list_without_both_classes_is_refused(tmp_path: Path, content: str) ->
     ("arguments", "code", "message"),
     [
         (["nothing.tflite"], 1, "cannot be opened"),
-        (["MODEL", "--threads", "0"], 2, "--threads 0"),
-        (["MODEL", "--threads", "two"], 2, "--threads two"),
+        (["MODEL", "--threads", "0"], 2, "'--threads': '0': give numbers of 1 or more"),
+        (["MODEL", "--threads", "two"], 2, "'--threads': 'two': give numbers of 1 or more"),
         (["MODEL", "--data", "nowhere"], 2, "neither a folder"),
         (["MODEL", "--device", "toaster"], 2, "--device toaster: give one of local, ssh://"),
         (["MODEL", "--launches", "0"], 2, "--launches"),
