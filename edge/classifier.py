@@ -136,7 +136,11 @@ class FractureClassifier(Scorer):
         unfamiliarity = self._unfamiliarity(outputs)
         with timed(spent, "check"):
             warnings = doubts(
-                decoded.grey, decoded.chroma, unfamiliarity, lambda: self._negative_unfamiliarity(decoded)
+                decoded.grey,
+                self.spec.enlargement(*decoded.grey.size),
+                decoded.chroma,
+                unfamiliarity,
+                lambda: self._negative_unfamiliarity(decoded),
             )
         drawn = None
         if heatmap:

@@ -83,6 +83,15 @@ class PreprocessingSpec:
         ratio = min(self.width / width, self.height / height)
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
+    def enlargement(self, width: int, height: int) -> float:
+        """How many times longer the sides of an image of `width` x `height` become inside the input.
+
+        >>> PreprocessingSpec(224, 224).enlargement(56, 28)
+        4.0
+        """
+        fitted = self.fitted_size(width, height)
+        return max(fitted[0] / width, fitted[1] / height)
+
 
 def fit(image: Image.Image, spec: PreprocessingSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Resize a grey image to the input's size: uint8 of shape (height, width)."""

@@ -46,10 +46,10 @@ def runtime_name() -> str:
 
 def constants() -> dict[str, Any]:
     """What JavaScript must not write twice, as JSON has it."""
-    from ..doubts import COLOUR_LIMIT, FLAT, TEXTS  # Pillow is not for who only lists the files
+    from ..doubts import COLOUR_LIMIT, ENLARGED_LIMIT, FLAT, TEXTS  # Pillow is not for who only lists the files
     from ..heatmap import OPACITY, colours
 
     return {
         "heatmap": {"colours": colours().tolist(), "opacity": OPACITY},
-        "doubts": {"texts": TEXTS, "flat": FLAT, "colour_limit": COLOUR_LIMIT},
+        "doubts": {"texts": TEXTS, "flat": FLAT, "enlarged_limit": ENLARGED_LIMIT, "colour_limit": COLOUR_LIMIT},
     }

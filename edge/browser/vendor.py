@@ -80,7 +80,7 @@ def main() -> None:
         "name": "@litertjs/core",
         "version": VERSION,
         "licence": "Apache-2.0",
-        "integrity": INTEGRITY,
+        "integrity": {name: f"sha512-{digest}" for name, digest in INTEGRITY.items()},
         "sha256": listed,
     }
     write_json(FOLDER / "litertjs.json", about)

@@ -5,7 +5,7 @@ import {doubts} from "./doubts.js";
 import {unfamiliarityOf} from "./familiarity.js";
 import {checkDigest, readModel} from "./modelfile.js";
 import {openNetwork} from "./network.js";
-import {fit} from "./preprocess.js";
+import {enlargement, fit} from "./preprocess.js";
 import {forInput} from "./reduce.js";
 
 // Open the bytes of a model file, a fracture model or a router, for "wasm" or "webgpu": {description, predict, close}.
@@ -56,7 +56,8 @@ async function score({description, spec, network}, decoded, {grey, pixels}, mill
     const data = grey.data.map((value) => 255 - value);
     return unfamiliarityIn(await network.run(fit({...grey, data}, spec)), description);
   };
-  const warnings = await timed(milliseconds, "check", () => doubts({...decoded, grey}, unfamiliarity, negative));
+  const warnings = await timed(milliseconds, "check", () =>
+    doubts({...decoded, grey}, enlargement(spec, grey.width, grey.height), unfamiliarity, negative));
   return {
     label: probability >= description.threshold.value ? "fractured" : "normal",
     fractureProbability: probability,

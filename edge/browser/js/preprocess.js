@@ -11,6 +11,12 @@ export function fittedSize(spec, width, height) {
   return [Math.max(1, roundHalfEven(width * ratio)), Math.max(1, roundHalfEven(height * ratio))];
 }
 
+// How many times longer the sides of an image become inside the input.
+export function enlargement(spec, width, height) {
+  const size = fittedSize(spec, width, height);
+  return Math.max(size[0] / width, size[1] / height);
+}
+
 // As Python's round: 0.5 is 0, and 1.5 and 2.5 are 2.
 export function roundHalfEven(value) {
   const below = Math.floor(value);

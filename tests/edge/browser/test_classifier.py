@@ -104,6 +104,7 @@ def greys() -> dict[str, bytes]:
         "dark": Image.linear_gradient("L").point(lambda value: value // 4),
         "bright": Image.linear_gradient("L").resize((90, 40)),
         "flat": Image.new("L", (30, 30), 90),
+        "thumbnail": Image.linear_gradient("L").resize((12, 15)),
         "coloured": Image.merge("RGB", [Image.linear_gradient("L"), *[Image.radial_gradient("L")] * 2]),
     }.items():
         stream = io.BytesIO()
@@ -125,7 +126,7 @@ def test_a_model_of_other_calibration_and_preprocessing(
         for one, content in zip(found, greys.values(), strict=True):
             assert_same(one, FractureClassifier(model).predict(content))
         assert {one["label"] for one in found} == {"normal", "fractured"}
-        assert [list(one["warnings"]) for one in found] == [[], [], ["blank"], ["coloured"]]
+        assert [list(one["warnings"]) for one in found] == [[], [], ["blank"], ["small"], ["coloured"]]
         assert set(found[0]["milliseconds"]) == {"preprocess", "invoke", "check"}
 
 

@@ -54,7 +54,7 @@ def test_a_folder_with_the_model_that_ships_is_small() -> None:
 def test_the_constants_are_json() -> None:
     values = json.loads(json.dumps(constants(), allow_nan=False))
     assert len(values["heatmap"]["colours"]) == 256 and values["heatmap"]["colours"][0] == [0, 0, 4]
-    assert values["doubts"]["texts"].keys() == {"blank", "coloured", "inverted", "unfamiliar"}
+    assert values["doubts"]["texts"].keys() == {"blank", "small", "coloured", "inverted", "unfamiliar"}
 
 
 def test_the_list_of_files_needs_no_imaging() -> None:
