@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from osteolite.demo.phone.folder import page_contents
 from osteolite.edge import FractureClassifier
 from osteolite.edge.classifier import default_model
 from osteolite.edge.preprocess import fit
@@ -56,12 +57,18 @@ def test_the_edge_alone_scores_with_the_model_that_ships(wheel: Path, images: Pa
         assert line["model"] == "fracatlas_mobilenetv2_selective_int8"
         assert line["fracture_probability"] == pytest.approx(here.predict(line["file"]).fracture_probability, abs=1e-5)
     assert json.loads(call(tools / "osteolite", "doctor", "--json"))["works"] is True
+    page = tmp_path / "page"
+    call(tools / "osteolite", "phone", "--out", page)  # needs nothing more either
+    written = {path.relative_to(page).as_posix(): path.read_bytes() for path in page.rglob("*") if path.is_file()}
+    assert written == page_contents()
 
 
 def test_a_command_of_an_extra_says_how_to_install_it(wheel: Path, images: Path, tmp_path: Path) -> None:
     tools = environment(tmp_path, str(wheel))
     convert = ["convert", str(default_model()), "--calibration", str(images), "--out", str(tmp_path / "out")]
-    for arguments, extra in ((["bench", str(default_model())], "bench"), (["demo"], "demo"), (convert, "convert")):
+    bench = ["bench", str(default_model())]
+    calls = ((bench, "bench"), (["demo"], "demo"), (["phone", "--serve"], "phone"), (convert, "convert"))
+    for arguments, extra in calls:
         result = subprocess.run([tools / "osteolite", *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 2
         assert f"pip install 'osteolite[{extra}]'" in result.stderr
