@@ -15,7 +15,8 @@ from .scorer import Scorer
 from .tabs import about, batch, benchmark, image
 from .uploads import Uploads
 
-UPLOAD_SECONDS = 600  # after which an uploaded file is deleted: people choose many files before they press a button
+_SWEEP_SECONDS = 30  # between two looks for uploads that are over their time
+UPLOAD_SECONDS = 600  # after which an uploaded file is gone: people choose many files before they press a button
 # Waiting requests. Twenty people with three each fit; beyond that a person is told at once that the queue is full.
 QUEUE = 64
 
@@ -30,7 +31,9 @@ def build_page(scorer: Scorer, examples: list[Path], live: bool) -> gr.Blocks:
     """
     _fetch_nothing()
     uploads = Uploads()
-    page = gr.Blocks(title="Osteolite", analytics_enabled=False, delete_cache=(30, UPLOAD_SECONDS))
+    page = gr.Blocks(
+        title="Osteolite", analytics_enabled=False, delete_cache=(_SWEEP_SECONDS, UPLOAD_SECONDS - _SWEEP_SECONDS)
+    )
     with page:
         gr.HTML(card.header())
         with gr.Tabs(overflow_behavior="wrap"):

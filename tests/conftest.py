@@ -254,6 +254,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     makers = {item.path for item in items if "files" in getattr(item, "fixturenames", ())}
     first = min(makers & users, default=None, key=lambda path: path.name != "test_variants.py")
     items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in users))
+    for item in items:
+        if item.path in users:  # whichever comes first makes what the others wait for
+            item.add_marker(pytest.mark.timeout(1500))
 
 
 @pytest.fixture(scope="session")

@@ -202,7 +202,10 @@ def test_a_browser_closed_in_the_middle(
     with pytest.raises(DeviceError, match="failed or was closed in the middle") as caught:
         browser.measure(Plan((str(tiny_model),)), "browser", close)
     assert "\n" not in str(caught.value)
-    assert threading.active_count() == threads
+    deadline = time.monotonic() + 30
+    while threading.active_count() > threads:  # an answer that the browser did not wait for ends by itself
+        assert time.monotonic() < deadline, threading.enumerate()
+        time.sleep(0.05)
 
 
 def test_a_page_that_falls_silent(
