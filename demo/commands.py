@@ -6,15 +6,17 @@ import click
 
 from osteolite.edge.errors import UsageError
 
-
-@click.command()
-@click.option(
+models_option = click.option(
     "--model",
     "models",
     metavar="FILE",
     multiple=True,
     help="A .tflite file; repeat it and the page lets a person choose. Default, the model that ships with the package.",
 )
+
+
+@click.command()
+@models_option
 @click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="Default, the first free one from 7860.")
 @click.option(
     "--share",

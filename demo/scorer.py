@@ -1,16 +1,17 @@
 """The models behind the page."""
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from osteolite.edge.classifier import FractureClassifier, default_model
 from osteolite.edge.description import Description, ModelDescription
 from osteolite.edge.prediction import Prediction
-from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.radiograph import Limits, read_radiograph
+from osteolite.edge.radiograph import Limits
 from osteolite.edge.router import Router, open_classifier
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
@@ -62,6 +63,24 @@ class Scorer:
         assert prediction.body_part is not None  # a router always finds one
         return classifier.stage(prediction.body_part).description
 
+    def examine(self, image: bytes, name: str) -> tuple[Prediction, Image.Image]:
+        """What `score` answers, and the radiograph that the model looked at, decoded once for both; as safe.
+
+        Raises:
+            ImageError, ModelFileError: as of `score`.
+        """
+        with self._lock:
+            return self._classifiers[name].examine(image)
+
+    def network_ms(self, name: str) -> float:
+        """Milliseconds of one run of the networks alone, without an image's way to them."""
+        with self._lock:
+            networks = self._classifiers[name].runtimes()
+            start = time.perf_counter()
+            for network in networks:
+                network.invoke(np.zeros(network.input_shape, np.float32))
+            return 1e3 * (time.perf_counter() - start)
+
     def score(self, image: bytes, name: str) -> Prediction:
         """Score the bytes of an image file with the model of that name; safe between threads.
 
@@ -71,19 +90,6 @@ class Scorer:
         """
         with self._lock:
             return self._classifiers[name].predict(image)
-
-    def read(self, image: bytes, side: int) -> Image.Image:
-        """The radiograph as it was read, small enough to show: 8-bit grey, `side` pixels at most on each side.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
-        # Half the side, as a reduced JPEG keeps at least one and a half times the size asked for.
-        enough = PreprocessingSpec(max(1, side // 2), max(1, side // 2))
-        with self._lock:
-            radiograph = read_radiograph(image, enough, LIMITS)
-            radiograph.thumbnail((side, side))
-        return radiograph
 
     def _unused(self, name: str) -> str:
         unused, number = name, 1

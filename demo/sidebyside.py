@@ -32,11 +32,12 @@ def side_by_side(scorer: Scorer, image: bytes, progress: Progress) -> str:
         ImageError: the image cannot be read.
         ModelFileError: a model gives no finite number.
     """
-    radiograph = scorer.read(image, SIDE)
     answers: dict[str, tuple[Prediction, float]] = {}
     for number, name in enumerate(scorer.names):
         progress(number, name)
-        answers[name] = _timed(scorer, image, name)
+        prediction, radiograph = scorer.examine(image, name)
+        answers[name] = prediction, _median_ms(scorer, name)
+    radiograph.thumbnail((SIDE, SIDE))
     first = scorer.names[0]
     cards = "".join(_card(scorer, radiograph, name, *answers[name], answers[first][0]) for name in answers)
     labels = {prediction.label for prediction, _ in answers.values()}
@@ -51,14 +52,12 @@ def side_by_side(scorer: Scorer, image: bytes, progress: Progress) -> str:
     )
 
 
-def _timed(scorer: Scorer, image: bytes, name: str) -> tuple[Prediction, float]:
-    """The answer, and the median of the networks' milliseconds."""
-    scorer.score(image, name)  # a first run pays for what later ones find ready
+def _median_ms(scorer: Scorer, name: str) -> float:
+    """Of the networks alone, after the answer: a first run pays for what later ones find ready."""
     spent, end = list[float](), time.monotonic() + _SECONDS
     while not spent or (len(spent) < _RUNS and time.monotonic() < end):
-        prediction = scorer.score(image, name)
-        spent.append(prediction.milliseconds["invoke"])
-    return prediction, median(spent)
+        spent.append(scorer.network_ms(name))
+    return median(spent)
 
 
 def _card(

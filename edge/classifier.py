@@ -97,23 +97,18 @@ class FractureClassifier(Scorer):
         """Another one of the same model."""
         return FractureClassifier(self._source, threads, self.limits, self.description, delegate)
 
-    def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
-        """Score one image: a path, the bytes of a file, a Pillow image, or an array.
-
-        Args:
-            image: the radiograph.
-            heatmap: whether to draw where the answer comes from, over the image as it was decoded.
+    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+        """What `predict` answers, and the radiograph that it looked at.
 
         Raises:
-            ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: the model gives no finite number, or with `heatmap` no class activation map.
+            ImageError, ModelFileError: as of `predict`.
         """
         spent: dict[str, float] = {}
         with timed(spent, "read"):
             decoded = decode(image, self.spec, self.limits)
         with timed(spent, "preprocess"):
             pixels = fit(decoded.grey, self.spec)
-        return self.score(decoded, pixels, spent, heatmap)
+        return self.score(decoded, pixels, spent, heatmap), decoded.grey
 
     def score(self, decoded: Decoded, pixels: Pixels, spent: dict[str, float], heatmap: bool) -> Prediction:
         """Score an image that is fitted to `spec` already.

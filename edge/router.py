@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from .classifier import FractureClassifier, default_model
 from .description import Description, PartDescription
@@ -96,17 +97,11 @@ class Router(Scorer):
         """The networks that an image of the first body part goes through, in order."""
         return [self.runtime, self.stage(self.description.parts[0]).runtime]
 
-    def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
-        """Score one image: a path, the bytes of a file, a Pillow image, or an array.
-
-        Args:
-            image: the radiograph.
-            heatmap: whether to draw where the fracture model's answer comes from.
+    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+        """What `predict` answers, and the radiograph that the part's fracture model looked at.
 
         Raises:
-            ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: a network gives no finite number or, with `heatmap`, no class activation map, or the
-                part's model is damaged.
+            ImageError, ModelFileError: as of `predict`.
         """
         spent = dict.fromkeys(("read", "preprocess", "invoke", "load"), 0.0)
         with timed(spent, "read"):
@@ -124,12 +119,13 @@ class Router(Scorer):
         if stage.spec != self.spec:
             with timed(spent, "preprocess"):
                 pixels = fit(decoded.grey, stage.spec)
-        return replace(
+        answer = replace(
             stage.score(decoded, pixels, spent, heatmap),
             model=self.description.name,
             body_part=part,
             body_part_probability=float(shares.max()),
         )
+        return answer, decoded.grey
 
     def _shares(self, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Calibrated probabilities of the parts, by softmax."""

@@ -10,6 +10,8 @@ from itertools import chain, islice
 from types import TracebackType
 from typing import Self
 
+from PIL import Image
+
 from .errors import ImageError, UsageError
 from .prediction import Prediction
 from .radiograph import ImageSource
@@ -32,8 +34,26 @@ class Scorer(ABC):
     _pool: "_Pool | None" = None
 
     @abstractmethod
+    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+        """What `predict` answers, and the radiograph that it looked at: of mode "L", as it was decoded for it."""
+
+    @abstractmethod
+    def runtimes(self) -> list[Runtime]:
+        """The networks that an image goes through."""
+
     def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
-        """Score one image."""
+        """Score one image: a path, the bytes of a file, a Pillow image, or an array.
+
+        Args:
+            image: the radiograph.
+            heatmap: whether to draw where the answer comes from, over the image as it was decoded.
+
+        Raises:
+            ImageError: the image cannot be read (see `read_radiograph`).
+            ModelFileError: a network gives no finite number or, with `heatmap`, no class activation map; or a stage
+                of a router is damaged.
+        """
+        return self.examine(image, heatmap)[0]
 
     @abstractmethod
     def copy(self, threads: int, delegate: str | None) -> "Scorer":

@@ -4,15 +4,11 @@ import click
 
 from osteolite.edge.errors import UsageError
 
+from ..commands import models_option
+
 
 @click.command()
-@click.option(
-    "--model",
-    "models",
-    metavar="FILE",
-    multiple=True,
-    help="A .tflite file; repeat it and the page lets a person choose. Default, the model that ships with the package.",
-)
+@models_option
 @click.option("--out", metavar="DIR", help="Write the page as a folder for any web server.")
 @click.option("--serve", is_flag=True, help="Serve the page from this machine until Ctrl-C.")
 @click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="Of --serve; default 8080.")

@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 
 from osteolite.edge.errors import OsteoliteError
+from osteolite.edge.preprocess import PreprocessingSpec
+from osteolite.edge.radiograph import read_radiograph
 
 from .. import card
 from ..figure import figure, radiograph_uri
@@ -17,6 +19,8 @@ from ..uploads import KEPT_SECONDS, Uploads
 
 _PREVIEW_SIDE = 960  # pixels
 _THUMBNAIL_SIDE = 120  # pixels
+# Half the side, as a reduced JPEG keeps at least one and a half times the size asked for.
+_SMALL = PreprocessingSpec(_THUMBNAIL_SIDE // 2, _THUMBNAIL_SIDE // 2)
 _MOST_EXAMPLES = 12
 _SCRIPT = (Path(__file__).parents[1] / "page.js").read_text(encoding="utf-8")
 _CHOOSE = """element.addEventListener("click", ({ target }) => {
@@ -43,7 +47,7 @@ def build(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[gr.Fi
     Returns:
         The file and the name of the model, as inputs of the API.
     """
-    several, shown = len(scorer.names) > 1, _readable(scorer, examples)
+    several, shown = len(scorer.names) > 1, _readable(examples)
     with gr.Row(elem_classes="osteo-ask"):
         with gr.Column():
             # "binary" hands over the bytes as uploaded; gr.Image would decode and re-encode them, and its
@@ -67,14 +71,16 @@ def build(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[gr.Fi
     return upload, model
 
 
-def _readable(scorer: Scorer, examples: list[Path]) -> list[tuple[Path, str]]:
+def _readable(examples: list[Path]) -> list[tuple[Path, str]]:
     """Examples with their thumbnails as data URIs, without those that cannot be read."""
     found: list[tuple[Path, str]] = []
     for path in examples[:_MOST_EXAMPLES]:
         try:
-            found.append((path, radiograph_uri(scorer.read(path.read_bytes(), _THUMBNAIL_SIDE))))
+            thumbnail = read_radiograph(path, _SMALL, LIMITS)
         except (OsteoliteError, OSError):
             continue
+        thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        found.append((path, radiograph_uri(thumbnail)))
     return found
 
 
@@ -146,7 +152,8 @@ def _ask_again(scorer: Scorer, uploads: Uploads) -> tuple[Callable[..., str], Ca
 
 
 def _result(scorer: Scorer, image: bytes, model: str) -> str:
-    prediction, radiograph = scorer.score(image, model), scorer.read(image, _PREVIEW_SIDE)
+    prediction, radiograph = scorer.examine(image, model)
+    radiograph.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     answering = scorer.answering(model, prediction)
     return (
         f'<div class="osteo-result">{card.answer(prediction)}{figure(prediction, answering.preprocessing, radiograph)}'

@@ -249,9 +249,12 @@ def scorer(models: dict[str, Path]) -> Scorer:
     return Scorer(map(str, models.values()))
 
 
-def test_the_radiograph_to_show_is_small_and_grey(scorer: Scorer, encode: Any) -> None:
-    shown = scorer.read(encode(Image.new("RGB", (3000, 2000)), "PNG"), 960)
-    assert (shown.mode, shown.size) == ("L", (960, 640))
+def test_the_radiograph_to_show_is_the_one_that_was_scored(scorer: Scorer, png: bytes) -> None:
+    prediction, shown = scorer.examine(png, "tiny_float32")
+    assert (shown.mode, shown.size) == ("L", (200, 300))
+    assert FractureClassifier(scorer.path("tiny_float32")).predict(shown).fracture_probability == pytest.approx(
+        prediction.fracture_probability
+    )
 
 
 def test_models_of_one_name_stay_apart(tiny_model: Path) -> None:

@@ -364,3 +364,11 @@ def test_a_stages_content_is_a_model_file(stages: dict[str, bytes], tiny_model: 
         FractureClassifier(m).predict(stream.getvalue()) for m in (tiny_model.read_bytes(), tiny_model)
     )
     assert by_content.fracture_probability == by_path.fracture_probability
+
+
+def test_the_radiograph_comes_with_the_answer(tiny_router: Path) -> None:
+    array = np.arange(40 * 30, dtype=np.uint16).reshape(40, 30)
+    with Router(tiny_router) as router:
+        answer, radiograph = router.examine(array)
+        assert answer.fracture_probability == router.predict(array).fracture_probability
+    assert (radiograph.mode, radiograph.size) == ("L", (30, 40))
