@@ -12,6 +12,7 @@ DATA ?=
 RECIPE ?=
 WEIGHTS ?=
 OUT ?=
+IMAGE ?=
 ARGS ?=
 
 .PHONY: help install run test lint lock litertjs clean
@@ -20,6 +21,7 @@ help:
 	@echo 'make run                          draw phantoms, train, convert, gate, benchmark, report, predict'
 	@echo 'make run DATA=FOLDER RECIPE=NAME  the same with your radiographs'
 	@echo '                                  (WEIGHTS=FILE for the starting weights, OUT=FOLDER for the run)'
+	@echo 'make run IMAGE=FILE               the same with your radiograph in the last step, for the model that ships'
 	@echo 'make test                         style, types and tests; ARGS="-k word" for some of them'
 	@echo 'make lint                         style and types alone'
 	@echo 'make lock                         write requirements.lock anew'
@@ -38,7 +40,7 @@ $(READY): requirements.lock pyproject.toml
 run: $(READY)
 	@echo '== training, converting, measuring and using a model'
 	@$(BIN)/osteolite run $(if $(DATA),'$(DATA)') $(if $(RECIPE),--recipe '$(RECIPE)') \
-		$(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(OUT),--out '$(OUT)')
+		$(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(OUT),--out '$(OUT)') $(if $(IMAGE),--image '$(IMAGE)')
 
 test: lint
 	@echo '== tests'

@@ -68,7 +68,8 @@ class Served:
 
     def memory(self) -> dict[str, Any]:
         """The largest resident memory so far, and that of this moment, in MiB."""
-        return {"peak_mb": _peak_kilobytes() / 1024, "steady_mb": _resident_kilobytes() / 1024}
+        steady = _resident_kilobytes()
+        return {"peak_mb": max(_peak_kilobytes(), steady) / 1024, "steady_mb": steady / 1024}
 
     def single_stream(self, seconds: float) -> dict[str, Any]:
         """One query after another for so long, as MLPerf's SingleStream asks them."""

@@ -24,7 +24,7 @@ _AXIS_LABELS, _AXIS_SCORES = 2, 4  # kinds of associated files
 _PARSER = "1.2.0"  # of the metadata, which knows all that is used here
 _IDENTITY = 0  # what is done with an output before calibration: it is a logit already
 EXTRAS = {
-    "activation_map": "A logit for each place of the image: the class activation map, whose mean is the logit",
+    "activation_map": "What at each place of the image speaks for a fracture, above 0",
     "features": "Averages of features from the middle of the network, which tell a radiograph from other images",
 }
 

@@ -125,7 +125,7 @@ def _tflite(path: Path, shape: Shape) -> Network:
     kinds = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
     if kinds:
         raise ModelFileError(f"{path}: quantised already ({', '.join(sorted(kinds))}); give the float32 file")
-    _check_ends(path, [graph.inputs[0].shape], 1, shape)  # a class activation map may stand beside it
+    _check_ends(path, [graph.inputs[0].shape], 1, shape)  # an activation map may stand beside it
     model = unpacked(flatbuffer)
     with_fixed_batch(model)
     return Network(packed(model), lambda tensor: runtime.invoke(tensor).reshape(1, -1))

@@ -192,7 +192,9 @@ def _set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
 def _task(run: Run, model: Any) -> Any:
     about = run.json("run.json")
     return (
-        BodyPartTask(tuple(about["parts"])) if about.get("kind") == BODY_PART else FractureTask(model.output_shape[1])
+        BodyPartTask(tuple(about["parts"]))
+        if about.get("kind") == BODY_PART
+        else FractureTask(model.outputs[0].shape[1])
     )
 
 

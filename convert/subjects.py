@@ -18,6 +18,7 @@ from osteolite.train.body_part import body_part_model
 from osteolite.train.cache import Pixels
 from osteolite.train.evaluation import operating_points
 from osteolite.train.layouts import read_dataset
+from osteolite.train.model import logits_of
 from osteolite.train.probability import probabilities
 from osteolite.train.recipe import Conversion
 from osteolite.train.runs import Run
@@ -163,4 +164,4 @@ def versions() -> dict[str, str]:
 
 def _outputs(model: Any, inputs: list[Tensor]) -> Array:
     batches = [np.concatenate(inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)]
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
+    return np.concatenate([np.asarray(logits_of(model(batch, training=False))) for batch in batches])

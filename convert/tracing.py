@@ -14,10 +14,11 @@ _STRIDE = 8  # pixels of the input that a place of the features stands for, at m
 def traced(model: Any, ranges_inside: bool = False) -> bytes:
     """Trace and convert a model of Osteolite.
 
-    Where the head is one linear layer of one output on averaged features, the class activation map
-    (Zhou et al., CVPR 2016) is an output: the same layer on each place of the features, so that its
-    mean is the logit. Beside one logit stand features from the middle of the network, averaged over the
-    image: there a photograph still differs from a radiograph, which the last features no longer tell.
+    A fracture map that the network learnt from boxes is an output. Without one, where the head is one
+    linear layer of one output on averaged features, the class activation map (Zhou et al., CVPR 2016) is:
+    the same layer on each place of the features, so that its mean is the logit. Beside one logit stand
+    features from the middle of the network, averaged over the image: there a photograph still differs
+    from a radiograph, which the last features no longer tell.
 
     Args:
         model: of Keras, from float32 (batch, height, width, channels) to logits (batch, outputs).
@@ -28,19 +29,23 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
         A flatbuffer with the outputs logit (1, outputs) and perhaps activation_map (1, rows, columns, 1)
         and features (1, n).
     """
-    pooling = split_layers(model)[1][0]
-    backbone = keras.Model(model.input, [pooling.input, model.get_layer(_middle(model)).output])
-    head = keras.Model(pooling.output, model.output)
+    pooling, *_, last = split_layers(model)[1]
+    drawn = model.outputs[1:]
+    backbone = keras.Model(model.input, [pooling.input, model.get_layer(_middle(model)).output, *drawn])
+    counted = drawn if model.output_names[0] != last.name else []  # whether the map counts in the answer
+    head = keras.Model([pooling.output, *counted], model.outputs[0])
     # By name, as a wrapper puts its quantised kernel in the place of the layer's.
-    last = {variable.name.split("/")[-1]: variable.numpy() for variable in model.layers[-1].weights}
-    kernel, bias = last["kernel:0"], last["bias:0"]
+    weights = {variable.name.split("/")[-1]: variable.numpy() for variable in last.weights}
+    kernel, bias = weights["kernel:0"], weights["bias:0"]
     one_logit = kernel.shape[1] == 1
-    mapped = one_logit and has_linear_head(model)
+    linear = one_logit and has_linear_head(model)
 
     def compute(image: Any) -> dict[str, Any]:
-        features, middle = backbone(image, training=False)
-        outputs = {"logit": head(_pooled(features, pooling), training=False)}
-        if mapped:
+        features, middle, *fracture_map = backbone(image, training=False)
+        outputs = {"logit": head([_pooled(features, pooling), *fracture_map[: len(counted)]], training=False)}
+        if fracture_map:
+            (outputs["activation_map"],) = fracture_map
+        elif linear:
             outputs["activation_map"] = tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias
         if one_logit:
             outputs["features"] = tf.reduce_mean(middle, (1, 2))

@@ -170,7 +170,7 @@ class FractureClassifier(Scorer):
     def _draw(self, decoded: Decoded, outputs: Outputs) -> Image.Image:
         if outputs.activation_map is None:
             raise ModelFileError(
-                f"{self.description.name}: the model gives no class activation map; only networks with a linear "
-                "head on averaged features do"
+                f"{self.description.name}: the model gives no activation map; only networks that learnt from "
+                "boxes, or whose head is linear on averaged features, do"
             )
         return overlay(decoded.grey, content_map(outputs.activation_map, self.spec, *decoded.grey.size))

@@ -21,7 +21,7 @@ from .interpreter import Source, runtime_name
 from .runtime import Outputs, Runtime, Tensor
 
 # Integer kernels that round otherwise move the logit of a trained network by up to 0.08 on noise, and
-# its class activation map by a third of its own size; a wrong answer, or none, moves the map by its size.
+# its activation map by a third of its own size; a wrong answer, or none, moves the map by its size.
 TOLERANCE = 0.25  # of a logit
 SHARE = 0.5  # of the root mean square of a map or of features
 

@@ -24,7 +24,7 @@ class Outputs:
     """What one run of a model gives; arrays of its own, which no later run changes."""
 
     values: Tensor  # of the model's output_shape: the answer, one logit or one for each body part
-    activation_map: Tensor | None  # (rows, columns): what each place adds to the answer; its mean is the logit
+    activation_map: Tensor | None  # (rows, columns): what at each place speaks for a fracture, above 0
     features: Tensor | None  # (n,): of the last layer, averaged over the image
 
 
@@ -37,9 +37,9 @@ def default_threads() -> int:
 class Runtime:
     """One loaded model; it takes and gives float32 whatever the file's types, and threads may share it.
 
-    Its first output is the answer. After it may come, in any order, a class activation map of shape
-    (1, rows, columns, 1), which says what each place of the image adds to the answer, and the pooled
-    features of shape (1, n).
+    Its first output is the answer. After it may come, in any order, an activation map of shape
+    (1, rows, columns, 1), and the pooled features of shape (1, n). The map is one that the network
+    learnt from boxes, or its class activation map, whose mean is the logit.
 
     Args:
         model: a .tflite file, or its content.
@@ -174,7 +174,7 @@ def _check_type(path: str, end: str, details: Details) -> None:
 
 
 def _extras(path: str, outputs: list[Details]) -> tuple[int | None, int | None]:
-    """Places of the class activation map and of the pooled features among the outputs."""
+    """Places of the activation map and of the pooled features among the outputs."""
     places: dict[str, int] = {}
     for place, details in enumerate(outputs[1:], 1):
         match _shape(details):
@@ -184,7 +184,7 @@ def _extras(path: str, outputs: list[Details]) -> tuple[int | None, int | None]:
                 places["features"] = place
             case shape:
                 raise ModelFileError(
-                    f"{path}: its output {place + 1} is {shape}; after the answer a class activation map of "
+                    f"{path}: its output {place + 1} is {shape}; after the answer an activation map of "
                     "(1, rows, columns, 1) and features of (1, n) may come, one of each"
                 )
     return places.get("map"), places.get("features")

@@ -50,7 +50,7 @@ class Scorer(ABC):
 
         Raises:
             ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: a network gives no finite number or, with `heatmap`, no class activation map; or a stage
+            ModelFileError: a network gives no finite number or, with `heatmap`, no activation map; or a stage
                 of a router is damaged.
         """
         return self.examine(image, heatmap)[0]

@@ -71,7 +71,9 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
             "rule": rule.rule,
             "chosen_on": "validation",
             "unit": validation.unit,
-            "promise": promise(found["validation"], found["test"]),
+            "promise": promise(
+                validation.labels, validation.scores, validation.groups, rule, found["test"]["sensitivity"]["value"]
+            ),
         },
         **{part: {**found[part], "curves": curves(units[part].labels, units[part].scores)} for part in _PARTS},
         "subgroups": subgroups(units["test"], threshold),

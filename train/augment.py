@@ -6,46 +6,65 @@ from typing import Any
 from .keras import tf
 from .recipe import Augmentation
 
+_SIDES = 0.5  # a crop may lie anywhere: its centre up to half of what is cut away from the image's own
 
-def augment(images: Any, changes: Augmentation, seed: Any) -> Any:
-    """Change a batch of grey images.
+
+def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tuple[Any, Any, Any]:
+    """Change a batch of grey images, and what marks places in them likewise.
 
     Args:
         images: float32 (batch, height, width, 1), black 0 to white 1.
         changes: what to change and how much. Radiographs are grey, on which saturation and hue do
             nothing: a recipe may name them as its publication does, and no time is spent on them.
         seed: int64 of shape (2,); the same seed gives the same result.
+        coverage: float32 (batch, rows, columns, 1), over the same images at any resolution.
 
     Returns:
-        A tensor of the same shape and range.
+        Both, of the same shapes and ranges, and of each image the share of its coverage that is still in
+        sight, float32 (batch,); 1 where it has none.
     """
-    seeds = tf.random.split(tf.cast(seed, tf.int32), 5)
+    seeds = tf.random.split(tf.cast(seed, tf.int32), 8)
     batch = tf.shape(images)[0]
 
     def uniform(index: int, extent: float) -> Any:
-        return tf.random.stateless_uniform((batch, 1, 1, 1), seeds[index], -extent, extent)
+        return tf.random.stateless_uniform((batch,), seeds[index], -extent, extent)
 
-    if changes.flip:
-        images = tf.where(uniform(0, 1.0) < 0.0, images[:, :, ::-1], images)
-    if changes.rotation or changes.zoom:
-        angle, zoom = uniform(1, math.radians(changes.rotation)), 1.0 + uniform(2, changes.zoom)
-        images = _transform(images, angle[:, 0, 0, 0], zoom[:, 0, 0, 0])
+    angle, zoom = uniform(1, math.radians(changes.rotation)), 1.0 + uniform(2, changes.zoom)
+    kept = 1.0 - (uniform(5, changes.crop) + changes.crop) / 2.0  # of each side
+    shift = tf.stack([uniform(6, _SIDES), uniform(7, _SIDES)]) * (1.0 - kept)
+    zoom /= kept
+
+    def moved(pictures: Any) -> Any:
+        if changes.flip:
+            mirrored = uniform(0, 1.0)[:, None, None, None] < 0.0
+            pictures = tf.where(mirrored, pictures[:, :, ::-1], pictures)
+        if changes.rotation or changes.zoom or changes.crop:
+            pictures = _transform(pictures, angle, zoom, shift)
+        return pictures
+
+    images, seen = moved(images), moved(coverage)
     if changes.contrast:
         mean = tf.reduce_mean(images, (1, 2, 3), keepdims=True)
-        images = mean + (images - mean) * (1.0 + uniform(3, changes.contrast))
+        images = mean + (images - mean) * (1.0 + uniform(3, changes.contrast))[:, None, None, None]
     if changes.brightness:
-        images = images + uniform(4, changes.brightness)
-    return tf.clip_by_value(images, 0.0, 1.0)
+        images = images + uniform(4, changes.brightness)[:, None, None, None]
+    whole = tf.reduce_sum(coverage, (1, 2, 3)) * zoom**2
+    share = tf.where(whole > 0.0, tf.math.divide_no_nan(tf.reduce_sum(seen, (1, 2, 3)), whole), 1.0)
+    return tf.clip_by_value(images, 0.0, 1.0), seen, share
 
 
-def _transform(images: Any, angle: Any, zoom: Any) -> Any:
-    """Rotate and zoom about the centre in one interpolation; black comes in from outside."""
+def _transform(images: Any, angle: Any, zoom: Any, shift: Any) -> Any:
+    """Rotate and zoom about the centre, which lies off the image's own by shares of its width and height.
+
+    One interpolation does it all; black comes in from outside.
+    """
     height, width = images.shape[1], images.shape[2]
     x, y = (width - 1) / 2.0, (height - 1) / 2.0
     cos, sin = tf.cos(angle) / zoom, tf.sin(angle) / zoom
     # Each output pixel (u, v) is taken from input (cos u - sin v + a, sin u + cos v + b).
     zero = tf.zeros_like(cos)
-    rows = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero]
+    across, down = x + shift[0] * width, y + shift[1] * height
+    rows = [cos, -sin, across - cos * x + sin * y, sin, cos, down - sin * x - cos * y, zero, zero]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.stack(rows, axis=1),

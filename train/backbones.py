@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,25 @@ def backbone_of(recipe: Recipe) -> Backbone:
     return BACKBONES[name]
 
 
+def _published(entry: Backbone, alpha: float, weights: str | None) -> bool:
+    """Whether the start is the ImageNet weights, which are of colour images."""
+    named = entry.weights_file(alpha) if entry.weights_file else None
+    return weights == "imagenet" or (weights is not None and Path(weights).name == named)
+
+
+def _build_grey(
+    build: Callable[[Shape, float, str | None], Any], shape: Shape, alpha: float, weights: str | None
+) -> Any:
+    """The network of one channel that gives what the one of three gives of a grey image.
+
+    Its first kernel is the sum over the colours: an exact saving, as a radiograph has none.
+    """
+    colour, grey = build((*shape[:2], 3), alpha, weights), build(shape, alpha, None)
+    pairs = zip(colour.get_weights(), grey.get_weights(), strict=True)
+    grey.set_weights([c if c.shape == g.shape else c.sum(axis=2, keepdims=True) for c, g in pairs])
+    return grey
+
+
 def build_backbone(recipe: Recipe, weights: str | None) -> Any:
     """The Keras model of the recipe's backbone, with its starting weights.
 
@@ -129,7 +149,9 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
     """
     entry, name, spec = backbone_of(recipe), recipe.model.backbone, recipe.preprocessing
     try:
-        backbone = entry.build(spec.shape, recipe.model.alpha, weights)
+        grey = spec.channels == "grey" and _published(entry, recipe.model.alpha, weights)
+        build = partial(_build_grey, entry.build) if grey else entry.build
+        backbone = build(spec.shape, recipe.model.alpha, weights)
     except Exception as error:  # Keras raises ValueError, OSError, URLError and bare Exception here
         reason = " ".join(str(error).split())[:200]
         if weights is None:

@@ -46,16 +46,20 @@ class Boxed:
         return abs(width * self.height - height * self.width) <= self.width + self.height
 
 
+def has_boxes(catalogue: Catalogue) -> bool:
+    """Whether a file of boxes lies where the catalogue's layout has it."""
+    return catalogue.layout in BOX_FILES and (catalogue.root / BOX_FILES[catalogue.layout]).is_file()
+
+
 def read_boxes(catalogue: Catalogue) -> dict[str, Boxed]:
     """The boxes of the catalogue's images, by the image's file; images without a box are left out.
 
     Raises:
         DatasetError: the data has no boxes, or their file is damaged.
     """
-    layout = BOX_FILES.get(catalogue.layout)
-    path = catalogue.root / layout if layout else None
-    if path is None or not path.is_file():
-        looked = f"no {path}" if path else f"boxes are known for {', '.join(BOX_FILES)} alone"
+    path = catalogue.root / BOX_FILES.get(catalogue.layout, "")
+    if not has_boxes(catalogue):
+        looked = f"no {path}" if catalogue.layout in BOX_FILES else f"boxes are known for {', '.join(BOX_FILES)} alone"
         raise DatasetError(
             f"{catalogue.root} ({catalogue.layout} layout) has no fracture boxes ({looked}), so there is nothing to "
             "point at; name the images to draw maps of instead"

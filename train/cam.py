@@ -11,7 +11,7 @@ from .keras import keras, tf
 from .model import split_layers
 from .tasks import fracture_logits
 
-METHODS = {"cam": "class activation map", "gradcam": "Grad-CAM"}
+METHODS = {"map": "fracture map", "cam": "class activation map", "gradcam": "Grad-CAM"}
 
 Array = np.ndarray[Any, Any]
 Mapper = Callable[[Array], tuple[float, list[Array]]]
@@ -21,6 +21,17 @@ def last_feature_map(model: Any) -> str:
     """The name of the layer whose output the head pools."""
     name: str = split_layers(model)[1][0].input.node.layer.name
     return name
+
+
+def default_layer(model: Any, method: str | None) -> str:
+    """The fracture map where the model has one and the method does not want another, else the last feature map."""
+    own = fracture_map_of(model) if method in (None, "map") else None
+    return own or last_feature_map(model)
+
+
+def fracture_map_of(model: Any) -> str | None:
+    """The name of the layer that gives the fracture map, where there is one."""
+    return str(model.output_names[1]) if len(model.outputs) > 1 else None
 
 
 def has_linear_head(model: Any) -> bool:
@@ -36,7 +47,7 @@ def has_linear_head(model: Any) -> bool:
 
 
 def choose_method(model: Any, layers: list[str], method: str | None) -> str:
-    """The method asked for, or the class activation map wherever it is defined, and Grad-CAM elsewhere.
+    """The method asked for; else the fracture map, the class activation map wherever it is defined, or Grad-CAM.
 
     Args:
         model: as `build_model` makes it.
@@ -44,8 +55,12 @@ def choose_method(model: Any, layers: list[str], method: str | None) -> str:
         method: a key of `METHODS`, or None.
 
     Raises:
-        UsageError: no such layer, or a class activation map where there is none.
+        UsageError: no such layer, or a map of this method where there is none.
     """
+    if layers == [fracture_map_of(model)] and method in (None, "map"):
+        return "map"
+    if method == "map":
+        raise UsageError(f"{model.name} gives no fracture map of {', '.join(layers)}; use --method cam or gradcam")
     maps = {layer.name for layer in split_layers(model)[0] if _is_map(layer)}
     if unknown := [name for name in layers if name not in maps]:
         raise UsageError(
@@ -84,6 +99,7 @@ def last_of_each_size(model: Any) -> list[str]:
 def activation_mapper(model: Any, layers: list[str], method: str) -> Mapper:
     """A function from one input tensor to the logit of `fractured` and the map of each layer.
 
+    "map": what the network itself learnt from boxes (see `localisation.fracture_map`).
     "cam" (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016): the
     last layer's weights on the features before averaging. It is signed, and its mean plus the bias is
     the logit. "gradcam" (Selvaraju et al., "Grad-CAM", ICCV 2017): the features weighted by the mean
@@ -98,13 +114,16 @@ def activation_mapper(model: Any, layers: list[str], method: str) -> Mapper:
         A function that takes float32 (1, height, width, channels) and returns the logit, and for each
         layer a float32 array (rows, columns) of the layer's own resolution.
     """
-    network = keras.Model(model.input, [*(model.get_layer(name).output for name in layers), model.output])
+    network = keras.Model(model.input, [*(model.get_layer(name).output for name in layers), model.outputs[0]])
 
     @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)])  # type: ignore[untyped-decorator]
     def compute(tensor: Any) -> Any:
+        if method == "map":
+            found, outputs = network(tensor, training=False)
+            return fracture_logits(outputs)[0], [found[0, :, :, 0]]
         if method == "cam":
             *features, outputs = network(tensor, training=False)
-            weights = fracture_logits(model.layers[-1].kernel)
+            weights = fracture_logits(split_layers(model)[1][-1].kernel)
             return fracture_logits(outputs)[0], [tf.tensordot(features[0][0], weights, 1)] * len(layers)
         with tf.GradientTape() as tape:
             tape.watch(tensor)

@@ -14,12 +14,11 @@ from osteolite.edge.errors import DatasetError, UsageError
 from .alternatives import shared_cache, start_of
 from .assess import assess
 from .console import console
-from .jobs import Job, claim, claim_folder
+from .jobs import Job, claim, claim_folder, open_job
 from .keras import keras
-from .layouts import read_dataset
 from .out_of_fold import difference, out_of_fold, summary
 from .prepare import Prepared, audit_parts, read, write_parts
-from .recipe import Recipe, load_recipe
+from .recipe import Recipe
 from .runs import Run
 from .splits import split, strata
 from .starts import find_weights
@@ -55,10 +54,10 @@ def crossval(data: Path, recipe_name: str, folds: int, out: Path, weights: str |
         DatasetError: the data cannot be used, or has fewer groups of a class than folds.
         UsageError: `out` holds something else, or the recipe or the weights are no good.
     """
-    recipe = load_recipe(recipe_name)
+    job = open_job(data, recipe_name, out, weights, seed, allow_leaks=False)
+    recipe = job.recipe
     if recipe.stages:
         raise UsageError(f"recipe {recipe.name} has stages; crossval takes recipes of one fracture model")
-    job = Job(recipe, read_dataset(data), data, out, weights, seed, allow_leaks=False)
     recipes = recipe.alternatives or (recipe,)
     starts = {one.name: start_of(job, one) for one in recipes}
     about = claim_folder(job, "crossval.json", {"folds": folds, "weights": starts})

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .bootstrap import draws, interval
+from .bootstrap import draws, interval, resamples
 
 Array = np.ndarray[Any, Any]
 
@@ -147,6 +147,41 @@ def confusion(labels: Array, decisions: Array) -> dict[str, int]:
         "fn": int((~decisions & positive).sum()),
         "tn": int((~decisions & ~positive).sum()),
     }
+
+
+def sensitivity_at(labels: Array, scores: Array, groups: Array, specificity: float) -> dict[str, Any]:
+    """The sensitivity at the lowest threshold that is at least so specific, whatever the model's own threshold.
+
+    Args:
+        labels: 0 or 1 for each image; both occur.
+        scores: fracture probability for each image.
+        groups: of each image.
+        specificity: asked for.
+
+    Returns:
+        {"specificity": that the threshold has, "threshold", "sensitivity": {"value", "low", "high"}}, with the
+        95 % interval by bootstrap over groups, the threshold chosen anew on each draw.
+
+    >>> found = sensitivity_at(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]), np.arange(4), 0.5)
+    >>> found["sensitivity"]["value"], found["specificity"]
+    (1.0, 0.5)
+    """
+    drawn = [_sensitivity_at(labels[i], scores[i], specificity)[0] for i in resamples(groups, labels, 0)]
+    value, threshold = _sensitivity_at(labels, scores, specificity)
+    low, high = interval(np.array(drawn))
+    return {
+        "specificity": round(float((scores[labels == 0] < threshold).mean()), 5),
+        "threshold": threshold,
+        "sensitivity": {"value": round(value, 5), "low": round(low, 5), "high": round(high, 5)},
+    }
+
+
+def _sensitivity_at(labels: Array, scores: Array, specificity: float) -> tuple[float, float]:
+    normal = np.sort(scores[labels == 0])
+    allowed = len(normal) - int(np.ceil(specificity * len(normal)))  # normal images that may be called fractured
+    below = normal[len(normal) - allowed - 1] if allowed < len(normal) else -np.inf
+    threshold = float(np.nextafter(below, np.inf))
+    return float((scores[labels == 1] >= threshold).mean()), threshold
 
 
 def operating_points(labels: Array, scores: Array) -> list[list[float]]:

@@ -16,7 +16,7 @@ from osteolite.edge.preprocess import preprocess
 from osteolite.edge.radiograph import read_radiograph
 
 from .boxes import Boxed, read_boxes
-from .cam import METHODS, activation_mapper, choose_method, last_feature_map
+from .cam import METHODS, activation_mapper, choose_method, default_layer
 from .catalogue import Catalogue, Row
 from .console import tracked
 from .heatmap import captioned, hottest_point, mark
@@ -45,17 +45,17 @@ class Explainer:
 
     Args:
         run: finished.
-        layers: names of feature maps; empty, the last one.
-        method: a key of `cam.METHODS`; None, the class activation map where there is one.
+        layers: names of feature maps; empty, the fracture map or the last one.
+        method: a key of `cam.METHODS`; None, the fracture map or class activation map where there is one.
 
     Raises:
-        UsageError: no such layer, or no class activation map of it.
+        UsageError: no such layer, or no map of it by this method.
     """
 
     def __init__(self, run: Run, layers: Iterable[str] = (), method: str | None = None) -> None:
         model, evaluation = run.model(), run.json("evaluation.json")
         self.run, self.spec = run, run.recipe.preprocessing
-        self.layers = list(dict.fromkeys(layers)) or [last_feature_map(model)]
+        self.layers = list(dict.fromkeys(layers)) or [default_layer(model, method)]
         self.method = choose_method(model, self.layers, method)
         self.threshold: float = evaluation["threshold"]["value"]
         self._calibration = evaluation["probability_calibration"]

@@ -15,7 +15,8 @@ from .board import log_epoch, log_recipe, open_board
 from .cache import Pixels
 from .console import console
 from .keras import keras, tf
-from .model import set_trainable
+from .localisation import box_coverage, map_loss
+from .model import logits_of, set_trainable
 from .pipeline import evaluation_batches, training_batches
 from .prepare import Prepared
 from .recipe import Phase, Recipe
@@ -46,7 +47,7 @@ class Progress:
 def outputs_of(model: Any, pixels: Pixels, indices: Any, recipe: Recipe) -> Array:
     """The network's outputs for each image of `indices`, float64 of shape (images, outputs)."""
     batches = evaluation_batches(pixels, indices, recipe.preprocessing, _EVALUATION_BATCH)
-    return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches]).astype(np.float64)
+    return np.concatenate([np.asarray(logits_of(model(batch, training=False))) for batch in batches]).astype(np.float64)
 
 
 class Fit:
@@ -89,9 +90,11 @@ class Fit:
         self.progress = Progress.load(folder / "progress.json")
         self.replicas = crew.replicate(model)  # these learn; the model itself takes their weights after each epoch
         self._chosen, self._targets = chosen, targets[chosen]
+        mapped = recipe.model.fracture_map
+        self._coverage = box_coverage(prepared.catalogue, recipe.preprocessing)[chosen] if mapped else None
 
     def run(self) -> Progress:
-        """Fit the phases that are not done yet, and load the best weights into the model."""
+        """Fit the phases that are not done yet, and load the weights that stay into the model."""
         board = open_board(self.folder / "logs")
         if self.progress.history:
             console.print(f"resuming after {len(self.progress.history)} epochs")
@@ -117,6 +120,7 @@ class Fit:
             self.recipe.training.batch,
             lambda: np.random.default_rng((self.seed, self.progress.phase, self.progress.epoch)),
             share,
+            self._coverage,
         )
 
     def _class_weights(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -131,7 +135,11 @@ class Fit:
         set_trainable(self.replicas, phase, self.pretrained)
         with self.crew.strategy.scope():
             optimizer = self._optimizer(phase)
-            self.replicas.compile(optimizer, self.task.loss())
+            if self._coverage is None:
+                self.replicas.compile(optimizer, self.task.loss())
+            else:
+                weights = [1.0, self.recipe.training.box_weight]
+                self.replicas.compile(optimizer, [self.task.loss(), map_loss], loss_weights=weights)
             optimizer.build(self.replicas.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=self.replicas, optimizer=optimizer)
         manager = tf.train.CheckpointManager(checkpoint, str(self.folder / "checkpoints"), max_to_keep=2)
@@ -168,7 +176,7 @@ class Fit:
         copy_weights(self.replicas, self.model)
         outputs = outputs_of(self.model, self.pixels, self.validation, self.recipe)
         merit = self.task.merit(self.validation_targets, outputs)
-        if merit > self.progress.best:
+        if merit > self.progress.best or self.recipe.training.keep_last:
             self.progress.best, self.progress.best_epoch = merit, self.progress.epoch
             with atomic_path(self.folder / "weights.h5") as part:
                 self.model.save_weights(part, save_format="h5")

@@ -1,7 +1,7 @@
 """What a call of `osteolite train` asks for, and the folder that is its own."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,11 @@ from typing import Any
 from osteolite.edge.atomic import write_json, write_text
 from osteolite.edge.errors import UsageError
 
+from .boxes import has_boxes
 from .catalogue import Catalogue
-from .recipe import Recipe, to_toml
+from .console import console
+from .layouts import read_dataset
+from .recipe import Recipe, load_recipe, to_toml
 from .runs import Run
 from .starts import describe_weights
 
@@ -29,6 +32,32 @@ class Job:
     seed: int
     allow_leaks: bool
     cache: Path | None = None  # of the fitted pixels, where several jobs share it; None: in the run folder
+
+
+def open_job(data: Path, recipe_name: str, out: Path, weights: str | None, seed: int, allow_leaks: bool) -> Job:
+    """A job of a recipe's name; where the data has no fracture boxes, the recipe goes without a fracture map.
+
+    Raises:
+        DatasetError: the data has no known layout.
+        UsageError: no such recipe, or one whose fracture map learns from nothing.
+    """
+    recipe, found = load_recipe(recipe_name), read_dataset(data)
+    for one in (recipe, *recipe.alternatives):
+        if one.model.fracture_map != (one.training.box_weight > 0):
+            raise UsageError(
+                f"recipe {one.name}: model.fracture_map is {one.model.fracture_map} and training.box_weight "
+                f"{one.training.box_weight:g}; a fracture map needs a weight above 0, and a weight needs a map"
+            )
+    if not has_boxes(found):
+        if any(one.model.fracture_map for one in (recipe, *recipe.alternatives)):
+            console.print("note: the data has no fracture boxes, so the network learns no fracture map")
+        recipe = _without_map(recipe)
+    return Job(recipe, found, data, out, weights, seed, allow_leaks)
+
+
+def _without_map(recipe: Recipe) -> Recipe:
+    model = replace(recipe.model, fracture_map=False)
+    return replace(recipe, model=model, alternatives=tuple(map(_without_map, recipe.alternatives)))
 
 
 def claim(job: Job, start: str | None) -> Run:

@@ -7,6 +7,7 @@ from osteolite.edge.errors import UsageError
 
 from .backbones import build_backbone
 from .keras import keras
+from .localisation import LAYERS, fracture_map, with_strongest_place
 from .recipe import Phase, Recipe
 
 _POOLING = {"average": keras.layers.GlobalAveragePooling2D, "flatten": keras.layers.Flatten}
@@ -14,7 +15,10 @@ FEATURES = "features"  # name of the pooling layer; what stands before it is the
 
 
 def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
-    """A Keras model from float32 (batch, height, width, channels) to logits (batch, outputs).
+    """A Keras model from float32 (batch, height, width, channels) to logits (batch, outputs), perhaps with a map.
+
+    Where the recipe asks for a fracture map, the model gives [logits, map], the latter as
+    `localisation.fracture_map` makes it.
 
     With average pooling and no hidden layers the head is linear on averaged features, so that the
     class activation map is the same linear layer on the features before averaging (Zhou et al.,
@@ -27,10 +31,13 @@ def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
         outputs: of the last layer.
 
     Raises:
-        UsageError: an unknown backbone or pooling, or weights that cannot be had or do not fit.
+        UsageError: an unknown backbone or pooling, weights that cannot be had or do not fit, or a fracture map
+            of a network that cannot have one.
     """
     if recipe.model.pooling not in _POOLING:
         raise UsageError(f"no pooling {recipe.model.pooling!r}; known are {', '.join(_POOLING)}")
+    if recipe.model.fracture_map and recipe.model.outputs != 1:
+        raise UsageError(f"recipe {recipe.name}: a fracture map stands beside one logit; set model.outputs to 1")
     run = Path(weights) if weights is not None and Path(weights).is_dir() else None
     backbone = build_backbone(recipe, None if run else weights)
     features = _POOLING[recipe.model.pooling](name=FEATURES)(backbone.output)
@@ -38,7 +45,8 @@ def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
         features = keras.layers.Dense(units, activation="relu", name=f"hidden{number}")(features)
     features = keras.layers.Dropout(recipe.model.dropout, name="dropout")(features)
     logits = keras.layers.Dense(outputs, name="logits")(features)
-    model = keras.Model(backbone.input, logits, name=recipe.name)
+    outputs_given = [logits, fracture_map(backbone)] if recipe.model.fracture_map else logits
+    model = keras.Model(backbone.input, outputs_given, name=recipe.name)
     if run is not None:
         _load_run(model, run)
     return model
@@ -52,13 +60,23 @@ def _load_run(model: Any, run: Path) -> None:
         raise UsageError(f"--weights {run}: its weights do not fit the recipe's network ({reason})") from error
 
 
+def answering(model: Any, recipe: Recipe) -> Any:
+    """A trained model as it is used: its logit also counts the strongest place of its map, where the recipe says so."""
+    if not (recipe.model.fracture_map and recipe.model.map_weight):
+        return model
+    label, drawn = model.outputs
+    return keras.Model(
+        model.input, [with_strongest_place(label, drawn, recipe.model.map_weight), drawn], name=model.name
+    )
+
+
 def with_one_logit(model: Any) -> Any:
     """The same model with the logit of `fractured` as its one output, whatever the recipe's outputs.
 
     Of two sigmoid outputs the larger one decides: their difference is the logit, and as both come
     from one linear layer, so does the difference.
     """
-    last = model.layers[-1]
+    last = split_layers(model)[1][-1]
     if last.units == 1:
         return model
     kernel, bias = last.get_weights()
@@ -69,14 +87,19 @@ def with_one_logit(model: Any) -> Any:
 
 
 def split_layers(model: Any) -> tuple[list[Any], list[Any]]:
-    """The layers of the backbone and those of the head, in order."""
-    names = [layer.name for layer in model.layers]
-    border = next(i for i, name in enumerate(names) if name.endswith(FEATURES))  # wrappers write before a name
-    return model.layers[:border], model.layers[border:]
+    """The layers of the backbone and those of the head, in order, without those of a fracture map."""
+    layers = [layer for layer in model.layers if LAYERS not in layer.name]
+    border = next(i for i, one in enumerate(layers) if one.name.endswith(FEATURES))  # wrappers write before a name
+    return layers[:border], layers[border:]
+
+
+def logits_of(given: Any) -> Any:
+    """The logits of what a model gives, which may stand before a map."""
+    return given[0] if isinstance(given, list | tuple) else given
 
 
 def set_trainable(model: Any, phase: Phase, pretrained: bool) -> None:
-    """Let the head and the phase's share of the backbone learn.
+    """Let the head, the fracture map and the phase's share of the backbone learn.
 
     Batch norm of a pretrained backbone keeps its statistics: a small radiograph set would replace
     them by worse ones.

@@ -10,8 +10,11 @@ from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 from .augment import augment
 from .cache import Pixels
 from .keras import tf
+from .localisation import map_targets
 from .recipe import Augmentation
 from .strategy import WHOLE, Share
+
+_IN_SIGHT = 0.5  # share of its boxes of which less is left of an image whose label then counts for nothing
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -57,8 +60,11 @@ def training_batches(
     batch: int,
     order: Callable[[], np.random.Generator],
     share: Share = WHOLE,
+    coverage: Pixels | None = None,
 ) -> Any:
     """A dataset of (tensor, target, weight) that shuffles and augments anew at each pass.
+
+    With a coverage, the target and the weight are pairs, the second for the fracture map.
 
     Args:
         pixels: uint8 of shape (images, height, width), all of the training part.
@@ -69,30 +75,42 @@ def training_batches(
         batch: images in a step.
         order: gives the random generator of the coming pass; the same state gives the same pass.
         share: what this process takes of each batch; its replicas' rows come one after another.
+        coverage: of the images by boxes, as `localisation.box_coverage` gives it; None, there is no map.
     """
+    marks = np.zeros((len(pixels), 1, 1), np.uint8) if coverage is None else coverage
 
-    def produce() -> Iterator[tuple[Pixels, Any, Any, Any]]:
+    def produce() -> Iterator[tuple[Pixels, Pixels, Any, Any, Any, Any]]:
         random = order()
         permutation = random.permutation(len(pixels))
         for start in range(0, len(pixels), batch):
             seeds = random.integers(0, 2**31, (share.replicas, 2), dtype=np.int64)
             for replica, chosen, factors in share.cut(permutation[start : start + batch]):
-                yield pixels[chosen], targets[chosen], weights[chosen] * factors, seeds[replica]
+                yield pixels[chosen], marks[chosen], targets[chosen], weights[chosen] * factors, factors, seeds[replica]
 
     signature = (
         tf.TensorSpec((None, spec.height, spec.width), tf.uint8),
+        tf.TensorSpec((None, *marks.shape[1:]), tf.uint8),
         tf.TensorSpec((None, targets.shape[1]), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((2,), tf.int64),
     )
 
-    def prepare(grey: Any, target: Any, weight: Any, seed: Any) -> tuple[Any, Any, Any]:
-        if augmentation == Augmentation():
-            return to_tensor(grey, spec), target, weight
-        changed = augment(tf.cast(grey[..., None], tf.float32) / 255.0, augmentation, seed)
-        scaled = (changed * 255.0 - spec.mean) / spec.std
-        return tf.repeat(scaled, spec.shape[2], axis=3), target, weight
+    def prepare(grey: Any, marked: Any, target: Any, weight: Any, factor: Any, seed: Any) -> tuple[Any, Any, Any]:
+        tensor, covered = to_tensor(grey, spec), _shares(marked)
+        if augmentation != Augmentation():
+            changed, covered, in_sight = augment(_shares(grey), augmentation, seed, covered)
+            weight *= tf.cast(in_sight >= _IN_SIGHT, tf.float32)
+            tensor = tf.repeat((changed * 255.0 - spec.mean) / spec.std, spec.shape[2], axis=3)
+        if coverage is None:
+            return tensor, target, weight
+        return tensor, (target, map_targets(covered)), (weight, factor)
 
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
     # One thread: it keeps ahead of the network, which wants every core but the one that it leaves idle.
     return untuned(dataset.map(prepare).prefetch(2))
+
+
+def _shares(levels: Any) -> Any:
+    """uint8 (batch, rows, columns) as float32 with one channel, 0 to 1."""
+    return tf.cast(levels[..., None], tf.float32) / 255.0

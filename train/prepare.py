@@ -67,7 +67,7 @@ def prepare(job: Job, run: Run, start: str | None) -> Prepared:
     """
     recipe = job.recipe
     prepared = read(job.found, recipe, job.cache or run.path("cache"))
-    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, job.seed)
+    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, recipe.data.split_seed or job.seed)
     prepared = prepared.with_catalogue(catalogue)
     audit_parts(job, run, start, prepared)
     write_parts(prepared, run, start)

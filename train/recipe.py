@@ -25,6 +25,7 @@ class Data:
     validation: float = 0.1  # share of all images
     test: float = 0.2  # share of all images
     body_part: str = ""  # only the images of this one; empty: all
+    split_seed: int = 0  # of the split, so that runs of several seeds share one test part; 0: the run's own seed
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Model:
     hidden: tuple[int, ...] = ()  # units of the dense ReLU layers between the features and the last layer
     dropout: float = 0.2  # before the last layer
     outputs: int = 1  # 1: the logit of `fractured`; 2: one sigmoid for each class, as some publications have it
+    fracture_map: bool = False  # a second output says where the fracture is, taught by boxes where the data has them
+    map_weight: float = 0.0  # what the logit gains for each unit of the map's strongest place, once it is trained
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Augmentation:
     flip: bool = False  # left to right, half of the images
     rotation: float = 0.0  # up to this many degrees either way
     zoom: float = 0.0  # up to this share larger or smaller
+    crop: float = 0.0  # up to this share of the width and the height is cut away, wherever, and the rest enlarged
     brightness: float = 0.0  # up to this share of the full range, either way
     contrast: float = 0.0  # factor from 1 - this to 1 + this
     saturation: float = 0.0  # likewise; grey images have none, so it only matters for colour
@@ -72,7 +76,9 @@ class Training:
     batch: int = 32  # images
     class_weights: bool = True  # weigh the classes so that both count the same
     weight_decay: float = 0.0
+    box_weight: float = 0.0  # of the fracture map's loss beside that of the label
     averaging: float = 0.0  # momentum of the running average of the weights that each epoch ends on; 0: none
+    keep_last: bool = False  # the last epoch's weights stay, not those that do best on the validation part
 
 
 @dataclass(frozen=True)

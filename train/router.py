@@ -80,7 +80,7 @@ def _prepare(job: Job, run: Run, start: str | None) -> Prepared:
         raise DatasetError(f"{job.found.root} names no body parts, which the recipe {job.recipe.name} needs")
     data = job.recipe.data
     prepared = read(single, job.recipe, job.cache or run.path("cache"))
-    catalogue = split(prepared.catalogue, data.validation, data.test, job.seed)
+    catalogue = split(prepared.catalogue, data.validation, data.test, data.split_seed or job.seed)
     parts = _parts_with_enough(catalogue)
     prepared = _only(prepared.with_catalogue(catalogue), np.array([row.body_part in parts for row in catalogue.rows]))
     audit_parts(job, run, start, prepared)
@@ -136,14 +136,15 @@ def _only(prepared: Prepared, wanted: Any) -> Prepared:
 
 
 def _train_body_part(job: Job, fit: Fitting, start: str | None, prepared: Prepared, parts: tuple[str, ...]) -> None:
-    recipe = replace(job.recipe, name=f"{job.recipe.name}_{BODY_PART}", stages="")
+    model = replace(job.recipe.model, fracture_map=False)
+    recipe = replace(job.recipe, name=f"{job.recipe.name}_{BODY_PART}", stages="", model=model)
     run = _claim_stage(job, recipe, start, BODY_PART, prepared)
     if run is None:
         return
     _annotate(run, kind=BODY_PART, parts=list(parts))
     task = BodyPartTask(parts)
-    model, progress = fit(run, recipe, task, prepared, start, job.seed)
-    assess_parts(run, recipe, task, model, prepared, progress)
+    network, progress = fit(run, recipe, task, prepared, start, job.seed)
+    assess_parts(run, recipe, task, network, prepared, progress)
 
 
 def _train_fracture(job: Job, fit: Fitting, start: str | None, prepared: Prepared, part: str) -> None:

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_curve
 
 from osteolite.edge.errors import UsageError
 
-from .bootstrap import resamples
+from .bootstrap import interval, resamples
 from .recipe import Threshold
 
 Array = np.ndarray[Any, Any]
@@ -24,26 +24,45 @@ def choose_threshold(labels: Array, scores: Array, groups: Array, rule: Threshol
         UsageError: unknown rule.
     """
     if rule.rule == "youden":
-        return float(np.median([_best_sum(labels[i], scores[i]) for i in resamples(groups, labels, 0)]))
+        return float(np.median([_on(labels[i], scores[i], rule) for i in resamples(groups, labels, 0)]))
+    return _on(labels, scores, rule)
+
+
+def promise(labels: Array, scores: Array, groups: Array, rule: Threshold, found: float) -> dict[str, Any]:
+    """The sensitivity that the validation part lets one expect of new groups, and whether the test part kept it.
+
+    A threshold does best on the images that it was chosen on. So it is chosen anew on each of 1,000
+    bootstrap draws of groups, and judged on the groups that the draw left out (out of bag, Breiman, 1996).
+
+    Args:
+        labels: of the validation part, 0 or 1.
+        scores: calibrated fracture probabilities.
+        groups: of each.
+        rule: how the threshold is chosen.
+        found: the sensitivity of the test part.
+
+    Returns:
+        {"sensitivity": {"value", "low", "high"}: mean and 95 % interval out of bag, "test": found, "kept"};
+        kept where the test part's value lies in the interval.
+    """
+    values = []
+    for drawn in resamples(groups, labels, 0):
+        out = np.setdiff1d(np.flatnonzero(labels == 1), drawn)
+        if len(out):
+            values.append(float((scores[out] >= _on(labels[drawn], scores[drawn], rule)).mean()))
+    low, high = interval(np.array(values))
+    expected = {"value": round(float(np.mean(values)), 5), "low": round(low, 5), "high": round(high, 5)}
+    return {"sensitivity": expected, "test": found, "kept": expected["low"] <= found <= expected["high"]}
+
+
+def _on(labels: Array, scores: Array, rule: Threshold) -> float:
+    """The rule's threshold on these images alone."""
+    if rule.rule == "youden":
+        return _best_sum(labels, scores)
     if rule.rule == "sensitivity":
         _, sensitivity, thresholds = roc_curve(labels, scores, drop_intermediate=False)
         return _midway(scores, thresholds, int(np.flatnonzero(sensitivity >= rule.value)[0]))
     raise UsageError(f"no threshold rule {rule.rule!r}; known are youden, sensitivity")
-
-
-def promise(validation: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
-    """Whether the test part kept the sensitivity that the validation part promised at the threshold.
-
-    Args:
-        validation: figures of the validation part, as `evaluation.figures` gives them.
-        test: likewise of the test part.
-
-    Returns:
-        {"sensitivity": {"value", "low", "high"} of validation, "test": of the test part, "kept"}; kept
-        where the test part's value lies in the validation part's 95 % interval.
-    """
-    promised, found = validation["sensitivity"], test["sensitivity"]["value"]
-    return {"sensitivity": promised, "test": found, "kept": promised["low"] <= found <= promised["high"]}
 
 
 def _best_sum(labels: Array, scores: Array) -> float:

@@ -9,12 +9,11 @@ from .alternatives import train_alternatives
 from .assess import assess
 from .console import console
 from .fit import Fit, Progress
-from .jobs import Job, claim
+from .jobs import Job, claim, open_job
 from .keras import keras
-from .layouts import read_dataset
-from .model import build_model
+from .model import answering, build_model
 from .prepare import Prepared, prepare
-from .recipe import Recipe, load_recipe
+from .recipe import Recipe
 from .router import train_router
 from .runs import Run
 from .starts import find_weights
@@ -51,7 +50,7 @@ def train(
         AuditRefusal: the data's own split leaks.
         UsageError: `out` holds something else, or the recipe or the weights are no good.
     """
-    job = Job(load_recipe(recipe_name), read_dataset(data), data, out, weights, seed, allow_leaks)
+    job = open_job(data, recipe_name, out, weights, seed, allow_leaks)
     with open_crew(strategy, out) as crew:
         runs = _train(replace(job, out=crew.folder), crew)
     return runs if crew.chief else []
@@ -95,9 +94,10 @@ def fit(
         crew: the processes that train together.
 
     Returns:
-        The Keras model with its best weights, and how the fit went.
+        The Keras model with the weights that stay, as it is used, and how the fit went.
     """
     keras.utils.set_random_seed(seed)
     model = build_model(recipe, start, task.outputs)
     work = Fit(model, task, recipe, prepared, run.folder, start is not None, seed, crew)
-    return model, work.run()
+    progress = work.run()
+    return answering(model, recipe), progress

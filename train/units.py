@@ -67,18 +67,27 @@ def rows_of(lines: Sequence[Mapping[str, str]]) -> list[Row]:
     return [Row(line["file"], int(line["label"]), line["group"], study=line["study"]) for line in lines]
 
 
-def subgroups(units: Units, threshold: float) -> list[dict[str, Any]]:
+def subgroups(
+    units: Units, threshold: float, seen: Mapping[str, Mapping[str, str]] | None = None
+) -> list[dict[str, Any]]:
     """Figures for each body part and view, with and without hardware, where the data names them.
 
     A unit that shows several body parts or views counts in each of them.
+
+    Args:
+        units: all of them.
+        threshold: from which one counts as fractured.
+        seen: further traits, such as the image's orientation: the value of each file.
 
     Returns:
         For each subgroup {"by", "value", counts, and those figures that at least ten units of the
         classes they rest on support}. A trait that is the same everywhere makes no subgroup.
     """
     found = []
-    for trait in TRAITS:
-        shown = [{value for row in rows for value in getattr(row, trait).split("+") if value} for rows in units.rows]
+    images = [row for rows in units.rows for row in rows]
+    named = {trait: {row.file: str(getattr(row, trait)) for row in images} for trait in TRAITS}
+    for trait, noted in {**named, **(seen or {})}.items():
+        shown = [{value for row in rows for value in noted[row.file].split("+") if value} for rows in units.rows]
         values = sorted(set().union(*shown))
         masks = {value: np.array([value in of_unit for of_unit in shown]) for value in values}
         if len(values) == 1 and masks[values[0]].all():

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.errors import GateRefusal
+from osteolite.edge.errors import GateRefusal, UsageError
 
 from .catalogue import Row
 from .console import console
@@ -28,6 +28,7 @@ def whole_run(
     weights: str | None,
     seed: int,
     allow_leaks: bool,
+    image: str | None = None,
 ) -> None:
     """Train, convert, bench, report and predict, each by its own command.
 
@@ -40,10 +41,15 @@ def whole_run(
         weights: as `osteolite train --weights`.
         seed: of everything random.
         allow_leaks: as `osteolite train --allow-leaks`.
+        image: a radiograph, about which the model that ships is asked; None asks the new one about an image that
+            it has not seen.
 
     Raises:
+        UsageError: no such image.
         GateRefusal: a variant was refused; those that passed are measured and reported all the same.
     """
+    if image is not None and not Path(image).is_file():
+        raise UsageError(f"--image {image}: no such file; name a radiograph")
     folder = Path(out or f"runs/{Path(recipe).stem}")
     if data is None:
         data = str(folder.parent / f"{folder.name}-data")
@@ -73,7 +79,7 @@ def whole_run(
         if run.folder != folder:
             _take_share(run, folder)
         console.print(f"\nreport: {write_papers(run)}\nmodels: {run.path('models')}")
-    call("predict", str(_unseen(runs[0])), "--model", str(files[-1]))
+    call("predict", *((image,) if image else (str(_unseen(runs[0])), "--model", str(files[-1]))))
     if refusals:
         raise _joined(refusals)
 

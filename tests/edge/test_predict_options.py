@@ -75,7 +75,7 @@ def test_the_heatmap_is_hottest_where_the_map_is(scans: Path) -> None:
 
 
 def test_a_model_without_a_map_draws_none(scans: Path, tiny_model: Path, tmp_path: Path) -> None:
-    with FractureClassifier(tiny_model) as classifier, pytest.raises(ModelFileError, match="no class activation map"):
+    with FractureClassifier(tiny_model) as classifier, pytest.raises(ModelFileError, match="no activation map"):
         list(predict_rows(classifier, [str(scans / "a.png")], tmp_path))
 
 

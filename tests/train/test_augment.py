@@ -8,7 +8,7 @@ from osteolite.train.keras import tf
 from osteolite.train.recipe import Augmentation
 
 ALL = Augmentation(
-    flip=True, rotation=20, zoom=0.2, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
+    flip=True, rotation=20, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
 )  # fmt: skip
 
 
@@ -17,7 +17,8 @@ def pictures(count: int = 6) -> np.ndarray:
 
 
 def run(images: np.ndarray, changes: Augmentation, seed: tuple[int, int] = (1, 2)) -> np.ndarray:
-    return augment(tf.constant(images), changes, tf.constant(seed, tf.int64)).numpy()
+    changed, _, _ = augment(tf.constant(images), changes, tf.constant(seed, tf.int64), tf.constant(images))
+    return changed.numpy()
 
 
 def test_nothing_asked_for_changes_nothing() -> None:
@@ -74,3 +75,36 @@ def test_brightness_and_contrast_vary_from_image_to_image(changes: Augmentation,
 
 def test_hue_and_saturation_cannot_change_grey() -> None:
     np.testing.assert_allclose(run(pictures(), Augmentation(saturation=0.5, hue=0.2)), pictures(), atol=1e-5)
+
+
+def test_a_crop_shows_a_part_of_the_image_enlarged() -> None:
+    """Of a plane that rises to the right and down each crop shows a flatter one, within the old values."""
+    rows, columns = np.mgrid[:64, :64].astype(np.float32)
+    images = np.repeat(((rows + 2 * columns) / 200)[None, :, :, None], 64, 0)
+    changed = run(images, Augmentation(crop=0.5))[:, 1:-1, 1:-1, 0]  # half a pixel may come in from outside
+    across, down = np.diff(changed, axis=2), np.diff(changed, axis=1)
+    np.testing.assert_allclose(across.mean((1, 2)), 2 * down.mean((1, 2)), rtol=0.02)
+    steps = across.mean((1, 2)) * 200 / 2  # pixels of the image to a pixel of the crop
+    assert 0.49 < steps.min() < 0.6
+    assert 0.9 < steps.max() <= 1.001
+    assert (across.std((1, 2)) < 1e-3).all()  # nothing from outside of the image
+    starts = changed[:, 0, 0] * 200
+    assert starts.std() > 5
+
+
+@pytest.mark.parametrize("crop", [0.0, 0.6])
+def test_the_share_in_sight_is_that_of_the_marks(crop: float) -> None:
+    random = np.random.default_rng(2)
+    coverage = np.zeros((64, 96, 96, 1), np.float32)
+    for one in coverage[:60]:
+        row, column = random.integers(0, 84, 2)
+        one[row : row + 12, column : column + 12] = 1
+    changes = Augmentation(flip=True, crop=crop)
+    _, seen, share = augment(tf.constant(coverage), changes, tf.constant((3, 4), tf.int64), tf.constant(coverage))
+    assert share.numpy()[60:].tolist() == [1.0] * 4
+    np.testing.assert_array_equal(share.numpy()[:60] < 0.02, seen.numpy()[:60].sum((1, 2, 3)) < 6)
+    if crop:
+        assert 5 < (share.numpy() < 0.02).sum() < 50
+        assert (share.numpy() > 0.98).sum() > 10
+    else:
+        np.testing.assert_allclose(share.numpy(), 1, rtol=1e-4)

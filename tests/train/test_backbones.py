@@ -102,3 +102,25 @@ def test_efficientnet_from_a_published_file_is_keras_imagenet_network(
     built.save_weights(tmp_path / "run.h5")
     again = build_backbone(recipe("efficientnetb0"), str(tmp_path / "run.h5"))
     np.testing.assert_allclose(np.asarray(again(image, training=False)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenet"])
+def test_published_weights_of_colours_start_a_grey_network_that_sees_the_same(name: str, tmp_path: Path) -> None:
+    one = recipe(name, alpha=0.5)
+    file_of = BACKBONES[name].weights_file
+    assert file_of is not None
+    weights = tmp_path / file_of(0.5)
+    build_backbone(one, None).save_weights(weights)
+    colour, grey = build_backbone(one, str(weights)), build_backbone(recipe(name, "grey", alpha=0.5), str(weights))
+    image = np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    expected = np.asarray(colour(np.repeat(image, 3, axis=3), training=False))
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(np.asarray(grey(image, training=False)), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_weights_of_a_grey_network_start_one_as_they_are(tmp_path: Path) -> None:
+    network = build_backbone(recipe("mobilenetv2", "grey", alpha=0.5), None)
+    network.save_weights(tmp_path / "mine.h5")
+    started = build_backbone(recipe("mobilenetv2", "grey", alpha=0.5), str(tmp_path / "mine.h5"))
+    for before, after in zip(network.get_weights(), started.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)

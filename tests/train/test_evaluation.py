@@ -16,6 +16,7 @@ from osteolite.train.evaluation import (
     figures,
     operating_points,
     reliability,
+    sensitivity_at,
     weighted_figures,
 )
 from osteolite.train.probability import probabilities
@@ -160,3 +161,19 @@ def test_curves_run_from_end_to_end() -> None:
     assert (found["roc"][0], found["roc"][-1]) == ([0.0, 0.0], [1.0, 1.0])
     assert found["precision_recall"][-1] == [0.0, 1.0]
     assert found["precision_recall"][0][0] == 1.0
+
+
+@given(st.integers(0, 10_000), st.integers(0, 20).map(lambda n: n / 20))
+def test_the_sensitivity_at_a_specificity_is_the_best_that_keeps_it(seed: int, specificity: float) -> None:
+    random = np.random.default_rng(seed)
+    labels = np.r_[0, 1, random.integers(0, 2, 28)]
+    scores = random.integers(0, 12, 30) / 12
+    found = sensitivity_at(labels, scores, np.arange(30), specificity)
+    kept = [
+        (scores[labels == 1] >= t).mean()
+        for t in np.r_[-1, scores + 1e-9]
+        if (scores[labels == 0] < t).mean() >= specificity
+    ]
+    assert found["specificity"] >= specificity - 1e-5
+    assert found["sensitivity"]["value"] == pytest.approx(max(kept), abs=1e-5)
+    assert 0 <= found["sensitivity"]["low"] <= found["sensitivity"]["high"] <= 1

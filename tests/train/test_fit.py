@@ -1,5 +1,6 @@
 """What a fit leaves behind in its folder, beside weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,3 +88,15 @@ def test_a_finished_fit_is_not_fitted_again(tmp_path: Path) -> None:
     weights = (tmp_path / "weights.h5").stat().st_mtime_ns
     assert fit_bright_and_dark(recipe, tmp_path) == first
     assert (tmp_path / "weights.h5").stat().st_mtime_ns == weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_last", [False, True])
+def test_the_best_or_the_last_weights_stay(tmp_path: Path, keep_last: bool) -> None:
+    """The second phase learns so fast that it unlearns."""
+    recipe = parse_recipe(TEXT.replace("1e-3", "50.0"), "small.toml")
+    recipe = replace(recipe, training=replace(recipe.training, keep_last=keep_last))
+    progress = fit_bright_and_dark(recipe, tmp_path)
+    found = [entry["validation"] for entry in progress.history]
+    assert found[-1] < max(found)
+    assert progress.best == pytest.approx(found[-1] if keep_last else max(found), abs=1e-5)

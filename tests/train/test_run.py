@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from osteolite.convert import subjects as convert_room
 from osteolite.convert.calibration import CalibrationData
 from osteolite.edge.cli import cli
 from osteolite.train.recipe import parse_recipe, to_toml
+from osteolite.train.whole import whole_run
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 
@@ -72,6 +74,39 @@ def test_data_without_a_recipe_is_a_wrong_call(tmp_path: Path) -> None:
     result = subprocess.run([OSTEOLITE, "run", str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "--recipe" in result.stderr
+
+
+def test_an_image_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    command = [OSTEOLITE, "run", "--out", str(tmp_path / "run"), "--image", str(tmp_path / "xray.png")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "no such file; name a radiograph" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_about_an_image_that_is_named_the_shipped_model_is_asked(
+    phantom_run: Path, tmp_path: Path, named: bool
+) -> None:
+    folder = shutil.copytree(phantom_run, tmp_path / "phantoms", ignore=shutil.ignore_patterns("cache", "checkpoints"))
+    calls: list[tuple[str, ...]] = []
+
+    def command(name: str) -> click.Command:
+        def note(arguments: tuple[str, ...]) -> None:
+            calls.append((name, *arguments))
+
+        everything = {"ignore_unknown_options": True}
+        arguments = click.Argument(["arguments"], nargs=-1)
+        return click.Command(name, context_settings=everything, callback=note, params=[arguments])
+
+    image = phantom_run / "unseen_phantom.png"
+    with click.Context(cli) as context:
+        data = str(phantom_run.parent / "phantoms-data")
+        whole_run(context, command, data, "phantoms", str(folder), None, 1, False, str(image) if named else None)
+    assert [name for name, *_ in calls] == ["train", "convert", "bench", "predict"]
+    _, asked, *options = calls[-1]
+    assert Path(asked).name == "unseen_phantom.png"
+    assert options == ([] if named else ["--model", str(folder / "models" / "phantoms_int8.tflite")])
 
 
 @pytest.mark.slow

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from osteolite.edge.errors import DatasetError
 from osteolite.train.catalogue import Catalogue, Row, read_catalogue, write_catalogue
+from osteolite.train.jobs import claim, open_job
+from osteolite.train.phantoms import write_phantoms
+from osteolite.train.prepare import prepare
 from osteolite.train.splits import split
 
 
@@ -94,3 +97,16 @@ def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DatasetError, match="no catalogue"):
         read_catalogue(tmp_path / "x.csv", tmp_path, "classes")
+
+
+def test_runs_of_several_seeds_may_share_their_parts(tmp_path: Path) -> None:
+    data = write_phantoms(tmp_path / "data", 60, 1)
+
+    def files(seed: int, split_seed: int) -> set[str]:
+        recipe = tmp_path / f"split{split_seed}.toml"
+        recipe.write_text(f'extends = "phantoms"\n[data]\nsplit_seed = {split_seed}\n')
+        job = open_job(data, str(recipe), tmp_path / f"run{seed}{split_seed}", None, seed, False)
+        return {row.file for row in prepare(job, claim(job, None), None).catalogue.part("test")}
+
+    assert files(1, 5) == files(2, 5) == files(5, 0)
+    assert files(1, 0) != files(2, 0)

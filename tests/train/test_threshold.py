@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteolite.edge.errors import UsageError
+from osteolite.train.bootstrap import draws
 from osteolite.train.probability import probabilities
 from osteolite.train.recipe import Threshold
 from osteolite.train.threshold import choose_threshold, promise
@@ -45,11 +46,25 @@ def test_unknown_rule_is_refused() -> None:
         choose_threshold(labels, scores, np.arange(400), Threshold("guess"))
 
 
-@pytest.mark.parametrize(("found", "kept"), [(0.79, False), (0.8, True), (0.95, True), (0.96, False)])
-def test_a_promise_is_the_validation_interval(found: float, kept: bool) -> None:
-    validation = {"sensitivity": {"value": 0.9, "low": 0.8, "high": 0.95}}
-    assert promise(validation, {"sensitivity": {"value": found, "low": 0, "high": 1}}) == {
-        "sensitivity": validation["sensitivity"],
-        "test": found,
-        "kept": kept,
-    }
+def test_a_promise_is_kept_within_its_interval() -> None:
+    labels, scores = scored(300)
+    promised = promise(labels, scores, np.arange(300), Threshold(), 0.5)["sensitivity"]
+    assert promised["low"] < promised["value"] < promised["high"]
+    for found, kept in [(promised["low"] - 0.01, False), (promised["low"], True), (promised["high"] + 0.01, False)]:
+        told = promise(labels, scores, np.arange(300), Threshold(), found)
+        assert told == {"sensitivity": promised, "test": found, "kept": kept}
+
+
+def test_a_promise_is_of_groups_that_the_threshold_was_not_chosen_on() -> None:
+    labels, scores = scored(60)
+    groups, rule = np.arange(60) // 3, Threshold("sensitivity", 0.9)
+    told = []
+    for weights in draws(groups, labels, seed=0):
+        drawn, left = np.repeat(np.arange(60), weights.astype(int)), (weights == 0) & (labels == 1)
+        assert not set(groups[drawn]) & set(groups[left])
+        if left.any():
+            threshold = choose_threshold(labels[drawn], scores[drawn], groups[drawn], rule)
+            told.append((scores[left] >= threshold).mean())
+    promised = promise(labels, scores, groups, rule, 0.5)["sensitivity"]
+    assert promised["value"] == pytest.approx(np.mean(told), abs=1e-4)
+    assert (promised["low"], promised["high"]) == pytest.approx(np.percentile(told, [2.5, 97.5]), abs=1e-4)

@@ -1,0 +1,132 @@
+"""Where the fracture is, learnt from boxes: a second output beside the logit, a map of the image.
+
+A feature pyramid's first step (Lin et al., CVPR 2017): the last features, enlarged, join those of twice
+their resolution. Boxes are so small and so few places of an image lie in one that the map's loss weighs
+these more; it also teaches the features below what a fracture looks like, which labels alone take many
+more images to teach.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from osteolite.edge.errors import UsageError
+from osteolite.edge.preprocess import PreprocessingSpec
+
+from .boxes import Boxed, read_boxes
+from .catalogue import Catalogue
+from .keras import keras, tf
+
+STRIDE = 16  # pixels of the input that a place of the map stands for
+FINE = 4  # pixels of the input that a place of the boxes' coverage stands for, before it is augmented
+LAYERS = "map_"  # how the names of the map's layers begin
+_CHANNELS = 32
+_PRIOR = -3.0  # the logit of a place of which nothing is known: 0 in the map
+_POSITIVE = 4.0  # what a place in a box counts for in the loss
+_LEAST = 0.004  # covered share of the fullest place, below which an image shows no box
+
+Array = np.ndarray[Any, Any]
+
+
+def fracture_map(backbone: Any) -> Any:
+    """The map's tensor, float32 (batch, height / 16, width / 16, 1): above 0 a fracture is likelier than elsewhere.
+
+    Raises:
+        UsageError: the backbone has no features of 16 and 32 pixels to a place for this input.
+    """
+    top, side = (_last_of(backbone, stride) for stride in (2 * STRIDE, STRIDE))
+    layer = keras.layers
+    enlarged = layer.UpSampling2D(2, name=f"{LAYERS}enlarged")(layer.Conv2D(_CHANNELS, 1, name=f"{LAYERS}top")(top))
+    joined = layer.Add(name=f"{LAYERS}sum")([enlarged, layer.Conv2D(_CHANNELS, 1, name=f"{LAYERS}side")(side)])
+    joined = layer.ReLU(6.0, name=f"{LAYERS}relu")(joined)
+    mixed = layer.Conv2D(_CHANNELS, 3, padding="same", name=f"{LAYERS}mixed")(joined)
+    return layer.Conv2D(1, 1, name=f"{LAYERS}logits")(layer.ReLU(6.0, name=f"{LAYERS}mixed_relu")(mixed))
+
+
+def with_strongest_place(label: Any, drawn: Any, weight: float) -> Any:
+    """The tensor of a logit that also counts what the map's strongest place says, (batch, 1).
+
+    It is added after training: trained on the sum, the strongest place learns the training images by heart.
+
+    Args:
+        label: the logit that was trained on labels, (batch, 1).
+        drawn: the map.
+        weight: of the strongest place.
+    """
+    layer = keras.layers
+    strongest = layer.Flatten(name=f"{LAYERS}flat")(
+        layer.MaxPooling2D(drawn.shape[1:3], name=f"{LAYERS}strongest")(drawn)
+    )
+    start = keras.initializers.Constant(weight)
+    weighted = layer.Dense(1, use_bias=False, kernel_initializer=start, trainable=False, name=f"{LAYERS}weighted")
+    return layer.Add(name=f"{LAYERS}answer")([label, weighted(strongest)])
+
+
+def _last_of(backbone: Any, stride: int) -> Any:
+    height, width = backbone.input_shape[1:3]
+    wanted = (height // stride, width // stride)
+    found = [layer.output for layer in backbone.layers if tuple(layer.output.shape[1:3]) == wanted]
+    if height % stride or width % stride or not found:
+        raise UsageError(
+            f"a fracture map needs an input whose sides are multiples of {2 * STRIDE} pixels, and a backbone with "
+            f"features of {STRIDE} and {2 * STRIDE} pixels to a place; {width} x {height} pixels in {backbone.name} "
+            f"give none of {stride}"
+        )
+    return found[-1]
+
+
+def map_loss(covered: Any, logits: Any) -> Any:
+    """Cross-entropy of each image's map, (batch,), against the share of each place that lies in a box."""
+    places = tf.nn.weighted_cross_entropy_with_logits(covered, logits + _PRIOR, _POSITIVE)
+    return tf.reduce_mean(places, (1, 2, 3))
+
+
+def box_coverage(catalogue: Catalogue, spec: PreprocessingSpec) -> Array:
+    """How much of each place of each image lies in a box.
+
+    Returns:
+        uint8 (images, height / 4, width / 4), 255: all of it; images without boxes are 0.
+
+    Raises:
+        DatasetError: the data has no boxes.
+    """
+    known = read_boxes(catalogue)
+    shape = (spec.height // FINE, spec.width // FINE)
+    coverage = np.zeros((len(catalogue.rows), *shape), np.uint8)
+    for index, row in enumerate(catalogue.rows):
+        if row.file in known:
+            coverage[index] = _covered(known[row.file], spec)
+    return coverage
+
+
+def _covered(boxed: Boxed, spec: PreprocessingSpec) -> Array:
+    width, height = spec.fitted_size(boxed.width, boxed.height)
+    shares = [
+        np.outer(_shares(box.top, box.bottom, height, spec.height), _shares(box.left, box.right, width, spec.width))
+        for box in boxed.boxes
+    ]
+    covered: Array = np.round(255 * np.max(shares, axis=0)).astype(np.uint8)
+    return covered
+
+
+def _shares(start: float, end: float, length: int, side: int) -> Array:
+    """The share of each place along one side that lies between two shares of the fitted image in its middle."""
+    offset = (side - length) // 2
+    edges = np.arange(side // FINE) * float(FINE)
+    overlap = np.minimum(offset + end * length, edges + FINE) - np.maximum(offset + start * length, edges)
+    return np.asarray(np.clip(overlap, 0, None) / FINE)
+
+
+def map_targets(coverage: Any) -> Any:
+    """What the map is compared with.
+
+    Args:
+        coverage: float32 (batch, height / 4, width / 4, 1), 0 to 1, as `box_coverage` gives it and augmentation
+            changes it.
+
+    Returns:
+        float32 (batch, height / 16, width / 16, 1): 1 at the place that a box covers most, however small the box.
+    """
+    pooled = tf.nn.avg_pool2d(coverage, STRIDE // FINE, STRIDE // FINE, "VALID")
+    fullest = tf.reduce_max(pooled, (1, 2, 3), keepdims=True)
+    return tf.where(fullest < _LEAST, 0.0, tf.math.divide_no_nan(pooled, fullest))
