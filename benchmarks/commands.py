@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from osteolite.edge.commands.options import MODEL
+
 from .counts import counts
 from .lanes import OSTEOLITE, Plan
 
@@ -37,7 +39,7 @@ def bench() -> None:
 
 
 @bench.command(_MEASURE, hidden=True)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", type=MODEL, metavar="FILE|NAME...", nargs=-1, required=True)
 @click.option(
     "--device",
     metavar="DEVICE",

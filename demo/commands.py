@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import UsageError
 
 models_option = click.option(
     "--model",
     "models",
-    metavar="FILE",
+    type=MODEL,
+    metavar="FILE|NAME",
     multiple=True,
-    help="A .tflite file; repeat it and the page lets a person choose. Default, the model that ships with the package.",
+    help=f"{MODEL_HELP} Repeat it and the page lets a person choose.",
 )
 
 

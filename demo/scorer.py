@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.description import Description, ModelDescription
 from osteolite.edge.prediction import Prediction
 from osteolite.edge.radiograph import Limits
 from osteolite.edge.router import Router, open_classifier
+from osteolite.edge.shipped import shipped_model
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_seconds=10.0)
@@ -31,7 +32,7 @@ class Scorer:
     def __init__(self, models: Iterable[str] = ()) -> None:
         self._classifiers: dict[str, FractureClassifier | Router] = {}
         self._paths: dict[str, Path] = {}
-        for path in list(models) or [str(default_model())]:
+        for path in list(models) or [str(shipped_model())]:
             classifier = open_classifier(path, limits=LIMITS)
             name = self._unused(classifier.description.name)
             self._classifiers[name], self._paths[name] = classifier, Path(path)

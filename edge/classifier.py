@@ -1,7 +1,6 @@
 """A model file and an image in, a prediction out."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,10 @@ from .prediction import Prediction, timed
 from .preprocess import fit, grey_levels
 from .radiograph import Decoded, ImageSource, Limits, decode
 from .runtime import Outputs, Runtime, sigmoid
+from .shipped import shipped_model
 from .stream import Scorer
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-DEFAULT_MODEL = "fracatlas_mobilenetv2_selective_int8.tflite"
-
-
-def default_model() -> Path:
-    """The path of the model that ships with the package."""
-    path = Path(__file__).parent / "models" / DEFAULT_MODEL
-    if not path.is_file():
-        raise ModelFileError("this build carries no default model; name one with --model or FractureClassifier(FILE)")
-    return path
 
 
 class FractureClassifier(Scorer):
@@ -63,7 +53,7 @@ class FractureClassifier(Scorer):
         delegate: str | None = None,
         fallback: bool = False,
     ) -> None:
-        source = default_model() if model is None else model
+        source = shipped_model() if model is None else model
         where, description = name_of(source), description or read_description(source)
         if not isinstance(description, ModelDescription):
             raise ModelFileError(

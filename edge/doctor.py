@@ -88,7 +88,8 @@ def examine() -> dict[str, Any]:
     try:
         from PIL import Image
 
-        from .classifier import FractureClassifier, default_model
+        from .classifier import FractureClassifier
+        from .shipped import shipped_model
 
         classifier = FractureClassifier()
         found["runtime"] = classifier.runtime.name
@@ -96,7 +97,7 @@ def examine() -> dict[str, Any]:
         found["model"] = classifier.description.name
         classifier.predict(Image.new("L", (224, 224)))
         found["prediction"] = "works"
-        found["delegates"] = delegates_here(default_model())
+        found["delegates"] = delegates_here(shipped_model())
     except OsteoliteError as error:
         found["prediction"] = str(error)
     found["works"] = found["prediction"] == "works"

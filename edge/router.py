@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .classifier import FractureClassifier, default_model
+from .classifier import FractureClassifier
 from .description import Description, PartDescription
 from .errors import ModelFileError
 from .modelfile import read_description, read_stage
@@ -16,6 +16,7 @@ from .prediction import Prediction, timed
 from .preprocess import PreprocessingSpec, fit, grey_levels
 from .radiograph import ImageSource, Limits, decode
 from .runtime import Runtime
+from .shipped import shipped_model
 from .stream import Scorer
 
 
@@ -163,7 +164,7 @@ def open_classifier(
         DelegateUnavailable: the delegate cannot run this model on this device.
         UsageError: no such delegate.
     """
-    path = default_model() if model is None else model
+    path = shipped_model() if model is None else model
     description = read_description(path)
     kind = Router if isinstance(description, PartDescription) and description.stages else FractureClassifier
     return kind(path, threads, limits, description, delegate, fallback)

@@ -11,9 +11,9 @@ import pytest
 
 from osteolite.demo.phone.folder import page_contents
 from osteolite.edge import FractureClassifier
-from osteolite.edge.classifier import default_model
 from osteolite.edge.preprocess import fit
 from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.shipped import shipped_model
 from osteolite.train.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +65,8 @@ def test_the_edge_alone_scores_with_the_model_that_ships(wheel: Path, images: Pa
 
 def test_a_command_of_an_extra_says_how_to_install_it(wheel: Path, images: Path, tmp_path: Path) -> None:
     tools = environment(tmp_path, str(wheel))
-    convert = ["convert", str(default_model()), "--calibration", str(images), "--out", str(tmp_path / "out")]
-    bench = ["bench", str(default_model())]
+    convert = ["convert", str(shipped_model()), "--calibration", str(images), "--out", str(tmp_path / "out")]
+    bench = ["bench", str(shipped_model())]
     calls = ((bench, "bench"), (["demo"], "demo"), (["phone", "--serve"], "phone"), (convert, "convert"))
     for arguments, extra in calls:
         result = subprocess.run([tools / "osteolite", *arguments], capture_output=True, text=True, check=False)
@@ -111,7 +111,7 @@ def test_mediapipe_reads_the_shipped_file_and_agrees_on_real_radiographs(tmp_pat
     chosen = files[::200]
     fitted = [fit(read_radiograph(file, spec), spec) for file in chosen]
     np.save(tmp_path / "pixels.npy", np.repeat(np.stack(fitted)[..., None], 3, axis=3))
-    answers = call(tools / "python", "-c", _MEDIAPIPE, default_model(), tmp_path / "pixels.npy").splitlines()
+    answers = call(tools / "python", "-c", _MEDIAPIPE, shipped_model(), tmp_path / "pixels.npy").splitlines()
     assert len(answers) == len(chosen) > 10
     for file, (label, score) in zip(chosen, map(json.loads, answers), strict=True):
         assert label == "fractured"

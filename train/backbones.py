@@ -137,6 +137,14 @@ def _build_grey(
     return grey
 
 
+def _shortened(backbone: Any, last: str) -> Any:
+    """The network up to the layer of that name."""
+    known = [layer.name for layer in backbone.layers]
+    if last not in known:
+        raise UsageError(f"{backbone.name} has no layer {last!r} to end at; its last are {', '.join(known[-12:])}")
+    return keras.Model(backbone.input, backbone.get_layer(last).output, name=backbone.name)
+
+
 def build_backbone(recipe: Recipe, weights: str | None) -> Any:
     """The Keras model of the recipe's backbone, with its starting weights.
 
@@ -145,7 +153,8 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
         weights: None for a random start, "imagenet" for Keras to fetch, or the path of an .h5 file.
 
     Raises:
-        UsageError: unknown backbone, an input it cannot have, weights that do not fit, or a download that failed.
+        UsageError: unknown backbone or last layer, an input it cannot have, weights that do not fit, or a download
+            that failed.
     """
     entry, name, spec = backbone_of(recipe), recipe.model.backbone, recipe.preprocessing
     try:
@@ -161,6 +170,8 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
             f"the starting weights {weights} cannot be had or do not fit {name} ({reason}); "
             "give --weights none, or the path of an .h5 file"
         ) from error
+    if recipe.model.last_layer:
+        backbone = _shortened(backbone, recipe.model.last_layer)
     if weights is None:
         for layer in backbone.layers:
             if isinstance(layer, keras.layers.BatchNormalization):

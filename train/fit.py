@@ -50,6 +50,15 @@ def outputs_of(model: Any, pixels: Pixels, indices: Any, recipe: Recipe) -> Arra
     return np.concatenate([np.asarray(logits_of(model(batch, training=False))) for batch in batches]).astype(np.float64)
 
 
+class _Learning(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights that learn, in whose place Keras puts their average when `fit` ends, which is each epoch."""
+
+    weights: list[Array]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.weights = self.model.get_weights()
+
+
 class Fit:
     """One fit of a model; `run` carries it to its end from wherever the folder stands.
 
@@ -161,7 +170,6 @@ class Fit:
     def _optimizer(self, phase: Phase) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * self.steps, alpha=0.01)
         averaging = self.recipe.training.averaging
-        # Keras puts the average in the place of the weights at the end of each `fit`, here of each epoch.
         return keras.optimizers.AdamW(
             rate, weight_decay=self.recipe.training.weight_decay, use_ema=averaging > 0, ema_momentum=averaging
         )
@@ -169,8 +177,9 @@ class Fit:
     def _run_epoch(self, phase: Phase, batches: Any) -> dict[str, float]:
         start = time.perf_counter()
         bar = console.is_terminal and not console.quiet
+        learning = _Learning()
         result = self.replicas.fit(
-            batches, epochs=1, steps_per_epoch=self.steps, verbose=int(bar), callbacks=self.callbacks()
+            batches, epochs=1, steps_per_epoch=self.steps, verbose=int(bar), callbacks=[*self.callbacks(), learning]
         )
         seconds = time.perf_counter() - start
         copy_weights(self.replicas, self.model)
@@ -180,6 +189,7 @@ class Fit:
             self.progress.best, self.progress.best_epoch = merit, self.progress.epoch
             with atomic_path(self.folder / "weights.h5") as part:
                 self.model.save_weights(part, save_format="h5")
+        self.replicas.set_weights(learning.weights)
         self.progress.epoch += 1
         loss, speed = float(result.history["loss"][0]), len(self._chosen) / seconds
         entry = {

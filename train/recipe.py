@@ -34,6 +34,7 @@ class Model:
 
     backbone: str  # a name of `backbones.BACKBONES`
     alpha: float = 1.0  # width of the backbone
+    last_layer: str = ""  # of the backbone, where what comes after it is left out; empty: the whole of it
     weights: str = "imagenet"  # the start: imagenet, none, or the path of a weights file
     pooling: str = "average"  # of the features: "average" over the positions, or "flatten" them all
     hidden: tuple[int, ...] = ()  # units of the dense ReLU layers between the features and the last layer
@@ -77,7 +78,7 @@ class Training:
     class_weights: bool = True  # weigh the classes so that both count the same
     weight_decay: float = 0.0
     box_weight: float = 0.0  # of the fracture map's loss beside that of the label
-    averaging: float = 0.0  # momentum of the running average of the weights that each epoch ends on; 0: none
+    averaging: float = 0.0  # momentum of the weights' running average, which is evaluated and kept; 0: none
     keep_last: bool = False  # the last epoch's weights stay, not those that do best on the validation part
 
 

@@ -11,7 +11,7 @@ from .backbones import backbone_of
 from .recipe import Recipe
 from .runs import Run
 
-_NETWORK = ("backbone", "alpha", "pooling", "hidden", "outputs", "fracture_map")
+_NETWORK = ("backbone", "alpha", "last_layer", "pooling", "hidden", "outputs", "fracture_map")
 _INPUT = ("channels", "mean", "std")
 
 

@@ -24,8 +24,9 @@ from typing import Any
 import click
 import numpy as np
 
-from osteolite.edge.classifier import default_model
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.shipped import shipped_model
 
 from ..counts import counts
 from ..lanes import OSTEOLITE
@@ -123,7 +124,7 @@ def _print_table(found: dict[str, Any]) -> None:
     "--threads", metavar="N,N,...", callback=counts, default="2", show_default=True, help="Interpreter threads."
 )
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--onnx", metavar="FILE", help="The same network for ONNX Runtime (see `osteolite.benchmarks.peers`).")
 @click.option("--out", metavar="DIR", help="Write answers.json there instead of printing it.")
 def main(
@@ -137,7 +138,7 @@ def main(
     out: str | None,
 ) -> None:
     """Time Osteolite and its peers from file to answer, interleaved image by image."""
-    model = model or str(default_model())
+    model = model or str(shipped_model())
     setups = [Setup(model, count, onnx) for count in threads]
     found = opening(model)
     images = select(paths, parse_size(size), most)

@@ -23,12 +23,12 @@ from typing import Any
 import click
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.classifier import default_model
 from osteolite.edge.doctor import conditions
 from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.images import image_files
 from osteolite.edge.quiet import quiet_stderr
 from osteolite.edge.router import open_classifier
+from osteolite.edge.shipped import shipped_model
 
 SCHEMA = 1
 
@@ -119,7 +119,7 @@ def main(
     The exit code is 1 if one of them differs in any bit.
     """
     try:
-        found = score(model or default_model(), images, count, threads)
+        found = score(model or shipped_model(), images, count, threads)
         if against:
             found["against"] = compare(found, _read(against))
     except OsteoliteError as error:

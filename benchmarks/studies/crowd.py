@@ -31,9 +31,11 @@ import click
 import httpx
 import numpy as np
 
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.shipped import shipped_model
 
 from .record import opening, run, save
 from .selection import select
@@ -184,7 +186,7 @@ def _expected(images: list[str], model: str) -> dict[Path, str]:
 @click.option("--seconds", metavar="S", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True)
 @click.option("--think", metavar="S", type=click.FloatRange(0), default=2.0, show_default=True, help="0: none at all.")
 @click.option("--most", metavar="N", type=click.IntRange(1), default=200, show_default=True, help="Images to use.")
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write crowd.json there instead of printing it.")
 def main(
     paths: tuple[str, ...],
@@ -196,7 +198,7 @@ def main(
     out: str | None,
 ) -> None:
     """Put a crowd on the page of `osteolite demo`."""
-    model = model or str(default_model())
+    model = model or str(shipped_model())
     expected = _expected(select(paths, most=most), model)
     if len(expected) < people:
         raise UsageError(f"{len(expected)} images with different answers; {people} people need one each")

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import click
 
-from osteolite.edge.classifier import default_model
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.runtime import default_threads
+from osteolite.edge.shipped import shipped_model
 
 from .. import bare
 from ..lanes import OSTEOLITE
@@ -77,11 +78,11 @@ def _peak_mb(arguments: list[str]) -> float:
 @click.command()
 @click.argument("image", metavar="IMAGE")
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=15, show_default=True)
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write startup.json there instead of printing it.")
 def main(image: str, rounds: int, model: str | None, out: str | None) -> None:
     """Time whole processes that score one image, in turns."""
-    model = model or str(default_model())
+    model = model or str(shipped_model())
     assert Setup(model, default_threads()).description  # the bare script knows no other kind
     found = opening(model)
     found |= {"pixels": list(size_of(image)), "rounds": rounds}

@@ -25,8 +25,9 @@ from typing import Any
 import click
 import numpy as np
 
-from osteolite.edge.classifier import default_model
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError
+from osteolite.edge.shipped import shipped_model
 
 from .record import opening, run, save
 from .selection import parse_size, select
@@ -88,7 +89,7 @@ def one_pass(model: str, images: list[str], cores: list[int], workers: int | Non
 @click.option("--most", metavar="N", type=click.IntRange(1), default=300, show_default=True, help="Images in a pass.")
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--long", metavar="N", type=click.IntRange(1), help="Then watch memory over so many images.")
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write throughput.json there instead of printing it.")
 def main(
     paths: tuple[str, ...],
@@ -100,7 +101,7 @@ def main(
     out: str | None,
 ) -> None:
     """Measure how many images a second are scored, and what memory that takes."""
-    model = model or str(default_model())
+    model = model or str(shipped_model())
     found = opening(model)
     images = select(paths, parse_size(size), most)
     one_pass(model, images, sorted(os.sched_getaffinity(0)), None)  # the first one reads from the disk, not from memory

@@ -18,9 +18,10 @@ import numpy as np
 from PIL import ImageChops
 
 from osteolite.edge import FractureClassifier, Prediction, read_radiograph
-from osteolite.edge.classifier import default_model
+from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.images import image_files
 from osteolite.edge.radiograph import ImageSource
+from osteolite.edge.shipped import shipped_model
 
 from ..images import labelled_images
 from .record import opening, run, save
@@ -61,7 +62,7 @@ def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str,
 
 @click.command()
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package.")
+@click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--negatives", is_flag=True, help="Exchange black and white first.")
 @click.option("--out", metavar="DIR", help="Write warned.json there instead of printing it.")
 def main(images: tuple[str, ...], model: str | None, negatives: bool, out: str | None) -> None:
@@ -69,7 +70,7 @@ def main(images: tuple[str, ...], model: str | None, negatives: bool, out: str |
     files: list[str] = []
     for name in images:
         files += [path for path, _ in labelled_images(name)] if name.endswith(".csv") else image_files([name])
-    chosen = model or str(default_model())
+    chosen = model or str(shipped_model())
     save({**opening(chosen), **measure_warnings(chosen, files, negatives)}, out, "warned.json")
 
 

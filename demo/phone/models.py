@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osteolite.edge.classifier import default_model
 from osteolite.edge.description import FRACTURE, ROUTER, Description, PartDescription
 from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
 from osteolite.edge.modelfile import read_description, read_stage
+from osteolite.edge.shipped import shipped_model
 
 _WORKING = "give float32, float16, dynamic, int8, selective_int8 or another variant with input and output in float32"
 
@@ -36,7 +36,7 @@ def page_models(paths: Iterable[str] = ()) -> list[PageModel]:
         MissingExtra: the package that knows the format of model files is not installed.
     """
     models: dict[str, PageModel] = {}
-    for path in list(paths) or [str(default_model())]:
+    for path in list(paths) or [str(shipped_model())]:
         model = _read(Path(path))
         if model.file in models:
             raise UsageError(f"{path}: another model file is called {model.file} too; rename one of them")

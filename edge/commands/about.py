@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from ..errors import OsteoliteError
+from .options import MODEL
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=MODEL, metavar="FILE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(file: str, as_json: bool) -> None:
     """Show all that can be said of a .tflite file without running it.

@@ -1,16 +1,32 @@
 """Options of the commands that score images, and what they open."""
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..shipped import DEFAULT, SHIPPED, shipped_model
+
 if TYPE_CHECKING:
     from ..classifier import FractureClassifier
     from ..router import Router
 
+
+class ModelArgument(click.ParamType):
+    """A model on the command line: a file, or the name of one that ships, where no file is called so."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(shipped_model(value)) if value in SHIPPED and not os.path.exists(value) else str(value)
+
+
+MODEL = ModelArgument()
+MODEL_HELP = f"A .tflite file, or one that ships with the package: {', '.join(SHIPPED)}; default, {DEFAULT}."
+
 _OPTIONS = (
-    click.option("--model", metavar="FILE", help="A .tflite file; default, the model that ships with the package."),
+    click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP),
     click.option("--threads", type=click.IntRange(1), help="Cores to use; default, all, for one image at most 4."),
     click.option(
         "--delegate",

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from osteolite.benchmarks.studies import agreement
-from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import MissingExtra
+from osteolite.edge.shipped import shipped_model
 
 
 @pytest.mark.slow
 def test_both_are_run_in_every_round() -> None:
-    found = agreement.compare(str(default_model()), 2, 6)
+    found = agreement.compare(str(shipped_model()), 2, 6)
     assert len(found["bench_ms"]) == len(found["litert_ms"]) == 6
     assert min(found["bench_ms"]) > 0
     assert found["ratio"]["low"] <= found["ratio"]["median"] <= found["ratio"]["high"]

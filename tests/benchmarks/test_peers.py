@@ -21,8 +21,8 @@ from osteolite.benchmarks.peers import (
     Setup,
     another_network,
 )
-from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import UsageError
+from osteolite.edge.shipped import shipped_model
 
 PACKAGES = ("mediapipe", "onnxruntime", "openvino", "tensorflow")
 ON_THE_SAME_FILE = ("osteolite", "plain", "openvino", "tensorflow")
@@ -85,7 +85,7 @@ def test_a_tensor_gives_the_network_s_logit(name: str, model: str) -> None:
 @pytest.mark.parametrize("name", ON_THE_SAME_FILE)
 def test_the_shipped_model_answers_alike(name: str, threads: int, images: list[str]) -> None:
     need(name)
-    setup = Setup(str(default_model()), threads)
+    setup = Setup(str(shipped_model()), threads)
     with ExitStack() as stack:
         plain, other = opened(stack, "plain", setup), opened(stack, name, setup)
         expected = [plain.answer(image) for image in images]
@@ -96,7 +96,7 @@ def test_the_shipped_model_answers_alike(name: str, threads: int, images: list[s
 def test_mediapipe_takes_images_only(images: list[str]) -> None:
     need("mediapipe")
     with ExitStack() as stack:
-        contender = opened(stack, "mediapipe", Setup(str(default_model()), 1))
+        contender = opened(stack, "mediapipe", Setup(str(shipped_model()), 1))
         assert contender.invoke is None
         assert all(0 <= contender.answer(image) <= 1 for image in images)
 

@@ -13,9 +13,9 @@ import pytest
 
 from osteolite.benchmarks import profile as profiling
 from osteolite.benchmarks.profile import NoProfile, profile, summary
-from osteolite.edge.classifier import default_model
 from osteolite.edge.interpreter import nodes, parse_model
 from osteolite.edge.modelfile import read_flatbuffer, write_model
+from osteolite.edge.shipped import shipped_model
 
 SHAPE = (1, 512, 512, 3)  # large enough for the runtime's clock, which tells whole microseconds
 
@@ -36,12 +36,12 @@ def put_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_shipped_model_is_told_by_operator(threads: int) -> None:
-    found = profile(str(default_model()), threads, runs=5)
+    found = profile(str(shipped_model()), threads, runs=5)
     spent = [one["milliseconds"] for one in found]
     assert spent == sorted(spent, reverse=True)
     assert sum(one["share"] for one in found) == pytest.approx(1)
     assert [one["share"] for one in found] == pytest.approx([one / sum(spent) for one in spent], abs=1e-3)
-    graph = Counter(node.name for node in nodes(parse_model(default_model())))
+    graph = Counter(node.name for node in nodes(parse_model(shipped_model())))
     convolutions = graph["CONV_2D"] + graph["DEPTHWISE_CONV_2D"] + graph["FULLY_CONNECTED"]
     kernels = ("Convolution", "Fully Connected", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
     assert sum(one["count"] for one in found if one["operator"].startswith(kernels)) == convolutions
@@ -51,7 +51,7 @@ def network(threads: int) -> Any:
     """The shipped one, in this very process."""
     library, environment = profiling._Library(), ctypes.c_void_p()
     library.call("LiteRtCreateEnvironment", 0, None, ctypes.byref(environment))
-    return profiling._Network(library, environment, read_flatbuffer(default_model()), threads)
+    return profiling._Network(library, environment, read_flatbuffer(shipped_model()), threads)
 
 
 def test_the_operators_take_about_the_time_of_an_invocation() -> None:

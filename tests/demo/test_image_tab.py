@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.modelfile import read_description, write_model
+from osteolite.edge.shipped import shipped_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>{{value}}${1+1}"
-SHIPPED = read_description(default_model())
+SHIPPED = read_description(shipped_model())
 PHONE, DESK = (390, 844), (1280, 800)
 
 OpenPage = Callable[..., AbstractContextManager["Page"]]
@@ -53,7 +54,7 @@ def server(run_demo: Any, tiny: Any, tiny_int8_model: Path, tmp_path_factory: py
     examples.mkdir()
     for seed in (2, 3):
         bone(seed).save(examples / f"bone{seed}.png")
-    models = [part for path in (default_model(), tiny_int8_model, hostile) for part in ("--model", path)]
+    models = [part for path in (shipped_model(), tiny_int8_model, hostile) for part in ("--model", path)]
     with run_demo(folder, *models, "--examples", examples) as running:
         yield running
 
@@ -187,7 +188,7 @@ def test_all_models_side_by_side_with_what_differs(open_page: OpenPage, png: byt
         assert f"{first:.3f}" in shown[0]
         assert f"{second:.3f}" in shown[1]
         assert f"{second - first:+.3f}" in shown[1]
-        assert f"{default_model().stat().st_size / 1e6:.2f} MB" in shown[0]
+        assert f"{shipped_model().stat().st_size / 1e6:.2f} MB" in shown[0]
         assert all(re.search(r"time \d+\.\d ms", text) for text in shown)
         assert cards.locator("img").count() == 1  # of the one model with a map
         answer(page, png)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from osteolite.demo.modelcard import model_card
 from osteolite.edge import ModelDescription
-from osteolite.edge.classifier import default_model
 from osteolite.edge.modelfile import read_description
+from osteolite.edge.shipped import shipped_model
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.just("<b>&"),
@@ -37,13 +37,13 @@ for _ in range(900):
 
 
 def described(values: dict[str, Any]) -> ModelDescription:
-    base = read_description(default_model())
+    base = read_description(shipped_model())
     assert isinstance(base, ModelDescription)
     return ModelDescription(base.name, base.variant, base.preprocessing, base.threshold, details=values)
 
 
 def test_the_card_of_the_model_that_ships_says_all_that_matters() -> None:
-    path = default_model()
+    path = shipped_model()
     details = read_description(path).details
     html = model_card(path, read_description(path))
     for text in (

@@ -19,9 +19,10 @@ from huggingface_hub import SpaceCardData
 from PIL import Image
 
 from osteolite.demo.space import write_space
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError, UsageError
+from osteolite.edge.shipped import shipped_model
 from tests.demo.conftest import free_port
 
 # Runs app.py, and at its end says which files it ran on.
@@ -87,7 +88,7 @@ def test_what_it_asks_for_is_pinned_and_gradio_is_not_asked_for_twice(space: Pat
 def test_the_data_behind_the_models_is_named(tmp_path: Path) -> None:
     write_space(tmp_path / "space")
     assert "10.1038/s41597-023-02432-4" in (tmp_path / "space" / "README.md").read_text()
-    assert (tmp_path / "space" / "models" / default_model().name).is_file()
+    assert (tmp_path / "space" / "models" / shipped_model().name).is_file()
 
 
 def test_models_of_one_name_stay_apart(tmp_path: Path, tiny_model: Path) -> None:

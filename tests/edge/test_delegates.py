@@ -15,14 +15,14 @@ import pytest
 
 from osteolite.edge import delegates
 from osteolite.edge.anatomy import Anatomy
-from osteolite.edge.classifier import default_model
 from osteolite.edge.delegates import DELEGATES, parse_delegate
 from osteolite.edge.errors import DelegateUnavailable, ModelFileError, UsageError
 from osteolite.edge.interpreter import InterpreterEngine, nodes, runtime_module
 from osteolite.edge.modelfile import read_flatbuffer
 from osteolite.edge.runtime import Runtime
+from osteolite.edge.shipped import shipped_model
 
-OPERATORS = len(Anatomy.of(read_flatbuffer(default_model())).operators)
+OPERATORS = len(Anatomy.of(read_flatbuffer(shipped_model())).operators)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_xnnpack_that_takes_nothing(tmp_path: Path, tiny: Any) -> None:
 
 def test_the_count_of_xnnpacks_operators_is_the_runtimes_own(partly: Path, tiny_int8_model: Path) -> None:
     """Told not to join operators, the runtime makes one node for each that a delegate took."""
-    for path in (partly, tiny_int8_model, default_model()):
+    for path in (partly, tiny_int8_model, shipped_model()):
         alone = runtime_module()[0].Interpreter(model_path=str(path), experimental_disable_delegate_node_fusion=True)
         alone.allocate_tensors()
         delegation = Runtime(path).delegation
@@ -143,7 +143,7 @@ def test_the_count_is_what_the_library_claimed(claim: str, threads: int, library
     """The library itself writes down which operators it claimed."""
     report = tmp_path / "claimed"
     asked = f"{library}:claim={claim}:report={report}"
-    runtime = Runtime(default_model(), threads, asked)
+    runtime = Runtime(shipped_model(), threads, asked)
     claimed = {int(line) for line in report.read_text().split()}
     delegation = runtime.delegation
     assert (delegation.asked, delegation.applied) == (asked, str(library))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from osteolite.edge import compiled, doctor
-from osteolite.edge.classifier import default_model
+from osteolite.edge import compiled, doctor, shipped
 from osteolite.edge.doctor import delegates_here, examine
+from osteolite.edge.shipped import shipped_model
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_gpu")
 def test_each_delegate_says_what_it_would_do_with_the_model_that_ships() -> None:
-    found = delegates_here(default_model())
+    found = delegates_here(shipped_model())
     assert list(found) == ["cpu", "xnnpack", "gpu", "edgetpu", "nnapi"]
     assert found["cpu"] == {"applied": "none", "taken": 0, "of": 74}
     assert found["xnnpack"] == {
@@ -39,31 +39,29 @@ def test_a_delegate_that_breaks_in_an_unknown_way_does_not_break_the_doctor(monk
         raise ZeroDivisionError("a driver gone mad")
 
     monkeypatch.setattr(compiled, "missing_for_gpu", broken)
-    assert delegates_here(default_model())["gpu"] == {"reason": "a driver gone mad"}
+    assert delegates_here(shipped_model())["gpu"] == {"reason": "a driver gone mad"}
 
 
 def test_a_gpu_in_software_is_named_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "adapters", lambda: [("SwiftShader", True)])
-    assert "the only adapter is SwiftShader" in delegates_here(default_model())["gpu"]["reason"]
+    assert "the only adapter is SwiftShader" in delegates_here(shipped_model())["gpu"]["reason"]
 
 
 @pytest.mark.usefixtures("without_gpu")
 def test_what_was_examined_is_whole_and_fit_for_json() -> None:
     found = examine()
     assert found["works"] is True
-    assert found["model"] == default_model().stem
+    assert found["model"] == shipped_model().stem
     assert json.loads(json.dumps(found))["delegates"]["xnnpack"]["taken"] == 73
 
 
 def test_without_the_model_that_ships_the_rest_is_still_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from osteolite.edge import classifier
-
-    monkeypatch.setattr(classifier, "DEFAULT_MODEL", "missing.tflite")
+    monkeypatch.setitem(shipped.SHIPPED, "base", "missing.tflite")
     found = examine()
     assert found["works"] is False
-    assert "no default model" in found["prediction"]
+    assert "no model 'base'" in found["prediction"]
     assert "delegates" not in found
     assert found["python"] == doctor.conditions()["python"]
 

@@ -15,9 +15,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from osteolite.edge import compiled
-from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import DelegateUnavailable
 from osteolite.edge.runtime import Runtime
+from osteolite.edge.shipped import shipped_model
 
 _LIBRARIES = ("libvk_swiftshader.so", "vk_swiftshader_icd.json", "libvulkan.so.1")
 
@@ -284,7 +284,7 @@ def test_with_a_runtime_that_has_no_gpu(tiny_model: Path, monkeypatch: pytest.Mo
 @pytest.mark.slow
 def test_the_model_that_ships_on_the_gpu(run: Callable[..., list[dict[str, Any]]]) -> None:
     """Integer operators are computed in float there, and round otherwise."""
-    (found,) = run([default_model()], count=1)
+    (found,) = run([shipped_model()], count=1)
     assert found["delegation"]["taken"] == found["delegation"]["of"] == 74
     for (gpu, _, _), (cpu, _, _) in found["runs"]:
         np.testing.assert_allclose(gpu, cpu, atol=0.25)

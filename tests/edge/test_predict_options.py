@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from osteolite.edge import FractureClassifier
-from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import ModelFileError
 from osteolite.edge.rows import heatmap_path, predict_rows
+from osteolite.edge.shipped import shipped_model
 
 SCRIPT = Path(sys.executable).with_name("osteolite")
 
@@ -154,7 +154,7 @@ def test_photographs_are_told_from_radiographs(shared_data: Path, name: str, kin
 def test_radiographs_mostly_have_no_warning_and_their_negatives_are_told(shared_data: Path) -> None:
     files = sorted((shared_data / "fracatlas" / "images" / "Non_fractured").iterdir())[::80]
     assert len(files) > 30
-    with FractureClassifier(default_model()) as classifier:
+    with FractureClassifier(shipped_model()) as classifier:
         plain = classifier.predict_batch(files)
         pictures = []
         for path in files:

@@ -12,12 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from osteolite.edge.classifier import default_model
 from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
 from osteolite.edge.interpreter import runtime_module, runtime_name
 from osteolite.edge.modelfile import read_description
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels, preprocess
 from osteolite.edge.runtime import Runtime, default_threads, dequantise, quantise, sigmoid
+from osteolite.edge.shipped import shipped_model
 
 DENSE = (schema.BuiltinOptions.FullyConnectedOptions, schema.FullyConnectedOptionsT())
 INTEGERS = [np.int8, np.uint8, np.int16]
@@ -205,7 +205,7 @@ def test_pixels_give_what_their_tensor_gives(model: Callable[[Any], bytes], tmp_
 
 
 def test_pixels_on_the_model_that_ships() -> None:
-    runtime, description = Runtime(default_model()), read_description(default_model())
+    runtime, description = Runtime(shipped_model()), read_description(shipped_model())
     pixels = np.random.default_rng(0).integers(0, 256, description.preprocessing.shape[:2], np.uint8)
     found = runtime.run_pixels(pixels, grey_levels(description.preprocessing))
     expected = runtime.run(preprocess(Image.fromarray(pixels), description.preprocessing))

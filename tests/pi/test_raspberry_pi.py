@@ -12,7 +12,7 @@ from PIL import Image
 from osteolite.benchmarks.studies.bit_identity import score
 from osteolite.edge import FractureClassifier
 from osteolite.edge.atomic import write_json
-from osteolite.edge.classifier import default_model
+from osteolite.edge.shipped import shipped_model
 
 from .board import Board
 
@@ -50,7 +50,7 @@ def test_int8_gives_the_same_bits(
 
 
 def test_the_model_that_ships_gives_the_same_answers(pi: Board, pictures: Path, tmp_path: Path) -> None:
-    found = compared(pi, default_model(), pictures, tmp_path)
+    found = compared(pi, shipped_model(), pictures, tmp_path)
     assert len(set(found["probabilities"].values())) > 4
     assert found["against"]["largest_difference"] == 0
 
@@ -58,7 +58,7 @@ def test_the_model_that_ships_gives_the_same_answers(pi: Board, pictures: Path, 
 def test_the_model_that_ships_gives_the_same_answers_for_real_radiographs(
     pi: Board, shared_data: Path, tmp_path: Path
 ) -> None:
-    found = compared(pi, default_model(), shared_data / "fracatlas/images", tmp_path, count=4)
+    found = compared(pi, shipped_model(), shared_data / "fracatlas/images", tmp_path, count=4)
     assert len(found["probabilities"]) == 4
     assert found["against"]["largest_difference"] == 0
 

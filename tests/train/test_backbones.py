@@ -52,6 +52,22 @@ def test_the_networks_have_their_published_size(name: str, parameters: int) -> N
     assert build_backbone(recipe(name), None).count_params() == parameters
 
 
+def test_a_backbone_that_ends_early_starts_from_the_weights_of_the_whole(tmp_path: Path) -> None:
+    whole = build_backbone(recipe("mobilenetv2", alpha=0.35), None)
+    whole.save_weights(tmp_path / "whole.h5")
+    short = build_backbone(recipe("mobilenetv2", alpha=0.35, last_layer="block_15_add"), str(tmp_path / "whole.h5"))
+    assert short.output_shape == (None, 2, 2, 56)
+    assert short.count_params() < 0.65 * whole.count_params()
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    inner = whole.__class__(whole.input, whole.get_layer("block_15_add").output)
+    np.testing.assert_array_equal(short(image, training=False), inner(image, training=False))
+
+
+def test_a_layer_that_is_not_there_cannot_be_the_last() -> None:
+    with pytest.raises(UsageError, match=r"no layer 'block_99_add' to end at; its last are .*out_relu"):
+        build_backbone(recipe("mobilenetv2", last_layer="block_99_add"), None)
+
+
 def test_an_alpha_is_refused_where_it_means_nothing() -> None:
     with pytest.raises(UsageError, match=r"alpha is 0\.5, but resnet50 has one width.*mobilenetv2, mobilenet"):
         build_backbone(recipe("resnet50", alpha=0.5), None)

@@ -9,10 +9,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from osteolite.edge import FractureClassifier
-from osteolite.edge.classifier import default_model
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import DatasetError
 from osteolite.edge.heatmap import content_map
+from osteolite.edge.shipped import shipped_model
 from osteolite.train.boxes import BOX_FILES, read_boxes
 from osteolite.train.evaluate import evaluate
 from osteolite.train.evaluation import FIGURES
@@ -175,7 +175,7 @@ def test_fractures_are_pointed_at_by_the_file_itself(shared_data: Path, tmp_path
     for name in ("dataset.csv", BOX_FILES["fracatlas"]):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).symlink_to(source / name)
-    found = evaluate(default_model(), data, None)["pointing"]["all"]
+    found = evaluate(shipped_model(), data, None)["pointing"]["all"]
     catalogue = read_dataset(data)
     boxes, hits = read_boxes(catalogue), 0
     with FractureClassifier() as classifier:

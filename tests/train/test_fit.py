@@ -100,3 +100,17 @@ def test_the_best_or_the_last_weights_stay(tmp_path: Path, keep_last: bool) -> N
     found = [entry["validation"] for entry in progress.history]
     assert found[-1] < max(found)
     assert progress.best == pytest.approx(found[-1] if keep_last else max(found), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_average_is_kept_while_training_goes_on_from_what_it_learnt(tmp_path: Path) -> None:
+    recipe = parse_recipe(TEXT.split('[[training.phases]]\nname = "second"')[0], "small.toml")
+    averaged = replace(recipe, training=replace(recipe.training, averaging=0.9, keep_last=True))
+    plain, smooth = (fit_bright_and_dark(one, tmp_path / str(i)) for i, one in enumerate((recipe, averaged)))
+    assert [one["loss"] for one in smooth.history] == pytest.approx([one["loss"] for one in plain.history], rel=1e-3)
+    learnt, kept = build_model(recipe, None), build_model(recipe, None)
+    kept.load_weights(tmp_path / "1" / "weights.h5")
+    tf.train.Checkpoint(model=learnt).restore(
+        tf.train.latest_checkpoint(tmp_path / "1" / "checkpoints")
+    ).expect_partial()
+    assert any(not np.allclose(a, b) for a, b in zip(learnt.get_weights(), kept.get_weights(), strict=True))

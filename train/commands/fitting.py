@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from osteolite.edge.cli import load_command
+from osteolite.edge.commands.options import MODEL
 
 WEIGHTS = click.option(
     "--weights",
@@ -128,7 +129,7 @@ def train(
 
 
 @click.command()
-@click.argument("model", metavar="FILE|RUN")
+@click.argument("model", type=MODEL, metavar="FILE|NAME|RUN")
 @click.argument("data", metavar="DATA")
 @click.option(
     "--part", type=click.Choice(["train", "validation", "test"]), help="Only this part, where DATA has parts."
@@ -142,7 +143,7 @@ def train(
 def evaluate(
     model: str, data: str, part: str | None, known: str | None, failures: str | None, most: int, as_json: bool
 ) -> None:
-    """Figures of a .tflite file, or of a run's Keras model, on labelled radiographs.
+    """Figures of a .tflite file, a model that ships, or a run's Keras model, on labelled radiographs.
 
     DATA is a folder in a known layout, a CSV manifest, or the catalogue.csv of a run.
     """

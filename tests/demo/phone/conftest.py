@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from osteolite.demo.phone.folder import page_contents, write_folder
-from osteolite.edge.classifier import default_model
+from osteolite.edge.shipped import shipped_model
 
 _PATIENCE = 60  # seconds, for a machine that is busy with something else
 
@@ -116,7 +116,7 @@ def serve_phone() -> Callable[..., AbstractContextManager[Serving]]:
 def host(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_router: Path) -> Iterator[Host]:
     """A host with the page of three models: the one that ships, a tiny one and a tiny router."""
     found = Host(tmp_path_factory.mktemp("host"))
-    write_folder(page_contents([str(default_model()), str(tiny_model), str(tiny_router)]), str(found.folder))
+    write_folder(page_contents([str(shipped_model()), str(tiny_model), str(tiny_router)]), str(found.folder))
     found.start()
     yield found
     found.stop()

@@ -14,10 +14,10 @@ from PIL import Image
 from osteolite.demo.phone.commands import phone
 from osteolite.demo.phone.folder import page_contents, write_folder
 from osteolite.edge.browser import POLICY
-from osteolite.edge.classifier import default_model
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError, UsageError
 from osteolite.edge.modelfile import read_flatbuffer, write_model
+from osteolite.edge.shipped import shipped_model
 
 MOST_BYTES = 15_000_000
 
@@ -37,7 +37,7 @@ def contents() -> dict[str, bytes]:
 
 
 def test_the_page_of_the_model_that_ships_is_small(contents: dict[str, bytes]) -> None:
-    assert contents[f"models/{default_model().name}"] == default_model().read_bytes()
+    assert contents[f"models/{shipped_model().name}"] == shipped_model().read_bytes()
     assert sum(map(len, contents.values())) < MOST_BYTES
 
 

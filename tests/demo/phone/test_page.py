@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from osteolite.demo.phone.folder import page_contents, write_folder
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.shipped import shipped_model
 
 pytest.importorskip("playwright", reason="needs Playwright")
 
@@ -77,7 +78,7 @@ def shown(page: "Page") -> float:
 
 
 def choose(page: "Page", model: str) -> None:
-    page.select_option("#model", index=[default_model().name, "tiny_float32.tflite", "tiny_router.tflite"].index(model))
+    page.select_option("#model", index=[shipped_model().name, "tiny_float32.tflite", "tiny_router.tflite"].index(model))
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
 
 
@@ -103,7 +104,7 @@ def test_it_answers_as_python_does_and_with_every_variant(
     asked: list[tuple[str, str]] = []
     context.on("request", lambda request: asked.append((request.method, request.url)))
     page = opened(context, host.url)
-    expected = FractureClassifier(default_model()).predict(radiograph, heatmap=True)
+    expected = FractureClassifier(shipped_model()).predict(radiograph, heatmap=True)
     assert score(page, radiograph) == pytest.approx(expected.fracture_probability, abs=MOST_OFF)
     expect(page.locator("#label")).to_have_text(expected.label.capitalize())
     assert page.locator("#threshold").text_content() == f"{expected.threshold:.3f}"
@@ -187,7 +188,7 @@ def test_an_image_can_be_dropped_and_pasted(page: "Page", noise_png: Path) -> No
             [way, base64.b64encode(noise_png.read_bytes()).decode()],
         )
         expect(page.locator("#state")).to_have_text(f"Scored {way}.png")
-        assert shown(page) == pytest.approx(answer_of(default_model(), noise_png), abs=MOST_OFF)
+        assert shown(page) == pytest.approx(answer_of(shipped_model(), noise_png), abs=MOST_OFF)
 
 
 def test_it_fits_a_phone_and_a_narrow_one(page: "Page", noise_png: Path) -> None:
@@ -316,7 +317,7 @@ def test_it_works_with_the_network_off_after_the_first_visit(
         for address in (host.url, f"{host.url}index.html?from=icon"):
             page.goto(address)
             expect(page.locator("#state")).to_have_text("Ready")
-            assert score(page, noise_png) == pytest.approx(answer_of(default_model(), noise_png), abs=MOST_OFF)
+            assert score(page, noise_png) == pytest.approx(answer_of(shipped_model(), noise_png), abs=MOST_OFF)
         page.get_by_role("link", name="Benchmark").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("enchmark")
     finally:

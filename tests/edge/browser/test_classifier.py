@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier, default_model
+from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.modelfile import write_model
 from osteolite.edge.prediction import Prediction
 from osteolite.edge.preprocess import fit
 from osteolite.edge.radiograph import read_radiograph
 from osteolite.edge.router import Router
+from osteolite.edge.shipped import shipped_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -68,7 +69,7 @@ def test_real_radiographs_and_photographs_get_the_answers_of_python(
     paths += [path for path in sorted((shared_data / "ood").iterdir()) if path.suffix in (".png", ".bmp")]
     files = {f"{number}": path.read_bytes() for number, path in enumerate(paths)}
     classifier = FractureClassifier(threads=1)
-    found = predict(default_model().read_bytes(), files)
+    found = predict(shipped_model().read_bytes(), files)
     assert len(found) == len(paths) >= 55
     for path, one in zip(paths, found, strict=True):
         assert_same(one, classifier.predict(path))
@@ -93,7 +94,7 @@ def test_originals_of_several_megapixels_are_near(
         expected = fit(read_radiograph(path, classifier.spec), classifier.spec).ravel()
         difference = np.abs(np.array(found) - expected)
         assert difference.max() <= 3 and difference.mean() < 0.25
-    for path, one in zip(paths, predict(default_model().read_bytes(), files), strict=True):
+    for path, one in zip(paths, predict(shipped_model().read_bytes(), files), strict=True):
         assert one["fractureProbability"] == pytest.approx(classifier.predict(path).fracture_probability, abs=0.1)
 
 

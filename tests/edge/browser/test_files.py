@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from osteolite.edge.browser import constants, page_files, runtime_name
-from osteolite.edge.classifier import default_model
+from osteolite.edge.shipped import shipped_model
 
 _MOST_BYTES = 15_000_000  # of a page's folder with the model that ships
 
@@ -48,7 +48,7 @@ def test_nothing_is_asked_of_another_server() -> None:
 
 
 def test_a_folder_with_the_model_that_ships_is_small() -> None:
-    assert sum(path.stat().st_size for path in page_files().values()) + default_model().stat().st_size < _MOST_BYTES
+    assert sum(path.stat().st_size for path in page_files().values()) + shipped_model().stat().st_size < _MOST_BYTES
 
 
 def test_the_constants_are_json() -> None:

@@ -1,0 +1,109 @@
+"""The models that ship beside the network that most classifiers on phones start from, at one thread.
+
+    python -m osteolite.benchmarks.studies.family [--model FILE|NAME ...] [--rounds 40] [--out DIR]
+
+writes family.json:
+
+{"schema": 1, "conditions", "reference": what the others are compared with, "threads": 1, "rounds",
+ "models": {name: {"file", "bytes", "input": [height, width, channels], "p50", "p90" in milliseconds of an
+                   invocation, "times_as_fast": as the reference, the median of pairs, with a 95 % interval}}}
+
+The reference is MobileNetV2 of width 1.0 for 224 x 224 pixels in colour with one output, int8 but for its
+ends, as TensorFlow's converter makes it. Its weights are random: the time does not depend on them. It is
+built here, for which TensorFlow is needed.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from osteolite.edge.commands.options import MODEL
+from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.runtime import Runtime
+from osteolite.edge.shipped import SHIPPED, shipped_model
+
+from ..conditions import machine
+from .record import SCHEMA, run, save
+from .turns import paired, take_turns, times
+
+REFERENCE = "MobileNetV2 1.0/224 int8"
+_SIDE = 224
+_IN_A_ROW = 10  # invocations of a turn, as a turn of one would mostly measure cold caches
+
+
+def reference() -> bytes:
+    """The flatbuffer of the network that the others are compared with."""
+    import tensorflow as tf
+
+    network = tf.keras.applications.MobileNetV2((_SIDE, _SIDE, 3), include_top=False, weights=None, pooling="avg")
+    whole = tf.keras.Model(network.input, tf.keras.layers.Dense(1)(network.output))
+    random = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(whole)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [random.uniform(-1, 1, (1, _SIDE, _SIDE, 3)).astype(np.float32)] for _ in range(4)
+    )
+    flatbuffer: bytes = converter.convert()
+    return flatbuffer
+
+
+def measure_family(models: dict[str, str], compared_with: bytes, rounds: int) -> dict[str, Any]:
+    """Time the models in turns.
+
+    Args:
+        models: files by name.
+        compared_with: a flatbuffer.
+        rounds: turns of each model.
+
+    Returns:
+        The module's "models", the reference among them.
+    """
+    with quiet_stderr():
+        runtimes = {REFERENCE: Runtime(compared_with, 1), **{name: Runtime(file, 1) for name, file in models.items()}}
+    spent = take_turns({name: _repeated(one) for name, one in runtimes.items()}, [None], rounds)
+    sizes = {REFERENCE: len(compared_with), **{name: os.path.getsize(file) for name, file in models.items()}}
+    return {
+        name: {
+            "file": Path(models[name]).name if name in models else None,
+            "bytes": sizes[name],
+            "input": list(one.input_shape[1:]),
+            **times(spent[name] / _IN_A_ROW),
+            "times_as_fast": paired(spent[REFERENCE] / spent[name]),
+        }
+        for name, one in runtimes.items()
+    }
+
+
+def _repeated(runtime: Runtime) -> Callable[[None], None]:
+    tensor = np.zeros(runtime.input_shape, np.float32)
+
+    def call(_: None) -> None:
+        for _turn in range(_IN_A_ROW):
+            runtime.run(tensor)
+
+    return call
+
+
+@click.command()
+@click.option(
+    "--model", "models", type=MODEL, metavar="FILE|NAME", multiple=True, help="Repeat it; default, all that ship."
+)
+@click.option("--rounds", metavar="N", type=click.IntRange(2), default=40, show_default=True)
+@click.option("--out", metavar="DIR", help="Write family.json there instead of printing it.")
+def main(models: tuple[str, ...], rounds: int, out: str | None) -> None:
+    """Time the models that ship, or these, against an int8 MobileNetV2 1.0 at 224 pixels."""
+    chosen = {Path(one).stem: one for one in models} or {name: str(shipped_model(name)) for name in SHIPPED}
+    found = measure_family(chosen, reference(), rounds)
+    for name, one in found.items():
+        ratio = "{median:.2f} ({low:.2f} to {high:.2f})".format(**one["times_as_fast"])
+        click.echo(f"{name:<28} {one['p50']:7.2f} ms  {one['bytes'] / 1e6:5.2f} MB  {ratio} times as fast", err=True)
+    about = {"schema": SCHEMA, "conditions": machine(), "reference": REFERENCE, "threads": 1, "rounds": rounds}
+    save({**about, "models": found}, out, "family.json")
+
+
+if __name__ == "__main__":
+    run(main)
