@@ -16,7 +16,7 @@ from .plain_cnn import plain_cnn
 from .recipe import Recipe
 from .squeezenet import squeezenet
 
-_BATCH_NORM_MOMENTUM = 0.9  # from scratch on a small set; Keras's 0.999 needs thousands of steps to settle
+_BATCH_NORM_MOMENTUM = 0.9  # where it learns on a small set; Keras's 0.999 needs thousands of steps to settle
 _EFFICIENTNET_STD = np.array([0.229, 0.224, 0.225])  # of ImageNet's colours, as Keras's EfficientNet has them
 
 Shape = tuple[int, int, int]  # height, width, channels
@@ -172,11 +172,11 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
         ) from error
     if recipe.model.last_layer:
         backbone = _shortened(backbone, recipe.model.last_layer)
-    if weights is None:
+    if weights is None or recipe.training.batch_norm:
         for layer in backbone.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BATCH_NORM_MOMENTUM
-    elif (spec.mean, spec.std) != (entry.mean, entry.std):
+    if weights is not None and (spec.mean, spec.std) != (entry.mean, entry.std):
         console.print(
             f"note: the ImageNet weights of {name} expect mean {entry.mean:g} and std {entry.std:g}; "
             f"the recipe's input has {spec.mean:g} and {spec.std:g}"

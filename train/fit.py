@@ -141,7 +141,7 @@ class Fit:
         return weights
 
     def _run_phase(self, phase: Phase, batches: Any, board: Any) -> None:
-        set_trainable(self.replicas, phase, self.pretrained)
+        set_trainable(self.replicas, phase, self.pretrained and not self.recipe.training.batch_norm)
         with self.crew.strategy.scope():
             optimizer = self._optimizer(phase)
             if self._coverage is None:

@@ -98,15 +98,18 @@ def logits_of(given: Any) -> Any:
     return given[0] if isinstance(given, list | tuple) else given
 
 
-def set_trainable(model: Any, phase: Phase, pretrained: bool) -> None:
+def set_trainable(model: Any, phase: Phase, keep_norm: bool) -> None:
     """Let the head, the fracture map and the phase's share of the backbone learn.
 
-    Batch norm of a pretrained backbone keeps its statistics: a small radiograph set would replace
-    them by worse ones.
+    Args:
+        model: as `build_model` makes it.
+        phase: says how much learns.
+        keep_norm: batch norm keeps what it has, its statistics too. A wide pretrained backbone is better off so, as
+            a small radiograph set gives worse ones; a narrow one learns far faster with statistics of radiographs.
     """
     backbone, _ = split_layers(model)
     first = round(len(backbone) * (1.0 - phase.unfrozen))
     for index, layer in enumerate(backbone):
         inner = getattr(layer, "layer", layer)  # of a wrapper
-        frozen_norm = pretrained and isinstance(inner, keras.layers.BatchNormalization)
+        frozen_norm = keep_norm and isinstance(inner, keras.layers.BatchNormalization)
         layer.trainable = index >= first and not frozen_norm

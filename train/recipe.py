@@ -76,6 +76,7 @@ class Training:
     phases: tuple[Phase, ...]
     batch: int = 32  # images
     class_weights: bool = True  # weigh the classes so that both count the same
+    batch_norm: bool = False  # that of a pretrained backbone learns too, its statistics with it
     weight_decay: float = 0.0
     box_weight: float = 0.0  # of the fracture map's loss beside that of the label
     averaging: float = 0.0  # momentum of the weights' running average, which is evaluated and kept; 0: none

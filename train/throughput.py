@@ -37,7 +37,7 @@ def measure(recipe: Recipe, rounds: int = _ROUNDS, steps: int = _STEPS) -> dict[
     task = FractureTask(recipe.model.outputs)
     targets = task.encode(np.arange(len(pixels)) % 2)
     model = build_model(recipe, None, task.outputs)
-    set_trainable(model, recipe.training.phases[-1], pretrained=True)
+    set_trainable(model, recipe.training.phases[-1], keep_norm=True)
     model.compile(keras.optimizers.AdamW(1e-4), task.loss())
     ready = tf.data.Dataset.from_tensors((to_tensor(pixels[:batch], spec), targets[:batch], np.ones(batch, np.float32)))
     piped = training_batches(

@@ -47,14 +47,17 @@ unfrozen = 1.0
 """
 
 
-def fit_bright_and_dark(recipe: Recipe, folder: Path) -> Progress:
+ONE_PHASE = TEXT[: TEXT.rindex("[[training.phases]]")]
+
+
+def fit_bright_and_dark(recipe: Recipe, folder: Path, pretrained: bool = False) -> Progress:
     random = np.random.default_rng(0)
     labels = np.arange(48) % 2
     pixels = (random.integers(0, 100, (48, 32, 32)) + 40 * labels[:, None, None]).astype(np.uint8)
     rows = [SimpleNamespace(part="train" if i < 32 else "validation", label=int(n)) for i, n in enumerate(labels)]
     prepared: Any = SimpleNamespace(catalogue=SimpleNamespace(rows=rows), images=SimpleNamespace(pixels=pixels))
     keras.utils.set_random_seed(1)
-    return Fit(build_model(recipe, None), FractureTask(), recipe, prepared, folder, False, 1).run()
+    return Fit(build_model(recipe, None), FractureTask(), recipe, prepared, folder, pretrained, 1).run()
 
 
 @pytest.mark.slow
@@ -104,7 +107,7 @@ def test_the_best_or_the_last_weights_stay(tmp_path: Path, keep_last: bool) -> N
 
 @pytest.mark.slow
 def test_the_average_is_kept_while_training_goes_on_from_what_it_learnt(tmp_path: Path) -> None:
-    recipe = parse_recipe(TEXT.split('[[training.phases]]\nname = "second"')[0], "small.toml")
+    recipe = parse_recipe(ONE_PHASE, "small.toml")
     averaged = replace(recipe, training=replace(recipe.training, averaging=0.9, keep_last=True))
     plain, smooth = (fit_bright_and_dark(one, tmp_path / str(i)) for i, one in enumerate((recipe, averaged)))
     assert [one["loss"] for one in smooth.history] == pytest.approx([one["loss"] for one in plain.history], rel=1e-3)
@@ -114,3 +117,17 @@ def test_the_average_is_kept_while_training_goes_on_from_what_it_learnt(tmp_path
         tf.train.latest_checkpoint(tmp_path / "1" / "checkpoints")
     ).expect_partial()
     assert any(not np.allclose(a, b) for a, b in zip(learnt.get_weights(), kept.get_weights(), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learns", [False, True])
+def test_batch_norm_of_a_pretrained_backbone_learns_where_the_recipe_says_so(tmp_path: Path, learns: bool) -> None:
+    text = ONE_PHASE.replace("plain_cnn", "mobilenetv2").replace("epochs = 2", "epochs = 1")
+    recipe = parse_recipe(text, "small.toml")
+    recipe = replace(recipe, training=replace(recipe.training, batch_norm=learns))
+    fit_bright_and_dark(recipe, tmp_path, pretrained=True)
+    model = build_model(recipe, None)
+    model.load_weights(tmp_path / "weights.h5")
+    means = [weight.numpy() for weight in model.non_trainable_weights if "moving_mean" in weight.name]
+    assert means
+    assert all((mean == 0).all() for mean in means) is not learns

@@ -165,7 +165,7 @@ def test_a_frozen_backbone_leaves_head_and_map_to_learn() -> None:
     assert [layer.name for layer in head] == ["features", "dropout", "logits"]
     plain, _ = split_layers(build_model(replace(mapped(), model=replace(mapped().model, fracture_map=False)), None))
     assert [layer.name for layer in backbone[1:]] == [layer.name for layer in plain[1:]]
-    set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), pretrained=True)
+    set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), keep_norm=True)
     learning = {weight.name.split("/")[0] for weight in model.trainable_weights}
     assert learning == {"logits", "map_top", "map_side", "map_mixed", "map_logits"}
 

@@ -43,14 +43,14 @@ def test_the_head_is_as_wide_as_the_recipe_says() -> None:
 def test_the_humerus_recipe_releases_the_top_sixty_layers() -> None:
     published = load_recipe("humerus_densenet121")
     model = build_model(replace(published, preprocessing=replace(published.preprocessing, width=32, height=32)), None)
-    set_trainable(model, published.training.phases[0], pretrained=False)
+    set_trainable(model, published.training.phases[0], keep_norm=False)
     backbone, _ = split_layers(model)
     assert [layer.trainable for layer in backbone] == [False] * 367 + [True] * 60
 
 
 def test_a_frozen_backbone_leaves_the_head_to_learn() -> None:
     model = build_model(recipe(hidden=(5,)), None)
-    set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), pretrained=True)
+    set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), keep_norm=True)
     assert {weight.name.split("/")[0] for weight in model.trainable_weights} == {"hidden1", "logits"}
 
 
