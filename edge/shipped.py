@@ -4,11 +4,7 @@ from pathlib import Path
 
 from .errors import ModelFileError, UsageError
 
-SHIPPED = {  # the most accurate first
-    "base": "osteolite_base_int8.tflite",
-    "small": "osteolite_small_int8.tflite",
-    "tiny": "osteolite_tiny_int8.tflite",
-}
+SHIPPED = {"base": "fracatlas_mobilenetv2_selective_int8.tflite"}
 DEFAULT = "base"
 
 
@@ -16,14 +12,14 @@ def shipped_model(name: str = DEFAULT) -> Path:
     """The path of a model that ships with the package.
 
     Args:
-        name: "base", the most accurate; "small", three times as fast; "tiny", for the slowest devices.
+        name: one of `SHIPPED`.
 
     Raises:
         UsageError: no such name.
         ModelFileError: this build carries no such file.
 
     >>> shipped_model().name
-    'osteolite_base_int8.tflite'
+    'fracatlas_mobilenetv2_selective_int8.tflite'
     """
     if name not in SHIPPED:
         raise UsageError(f"no shipped model {name!r}; there are {', '.join(SHIPPED)}")

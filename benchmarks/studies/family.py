@@ -14,6 +14,7 @@ built here, for which TensorFlow is needed.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def reference() -> bytes:
     converter.representative_dataset = lambda: (
         [random.uniform(-1, 1, (1, _SIDE, _SIDE, 3)).astype(np.float32)] for _ in range(4)
     )
-    flatbuffer: bytes = converter.convert()
+    with warnings.catch_warnings(), quiet_stderr():
+        warnings.simplefilter("ignore")  # it has no use for statistics beside the representative images
+        flatbuffer: bytes = converter.convert()
     return flatbuffer
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..router import Router
 
 
-class ModelArgument(click.ParamType):
+class ModelArgument(click.ParamType):  # type: ignore[type-arg]  # click below 8.2 takes none
     """A model on the command line: a file, or the name of one that ships, where no file is called so."""
 
     name = "model"
