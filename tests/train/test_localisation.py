@@ -247,6 +247,7 @@ fracture_map = true
 [training]
 box_weight = 10.0
 batch = 16
+keep_last = true  # the first epoch whose labels are all right may know nothing of places yet
 [[training.phases]]
 name = "training"
 epochs = 12
