@@ -40,7 +40,6 @@ def draw_failures(
 
     Returns:
         {"missed" and "false_alarms": the images' files, in the order of the pictures}.
-
     """
     boxes = read_boxes(catalogue) if has_boxes(catalogue) else {}
     wrong = [(row, one) for row, one in scored if (one.probability >= judge.threshold) != bool(row.label)]

@@ -104,8 +104,8 @@ def set_trainable(model: Any, phase: Phase, keep_norm: bool) -> None:
     Args:
         model: as `build_model` makes it.
         phase: says how much learns.
-        keep_norm: batch norm keeps what it has, its statistics too. A wide pretrained backbone is better off so, as
-            a small radiograph set gives worse ones; a narrow one learns far faster with statistics of radiographs.
+        keep_norm: batch norm keeps what it has, its statistics too. With statistics of radiographs a pretrained
+            backbone learns faster, a narrow one by far.
     """
     backbone, _ = split_layers(model)
     first = round(len(backbone) * (1.0 - phase.unfrozen))
