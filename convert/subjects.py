@@ -1,6 +1,5 @@
 """What is converted: a fracture model, a body-part network or another classifier, and how the gate judges it."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -143,7 +142,8 @@ def description(run: Run) -> dict[str, Any]:
             "seed": about["seed"],
             "weights": about["weights"],
             "images": {part: len(run.catalogue.part(part)) for part in ("train", "validation", "test")},
-            "catalogue_sha256": hashlib.sha256(run.path("catalogue.csv").read_bytes()).hexdigest(),
+            "catalogue_sha256": run.catalogue_sha256,
+            **({"teacher": about["teacher"]} if "teacher" in about else {}),
         },
         "evaluation": _tested(run),
         "versions": versions(),

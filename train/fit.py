@@ -17,11 +17,12 @@ from .console import console
 from .keras import keras, tf
 from .localisation import box_coverage, map_loss
 from .model import logits_of, set_trainable
-from .pipeline import evaluation_batches, training_batches
+from .pipeline import Examples, evaluation_batches, training_batches
 from .prepare import Prepared
 from .recipe import Phase, Recipe
 from .strategy import ALONE, Crew, Share, copy_weights
 from .tasks import Task
+from .teacher import Teacher
 
 _EVALUATION_BATCH = 64
 
@@ -50,6 +51,13 @@ def outputs_of(model: Any, pixels: Pixels, indices: Any, recipe: Recipe) -> Arra
     return np.concatenate([np.asarray(logits_of(model(batch, training=False))) for batch in batches]).astype(np.float64)
 
 
+def _balance(targets: Array, classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The weight of each training image, 1 on average, such that each class weighs the same."""
+    share = np.bincount(targets, minlength=classes) / len(targets)
+    weights: np.ndarray[Any, np.dtype[np.float32]] = (1.0 / classes / share)[targets].astype(np.float32)
+    return weights
+
+
 class _Learning(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the weights that learn, in whose place Keras puts their average when `fit` ends, which is each epoch."""
 
@@ -72,6 +80,7 @@ class Fit:
         seed: of shuffling and augmentation.
         crew: the processes that fit this model together.
         callbacks: gives what Keras calls during an epoch.
+        teacher: has a say in what is learnt.
     """
 
     def __init__(
@@ -85,9 +94,11 @@ class Fit:
         seed: int,
         crew: Crew = ALONE,
         callbacks: Callable[[], list[Any]] = list,
+        teacher: Teacher | None = None,
     ) -> None:
         self.model, self.task, self.recipe, self.folder = model, task, recipe, folder
         self.pretrained, self.seed, self.crew, self.callbacks = pretrained, seed, crew, callbacks
+        self.teacher = teacher
         crew.take_over(folder, ("progress.json", "weights.h5", "checkpoints"))
         parts = np.array([row.part for row in prepared.catalogue.rows])
         targets = np.array([task.target(row) for row in prepared.catalogue.rows])
@@ -98,9 +109,15 @@ class Fit:
         self.steps = -(-len(chosen) // recipe.training.batch)
         self.progress = Progress.load(folder / "progress.json")
         self.replicas = crew.replicate(model)  # these learn; the model itself takes their weights after each epoch
-        self._chosen, self._targets = chosen, targets[chosen]
         mapped = recipe.model.fracture_map
-        self._coverage = box_coverage(prepared.catalogue, recipe.preprocessing)[chosen] if mapped else None
+        ones = np.ones(len(chosen), np.float32)
+        self.examples = Examples(
+            self.pixels[chosen],
+            task.encode(targets[chosen]),
+            _balance(targets[chosen], len(task.classes)) if recipe.training.class_weights else ones,
+            box_coverage(prepared.catalogue, recipe.preprocessing)[chosen] if mapped else None,
+            teacher.pixels[chosen] if teacher else None,
+        )
 
     def run(self) -> Progress:
         """Fit the phases that are not done yet, and load the weights that stay into the model."""
@@ -121,30 +138,20 @@ class Fit:
 
     def _batches(self, share: Share) -> Any:
         return training_batches(
-            self.pixels[self._chosen],
-            self.task.encode(self._targets),
-            self._class_weights(),
+            self.examples,
             self.recipe.preprocessing,
             self.recipe.augmentation,
             self.recipe.training.batch,
             lambda: np.random.default_rng((self.seed, self.progress.phase, self.progress.epoch)),
             share,
-            self._coverage,
+            self.teacher,
         )
-
-    def _class_weights(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The weight of each training image, 1 on average, such that each class weighs the same."""
-        if not self.recipe.training.class_weights:
-            return np.ones(len(self._targets), np.float32)
-        share = np.bincount(self._targets, minlength=len(self.task.classes)) / len(self._targets)
-        weights: np.ndarray[Any, np.dtype[np.float32]] = (1.0 / len(share) / share)[self._targets].astype(np.float32)
-        return weights
 
     def _run_phase(self, phase: Phase, batches: Any, board: Any) -> None:
         set_trainable(self.replicas, phase, self.pretrained and not self.recipe.training.batch_norm)
         with self.crew.strategy.scope():
             optimizer = self._optimizer(phase)
-            if self._coverage is None:
+            if self.examples.coverage is None:
                 self.replicas.compile(optimizer, self.task.loss())
             else:
                 weights = [1.0, self.recipe.training.box_weight]
@@ -191,7 +198,7 @@ class Fit:
                 self.model.save_weights(part, save_format="h5")
         self.replicas.set_weights(learning.weights)
         self.progress.epoch += 1
-        loss, speed = float(result.history["loss"][0]), len(self._chosen) / seconds
+        loss, speed = float(result.history["loss"][0]), len(self.examples.targets) / seconds
         entry = {
             "phase": phase.name,
             "epoch": self.progress.epoch,

@@ -16,6 +16,7 @@ from .layouts import read_dataset
 from .recipe import Recipe, load_recipe, to_toml
 from .runs import Run
 from .starts import describe_weights
+from .teacher import check_teaching, describe_teacher
 
 _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "numpy", "pillow", "scikit-learn")
 
@@ -43,6 +44,7 @@ def open_job(data: Path, recipe_name: str, out: Path, weights: str | None, seed:
     """
     recipe, found = load_recipe(recipe_name), read_dataset(data)
     for one in (recipe, *recipe.alternatives):
+        check_teaching(one)
         if one.model.fracture_map != (one.training.box_weight > 0):
             raise UsageError(
                 f"recipe {one.name}: model.fracture_map is {one.model.fracture_map} and training.box_weight "
@@ -70,7 +72,7 @@ def claim(job: Job, start: str | None) -> Run:
     Raises:
         UsageError: the folder holds another run.
     """
-    claim_folder(job, "run.json", {"weights": describe_weights(start)})
+    claim_folder(job, "run.json", {"weights": describe_weights(start), **describe_teacher(job.recipe)})
     return Run(job.out)
 
 

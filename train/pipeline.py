@@ -1,6 +1,7 @@
 """Batches for Keras from the cache of fitted grey pixels: scaling by the spec's table, augmentation."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,23 @@ from .keras import tf
 from .localisation import map_targets
 from .recipe import Augmentation
 from .strategy import WHOLE, Share
+from .teacher import Teacher
 
 _IN_SIGHT = 0.5  # share of its boxes of which less is left of an image whose label then counts for nothing
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+Reals = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a fit learns from: one entry of each for an image."""
+
+    pixels: Pixels  # (images, height, width), fitted for the network
+    targets: Reals  # (images, outputs), what the loss compares with
+    weights: Reals  # (images,), in the loss
+    coverage: Pixels | None = None  # by boxes, as `localisation.box_coverage` gives it; None, there is no map
+    taught: Pixels | None = None  # (images, height, width), fitted for the teacher; None, there is none
 
 
 def to_tensor(pixels: Any, spec: PreprocessingSpec) -> Any:
@@ -52,57 +66,64 @@ def untuned(dataset: Any) -> Any:
 
 
 def training_batches(
-    pixels: Pixels,
-    targets: np.ndarray[Any, np.dtype[np.float32]],
-    weights: np.ndarray[Any, np.dtype[np.float32]],
+    examples: Examples,
     spec: PreprocessingSpec,
     augmentation: Augmentation,
     batch: int,
     order: Callable[[], np.random.Generator],
     share: Share = WHOLE,
-    coverage: Pixels | None = None,
+    teacher: Teacher | None = None,
 ) -> Any:
     """A dataset of (tensor, target, weight) that shuffles and augments anew at each pass.
 
     With a coverage, the target and the weight are pairs, the second for the fracture map.
 
     Args:
-        pixels: uint8 of shape (images, height, width), all of the training part.
-        targets: what the loss compares with: (images, outputs).
-        weights: of each image in the loss.
+        examples: all of the training part.
         spec: scaling and channels.
         augmentation: what to change.
         batch: images in a step.
         order: gives the random generator of the coming pass; the same state gives the same pass.
         share: what this process takes of each batch; its replicas' rows come one after another.
-        coverage: of the images by boxes, as `localisation.box_coverage` gives it; None, there is no map.
+        teacher: has a say in the targets.
     """
-    marks = np.zeros((len(pixels), 1, 1), np.uint8) if coverage is None else coverage
+    targets, weights = examples.targets, examples.weights
+    nothing = np.zeros((len(targets), 1, 1), np.uint8)
+    images = [nothing if one is None else one for one in (examples.pixels, examples.coverage, examples.taught)]
 
-    def produce() -> Iterator[tuple[Pixels, Pixels, Any, Any, Any, Any]]:
+    def produce() -> Iterator[tuple[Any, ...]]:
         random = order()
-        permutation = random.permutation(len(pixels))
-        for start in range(0, len(pixels), batch):
+        permutation = random.permutation(len(targets))
+        for start in range(0, len(targets), batch):
             seeds = random.integers(0, 2**31, (share.replicas, 2), dtype=np.int64)
             for replica, chosen, factors in share.cut(permutation[start : start + batch]):
-                yield pixels[chosen], marks[chosen], targets[chosen], weights[chosen] * factors, factors, seeds[replica]
+                shown = (one[chosen] for one in images)
+                yield *shown, targets[chosen], weights[chosen] * factors, factors, seeds[replica]
 
     signature = (
-        tf.TensorSpec((None, spec.height, spec.width), tf.uint8),
-        tf.TensorSpec((None, *marks.shape[1:]), tf.uint8),
+        *(tf.TensorSpec((None, *one.shape[1:]), tf.uint8) for one in images),
         tf.TensorSpec((None, targets.shape[1]), tf.float32),
         tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((None,), tf.float32),
         tf.TensorSpec((2,), tf.int64),
     )
 
-    def prepare(grey: Any, marked: Any, target: Any, weight: Any, factor: Any, seed: Any) -> tuple[Any, Any, Any]:
-        tensor, covered = to_tensor(grey, spec), _shares(marked)
-        if augmentation != Augmentation():
-            changed, covered, in_sight = augment(_shares(grey), augmentation, seed, covered)
-            weight *= tf.cast(in_sight >= _IN_SIGHT, tf.float32)
-            tensor = tf.repeat((changed * 255.0 - spec.mean) / spec.std, spec.shape[2], axis=3)
-        if coverage is None:
+    def prepare(
+        grey: Any, marked: Any, taught: Any, target: Any, weight: Any, factor: Any, seed: Any
+    ) -> tuple[Any, Any, Any]:
+        def changed(levels: Any, scaling: PreprocessingSpec) -> tuple[Any, Any, Any]:
+            if augmentation == Augmentation():
+                return to_tensor(levels, scaling), _shares(marked), tf.ones_like(weight)
+            shown, covered, in_sight = augment(_shares(levels), augmentation, seed, _shares(marked))
+            return tf.repeat((shown * 255.0 - scaling.mean) / scaling.std, scaling.shape[2], axis=3), covered, in_sight
+
+        tensor, covered, in_sight = changed(grey, spec)
+        labelled = in_sight >= _IN_SIGHT
+        if teacher:
+            target = teacher.targets(changed(taught, teacher.spec)[0], target, labelled)
+        else:
+            weight *= tf.cast(labelled, tf.float32)
+        if examples.coverage is None:
             return tensor, target, weight
         return tensor, (target, map_targets(covered)), (weight, factor)
 

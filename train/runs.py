@@ -21,6 +21,7 @@ A recipe with alternatives leaves a folder of such folders, named in its alterna
 """
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,11 @@ class Run:
     def catalogue(self) -> Catalogue:
         about = self.json("run.json")
         return read_catalogue(self.path("catalogue.csv"), Path(about["root"]), about["layout"])
+
+    @property
+    def catalogue_sha256(self) -> str:
+        """Of its catalogue: the same for runs of the same images, groups and parts."""
+        return hashlib.sha256(self.path("catalogue.csv").read_bytes()).hexdigest()
 
     def model(self) -> Any:
         """The trained fracture model of Keras, whose one output is the logit, (batch, 1)."""

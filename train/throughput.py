@@ -13,7 +13,7 @@ import numpy as np
 
 from .keras import keras, tf
 from .model import build_model, set_trainable
-from .pipeline import to_tensor, training_batches, untuned
+from .pipeline import Examples, to_tensor, training_batches, untuned
 from .recipe import Recipe, load_recipe
 from .tasks import FractureTask
 
@@ -40,9 +40,8 @@ def measure(recipe: Recipe, rounds: int = _ROUNDS, steps: int = _STEPS) -> dict[
     set_trainable(model, recipe.training.phases[-1], keep_norm=True)
     model.compile(keras.optimizers.AdamW(1e-4), task.loss())
     ready = tf.data.Dataset.from_tensors((to_tensor(pixels[:batch], spec), targets[:batch], np.ones(batch, np.float32)))
-    piped = training_batches(
-        pixels, targets, np.ones(len(pixels), np.float32), spec, recipe.augmentation, batch, lambda: random
-    )
+    examples = Examples(pixels, targets, np.ones(len(pixels), np.float32))
+    piped = training_batches(examples, spec, recipe.augmentation, batch, lambda: random)
     speeds: dict[str, list[float]] = {"ready_tensor": [], "pipeline": []}
     for _ in range(rounds + 1):
         for name, dataset in (("ready_tensor", untuned(ready.repeat(steps))), ("pipeline", piped)):

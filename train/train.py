@@ -19,6 +19,7 @@ from .runs import Run
 from .starts import find_weights
 from .strategy import ALONE, Crew, open_crew
 from .tasks import FractureTask, Task
+from .teacher import Teacher
 
 
 def train(
@@ -98,6 +99,7 @@ def fit(
     """
     keras.utils.set_random_seed(seed)
     model = build_model(recipe, start, task.outputs)
-    work = Fit(model, task, recipe, prepared, run.folder, start is not None, seed, crew)
+    teacher = Teacher(recipe, run, prepared.catalogue) if recipe.training.teacher else None
+    work = Fit(model, task, recipe, prepared, run.folder, start is not None, seed, crew, teacher=teacher)
     progress = work.run()
     return answering(model, recipe), progress

@@ -24,7 +24,7 @@ from osteolite.train.layouts import read_dataset
 from osteolite.train.localisation import FINE, STRIDE, box_coverage, map_loss, map_targets
 from osteolite.train.model import answering, build_model, set_trainable, split_layers
 from osteolite.train.phantoms import write_phantoms
-from osteolite.train.pipeline import training_batches
+from osteolite.train.pipeline import Examples, training_batches
 from osteolite.train.recipe import Augmentation, Phase, Recipe, load_recipe
 from osteolite.train.train import train
 
@@ -119,9 +119,8 @@ def test_targets_move_with_the_image(changes: Augmentation) -> None:
         pixels[index, 4 * row : 4 * row + 8, 4 * column : 4 * column + 8] = 255
         coverage[index, row : row + 2, column : column + 2] = 255
     ones = np.ones((40, 1), np.float32)
-    batches = training_batches(
-        pixels, ones, ones[:, 0], SPEC, changes, 8, lambda: np.random.default_rng(1), coverage=coverage
-    )
+    examples = Examples(pixels, ones, ones[:, 0], coverage)
+    batches = training_batches(examples, SPEC, changes, 8, lambda: np.random.default_rng(1))
     seen = 0
     for tensors, (labels, targets), (weights, factors) in batches:
         assert labels.shape == (8, 1)
@@ -139,16 +138,8 @@ def test_an_image_whose_fracture_is_cut_away_has_no_say_in_the_label() -> None:
     pixels, coverage = np.zeros((60, 96, 64), np.uint8), np.zeros((60, 24, 16), np.uint8)
     coverage[:30, :3, :3] = 255  # in a corner
     ones = np.ones((60, 1), np.float32)
-    batches = training_batches(
-        pixels,
-        ones,
-        2 * ones[:, 0],
-        SPEC,
-        Augmentation(crop=0.6),
-        60,
-        lambda: np.random.default_rng(1),
-        coverage=coverage,
-    )
+    examples = Examples(pixels, ones, 2 * ones[:, 0], coverage)
+    batches = training_batches(examples, SPEC, Augmentation(crop=0.6), 60, lambda: np.random.default_rng(1))
     ((_, (_, targets), (weights, factors)),) = list(batches)
     shown = targets.numpy().any((1, 2, 3))
     assert set(weights.numpy()) == {0.0, 2.0}

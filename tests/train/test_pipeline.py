@@ -11,7 +11,7 @@ from osteolite.train.cache import read_images
 from osteolite.train.catalogue import Catalogue
 from osteolite.train.layouts import read_dataset
 from osteolite.train.phantoms import write_phantoms
-from osteolite.train.pipeline import evaluation_batches, training_batches
+from osteolite.train.pipeline import Examples, evaluation_batches, training_batches
 from osteolite.train.recipe import Augmentation, load_recipe
 from osteolite.train.splits import split
 
@@ -63,9 +63,8 @@ def test_training_sees_the_same_but_for_the_augmentation(augmentation: Augmentat
     spec = PreprocessingSpec(8, 8, mean=100.0, std=50.0)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8), np.uint8)
     targets = np.eye(10, dtype=np.float32)
-    batches = training_batches(
-        pixels, targets, np.ones(10, np.float32), spec, augmentation, 4, lambda: np.random.default_rng(3)
-    )
+    examples = Examples(pixels, targets, np.ones(10, np.float32))
+    batches = training_batches(examples, spec, augmentation, 4, lambda: np.random.default_rng(3))
     order = np.random.default_rng(3).permutation(10)
     found = [(tensor.numpy(), target.numpy()) for tensor, target, _ in batches]
     expected = np.repeat(((pixels[order].astype(np.float32) - 100) / 50)[..., None], 3, 3)
@@ -76,6 +75,6 @@ def test_training_sees_the_same_but_for_the_augmentation(augmentation: Augmentat
 def test_no_pass_ends_with_a_wait_for_the_datasets_tuner() -> None:
     spec, pixels = PreprocessingSpec(8, 8), np.zeros((4, 8, 8), np.uint8)
     ones = np.ones((4, 1), np.float32)
-    fed = training_batches(pixels, ones, ones[:, 0], spec, Augmentation(), 2, lambda: np.random.default_rng(0))
+    fed = training_batches(Examples(pixels, ones, ones[:, 0]), spec, Augmentation(), 2, np.random.default_rng)
     for dataset in (fed, evaluation_batches(pixels, np.arange(4), spec, 2)):
         assert dataset.options().autotune.enabled is False
