@@ -57,7 +57,7 @@ def cut_activation(model: Any) -> str:
     """
     graph = model.subgraphs[0]
     last = graph.operators[-1]
-    name = _ACTIVATIONS.get(_code(model, last), "")
+    name = _ACTIVATIONS.get(code_of(model, last), "")
     if name and list(last.outputs) == list(graph.outputs):
         graph.operators.pop()
         _replace_output(model, int(last.inputs[0]))
@@ -78,7 +78,7 @@ def join_outputs(model: Any, positive: int) -> bool:
     """
     graph = model.subgraphs[0]
     last = graph.operators[-1]
-    if _code(model, last) != schema.BuiltinOperator.FULLY_CONNECTED or list(last.outputs) != list(graph.outputs):
+    if code_of(model, last) != schema.BuiltinOperator.FULLY_CONNECTED or list(last.outputs) != list(graph.outputs):
         return False
     for index in (int(i) for i in last.inputs[1:] if i >= 0):  # weights (2, features) and bias (2,)
         tensor = graph.tensors[index]
@@ -91,7 +91,8 @@ def join_outputs(model: Any, positive: int) -> bool:
     return True
 
 
-def _code(model: Any, operator: Any) -> int:
+def code_of(model: Any, operator: Any) -> int:
+    """The kind of an operator, one of `schema.BuiltinOperator`."""
     code = model.operatorCodes[operator.opcodeIndex]
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 

@@ -19,6 +19,7 @@ from osteolite.train.keras import mlir_quantize, tf
 
 from .graph import unpacked
 from .ranges import wide_activations, with_ranges
+from .rounding import Rounding
 
 _SELECTED = 6  # operators that the selective int8 leaves in float32
 _LOOKED_AT = 12  # images, at least, that it chooses them by
@@ -37,6 +38,11 @@ class Source:
     def calibrated(self) -> bytes:
         """The float32 graph with each tensor's range over the calibration data, measured once for all who ask."""
         return with_ranges(self.float32, self.calibration)
+
+    @cached_property
+    def rounding(self) -> Rounding:
+        """Its kernels as int8 keeps them."""
+        return Rounding(self.float32, self.calibration)
 
 
 def float32(source: Source) -> bytes:
@@ -79,7 +85,7 @@ def int8_uint8(source: Source) -> bytes:
 
 def selective_int8(source: Source) -> bytes:
     """int8 but for those operators that cost the answer most, wherever in the network they are."""
-    return _quantise(source.calibrated, _costliest(source))
+    return _int8(source, tf.float32, _costliest(source))
 
 
 def _costliest(source: Source) -> list[str]:
@@ -93,7 +99,7 @@ def _costliest(source: Source) -> list[str]:
     expected = _answers(source.float32, inputs)
     costs = {}
     for name in operators:
-        alone = _quantise(source.calibrated, [other for other in operators if other != name])
+        alone = _int8(source, tf.float32, [other for other in operators if other != name])
         costs[name] = float(np.square(_answers(alone, inputs) - expected).mean())
     return sorted(operators, key=lambda name: costs[name], reverse=True)[:_SELECTED]
 
@@ -111,12 +117,12 @@ def qat_int8(source: Source) -> bytes:
 
 def pruned_int8(source: Source) -> bytes:
     """int8 of the network fine-tuned with a share of its weights at zero, which packs better."""
-    return int8(replace(source, float32=source.retrain("pruned")))
+    return _as_it_is(source, source.retrain("pruned"))
 
 
 def clustered_int8(source: Source) -> bytes:
     """int8 of the network fine-tuned with few different weights in each layer, which packs better."""
-    return int8(replace(source, float32=source.retrain("clustered")))
+    return _as_it_is(source, source.retrain("clustered"))
 
 
 def pqat_int8(source: Source) -> bytes:
@@ -136,14 +142,26 @@ def weight_only_int4(source: Source) -> bytes:
 
 def int16x8(source: Source) -> bytes:
     """Weights in int8, activations in int16, input and output in float32; slow on most processors."""
-    return wide_activations(source.float32, source.calibration)
+    return wide_activations(source.rounding.applied(source.float32, []), source.calibration)
 
 
-def _int8(source: Source, ends: Any) -> bytes:
-    return _quantise(source.calibrated, _results(source.calibrated)[: source.float_operators], ends)
+def _int8(source: Source, ends: Any, kept: list[str] | None = None) -> bytes:
+    """Quantised with the source's rounding; what is kept in float32 is by default what the source says."""
+    names = _first(source) if kept is None else kept
+    return _quantise(source.rounding.applied(source.calibrated, names), names, ends)
 
 
-def _quantise(calibrated: bytes, kept: list[str], ends: Any = tf.float32) -> bytes:
+def _as_it_is(source: Source, float32: bytes) -> bytes:
+    """int8 of another network of the source's, each weight rounded alone: zeros and equal weights stay so."""
+    other = replace(source, float32=float32)
+    return _quantise(other.calibrated, _first(other), tf.float32)
+
+
+def _first(source: Source) -> list[str]:
+    return _results(source.calibrated)[: source.float_operators]
+
+
+def _quantise(calibrated: bytes, kept: list[str], ends: Any) -> bytes:
     """In two steps, as the converter does it inside, because only the second can be told what to keep in float32.
 
     Args:
