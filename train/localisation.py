@@ -1,7 +1,7 @@
 """Where the fracture is, learnt from boxes: a second output beside the logit, a map of the image.
 
-A feature pyramid's first step (Lin et al., CVPR 2017): the last features, enlarged, join those of twice
-their resolution. Boxes are so small and so few places of an image lie in one that the map's loss weighs
+A feature pyramid (Lin et al., CVPR 2017): the last features, enlarged, join those of twice their resolution,
+and these such of four times. Boxes are so small and so few places of an image lie in one that the map's loss weighs
 these more; it also teaches the features below what a fracture looks like, which labels alone take many
 more images to teach.
 """
@@ -17,10 +17,12 @@ from .boxes import Boxed, read_boxes
 from .catalogue import Catalogue
 from .keras import keras, tf
 
-STRIDE = 16  # pixels of the input that a place of the map stands for
+STRIDE = 8  # pixels of the input that a place of the map stands for
 FINE = 4  # pixels of the input that a place of the boxes' coverage stands for, before it is augmented
 LAYERS = "map_"  # how the names of the map's layers begin
-_CHANNELS = 32
+_COARSE = 4  # steps of the pyramid's last level, of `STRIDE` each
+_CHANNELS = 32  # of a network of width 1; a narrow one has half
+_NARROW = 0.5  # width up to which a network counts as narrow
 _PRIOR = -3.0  # the logit of a place of which nothing is known: 0 in the map
 _POSITIVE = 4.0  # what a place in a box counts for in the loss
 _LEAST = 0.004  # covered share of the fullest place, below which an image shows no box
@@ -28,18 +30,25 @@ _LEAST = 0.004  # covered share of the fullest place, below which an image shows
 Array = np.ndarray[Any, Any]
 
 
-def fracture_map(backbone: Any) -> Any:
-    """The map's tensor, float32 (batch, height / 16, width / 16, 1): above 0 a fracture is likelier than elsewhere.
+def fracture_map(backbone: Any, alpha: float) -> Any:
+    """The map's tensor, float32 (batch, height / 8, width / 8, 1): above 0 a fracture is likelier than elsewhere.
+
+    Args:
+        backbone: the network under it.
+        alpha: its width.
 
     Raises:
-        UsageError: the backbone has no features of 16 and 32 pixels to a place for this input.
+        UsageError: the backbone has no features of 8, 16 and 32 pixels to a place for this input.
     """
-    top, side = (_last_of(backbone, stride) for stride in (2 * STRIDE, STRIDE))
-    layer = keras.layers
-    enlarged = layer.UpSampling2D(2, name=f"{LAYERS}enlarged")(layer.Conv2D(_CHANNELS, 1, name=f"{LAYERS}top")(top))
-    joined = layer.Add(name=f"{LAYERS}sum")([enlarged, layer.Conv2D(_CHANNELS, 1, name=f"{LAYERS}side")(side)])
+    channels, layer = _CHANNELS if alpha > _NARROW else _CHANNELS // 2, keras.layers
+    top, *sides = (_last_of(backbone, level * STRIDE) for level in (_COARSE, 2, 1))
+    joined = layer.Conv2D(channels, 1, name=f"{LAYERS}top")(top)
+    for level, side in zip((2, 1), sides, strict=True):
+        enlarged = layer.UpSampling2D(2, name=f"{LAYERS}enlarged{level}")(joined)
+        beside = layer.Conv2D(channels, 1, name=f"{LAYERS}side{level}")(side)
+        joined = layer.Add(name=f"{LAYERS}sum{level}")([enlarged, beside])
     joined = layer.ReLU(6.0, name=f"{LAYERS}relu")(joined)
-    mixed = layer.Conv2D(_CHANNELS, 3, padding="same", name=f"{LAYERS}mixed")(joined)
+    mixed = layer.Conv2D(channels, 3, padding="same", name=f"{LAYERS}mixed")(joined)
     return layer.Conv2D(1, 1, name=f"{LAYERS}logits")(layer.ReLU(6.0, name=f"{LAYERS}mixed_relu")(mixed))
 
 
@@ -68,9 +77,9 @@ def _last_of(backbone: Any, stride: int) -> Any:
     found = [layer.output for layer in backbone.layers if tuple(layer.output.shape[1:3]) == wanted]
     if height % stride or width % stride or not found:
         raise UsageError(
-            f"a fracture map needs an input whose sides are multiples of {2 * STRIDE} pixels, and a backbone with "
-            f"features of {STRIDE} and {2 * STRIDE} pixels to a place; {width} x {height} pixels in {backbone.name} "
-            f"give none of {stride}"
+            f"a fracture map needs an input whose sides are multiples of {_COARSE * STRIDE} pixels, and a backbone "
+            f"with features of {STRIDE}, {2 * STRIDE} and {_COARSE * STRIDE} pixels to a place; {width} x {height} "
+            f"pixels in {backbone.name} give none of {stride}"
         )
     return found[-1]
 
@@ -125,7 +134,7 @@ def map_targets(coverage: Any) -> Any:
             changes it.
 
     Returns:
-        float32 (batch, height / 16, width / 16, 1): 1 at the place that a box covers most, however small the box.
+        float32 (batch, height / 8, width / 8, 1): 1 at the place that a box covers most, however small the box.
     """
     pooled = tf.nn.avg_pool2d(coverage, STRIDE // FINE, STRIDE // FINE, "VALID")
     fullest = tf.reduce_max(pooled, (1, 2, 3), keepdims=True)

@@ -45,7 +45,7 @@ def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
         features = keras.layers.Dense(units, activation="relu", name=f"hidden{number}")(features)
     features = keras.layers.Dropout(recipe.model.dropout, name="dropout")(features)
     logits = keras.layers.Dense(outputs, name="logits")(features)
-    outputs_given = [logits, fracture_map(backbone)] if recipe.model.fracture_map else logits
+    outputs_given = [logits, fracture_map(backbone, recipe.model.alpha)] if recipe.model.fracture_map else logits
     model = keras.Model(backbone.input, outputs_given, name=recipe.name)
     if run is not None:
         _load_run(model, run)

@@ -94,7 +94,7 @@ def test_the_fullest_place_is_the_target_however_small_the_box(seed: int, shown:
     row, column = np.random.default_rng(seed).integers(0, (24, 16))
     coverage[0, row, column] = shown
     targets = map_targets(tf.constant(coverage)).numpy()
-    assert targets.shape == (2, 6, 4, 1)
+    assert targets.shape == (2, 12, 8, 1)
     ratio = STRIDE // FINE
     expected = 0.0 if shown / ratio**2 < 0.004 else 1.0
     assert targets[0, row // ratio, column // ratio, 0] == pytest.approx(expected)
@@ -102,9 +102,9 @@ def test_the_fullest_place_is_the_target_however_small_the_box(seed: int, shown:
 
 
 def test_the_loss_is_least_where_the_map_is_right() -> None:
-    targets = np.zeros((3, 6, 4, 1), np.float32)
+    targets = np.zeros((3, 12, 8, 1), np.float32)
     targets[:, 2, 1] = 1
-    maps = np.full((3, 6, 4, 1), -4, np.float32)
+    maps = np.full((3, 12, 8, 1), -4, np.float32)
     maps[0, 2, 1], maps[1, 4, 3] = 8, 8
     right, wrong, silent = map_loss(tf.constant(targets), tf.constant(maps)).numpy()
     assert right < silent < wrong
@@ -151,14 +151,14 @@ def test_an_image_whose_fracture_is_cut_away_has_no_say_in_the_label() -> None:
 
 def test_a_frozen_backbone_leaves_head_and_map_to_learn() -> None:
     model = build_model(mapped(), None)
-    assert [tuple(one.shape) for one in model.outputs] == [(None, 1), (None, 6, 4, 1)]
+    assert [tuple(one.shape) for one in model.outputs] == [(None, 1), (None, 12, 8, 1)]
     backbone, head = split_layers(model)
     assert [layer.name for layer in head] == ["features", "dropout", "logits"]
     plain, _ = split_layers(build_model(replace(mapped(), model=replace(mapped().model, fracture_map=False)), None))
     assert [layer.name for layer in backbone[1:]] == [layer.name for layer in plain[1:]]
     set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), keep_norm=True)
     learning = {weight.name.split("/")[0] for weight in model.trainable_weights}
-    assert learning == {"logits", "map_top", "map_side", "map_mixed", "map_logits"}
+    assert learning == {"logits", "map_top", "map_side2", "map_side1", "map_mixed", "map_logits"}
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 96), (64, 40)])
