@@ -20,7 +20,8 @@ from .model import logits_of, set_trainable
 from .pipeline import Examples, evaluation_batches, training_batches
 from .prepare import Prepared
 from .recipe import Phase, Recipe
-from .strategy import ALONE, Crew, Share, copy_weights
+from .renewal import renew_batch_norm
+from .strategy import ALONE, WHOLE, Crew, Share, copy_weights
 from .tasks import Task
 from .teacher import Teacher
 
@@ -38,6 +39,7 @@ class Progress:
     checkpoint: str = ""  # of weights and optimizer after that epoch
     best: float = -1.0  # figure of merit on the validation part, over all phases
     best_epoch: int = -1  # of the phase under way, for its patience
+    renewed: bool = False  # whether the statistics of batch norm are those of the weights that stay
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry an epoch
 
     @classmethod
@@ -134,7 +136,21 @@ class Fit:
             self._save_progress()
         board.close()
         self.model.load_weights(self.folder / "weights.h5")
+        if self.recipe.training.averaging and not self._keeps_norm and not self.progress.renewed:
+            self._renew_norm()
         return self.progress
+
+    @property
+    def _keeps_norm(self) -> bool:
+        return self.pretrained and not self.recipe.training.batch_norm
+
+    def _renew_norm(self) -> None:
+        set_trainable(self.model, self.recipe.training.phases[-1], keep_norm=False)
+        renew_batch_norm(self.model, self._batches(WHOLE))
+        with atomic_path(self.folder / "weights.h5") as part:
+            self.model.save_weights(part, save_format="h5")
+        self.progress.renewed = True
+        self._save_progress()
 
     def _batches(self, share: Share) -> Any:
         return training_batches(
@@ -148,7 +164,7 @@ class Fit:
         )
 
     def _run_phase(self, phase: Phase, batches: Any, board: Any) -> None:
-        set_trainable(self.replicas, phase, self.pretrained and not self.recipe.training.batch_norm)
+        set_trainable(self.replicas, phase, self._keeps_norm)
         with self.crew.strategy.scope():
             optimizer = self._optimizer(phase)
             if self.examples.coverage is None:

@@ -131,3 +131,23 @@ def test_batch_norm_of_a_pretrained_backbone_learns_where_the_recipe_says_so(tmp
     means = [weight.numpy() for weight in model.non_trainable_weights if "moving_mean" in weight.name]
     assert means
     assert all((mean == 0).all() for mean in means) is not learns
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("averaging", [0.0, 0.99])
+def test_averaged_weights_get_the_statistics_of_their_own_batch_norm(tmp_path: Path, averaging: float) -> None:
+    """So that the network answers as it does in training, where the statistics are those of the batch."""
+    recipe = parse_recipe(ONE_PHASE.replace("plain_cnn", "mobilenetv2"), "small.toml")
+    recipe = replace(recipe, training=replace(recipe.training, averaging=averaging, keep_last=True))
+    progress = fit_bright_and_dark(recipe, tmp_path)
+    assert progress.renewed == (averaging > 0)
+    model = build_model(recipe, None)
+    model.load_weights(tmp_path / "weights.h5")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    first = keras.Model(model.input, model.layers[model.layers.index(norms[0]) - 1].output)
+    random = np.random.default_rng(0)
+    pixels = (random.integers(0, 100, (48, 32, 32)) + 40 * (np.arange(48) % 2)[:, None, None])[:32]
+    seen = first((pixels[..., None] / 127.5 - 1).astype(np.float32)).numpy()
+    off = np.abs(norms[0].moving_mean.numpy() - seen.mean((0, 1, 2))) / seen.std((0, 1, 2))
+    assert (off.max() < 1e-3) == (averaging > 0)
+    assert fit_bright_and_dark(recipe, tmp_path) == progress  # what is renewed is not renewed again
