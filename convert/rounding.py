@@ -53,23 +53,15 @@ class _Layer:
 
     def inputs(self, read: Array, random: np.random.Generator) -> Array:
         """What the kernels see at some places of one image, (groups, places, inputs)."""
-        (height, width), sides = self.weights.shape[1:3], read.shape[1:3]
-        if self.padded:
-            counts = [-(-side // stride) for side, stride in zip(sides, self.strides, strict=True)]
-        else:
-            counts = [
-                (side - length) // stride + 1
-                for side, length, stride in zip(sides, (height, width), self.strides, strict=True)
-            ]
-        missing = [
-            max((count - 1) * stride + length - side, 0) if self.padded else 0
-            for count, stride, length, side in zip(counts, self.strides, (height, width), sides, strict=True)
-        ]
+        (height, width), strides = self.weights.shape[1:3], np.array(self.strides)
+        sides, window = np.array(read.shape[1:3]), np.array([height, width])
+        counts = -(-sides // strides) if self.padded else (sides - window) // strides + 1
+        missing = np.maximum((counts - 1) * strides + window - sides, 0)
         bars = [(most // 2, most - most // 2) for most in missing]
         image = np.pad(read[0], (*bars, (0, 0))).astype(np.float64)
-        places = counts[0] * counts[1]
+        places = int(counts.prod())
         chosen = random.choice(places, min(_PLACES, places), replace=False)
-        rows, columns = chosen // counts[1] * self.strides[0], chosen % counts[1] * self.strides[1]
+        rows, columns = chosen // counts[1] * strides[0], chosen % counts[1] * strides[1]
         seen = np.stack([image[rows + y, columns + x] for y in range(height) for x in range(width)], axis=1)
         return seen.transpose(2, 0, 1) if self.depthwise else seen.reshape(1, len(seen), -1)
 
