@@ -256,7 +256,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in users))
     for item in items:
         if item.path in users:  # whichever comes first makes what the others wait for
-            item.add_marker(pytest.mark.timeout(1500))
+            item.add_marker(pytest.mark.timeout(3000))
 
 
 @pytest.fixture(scope="session")
@@ -299,7 +299,7 @@ def chromium() -> Iterator["Browser"]:
 def _make_phantom_run(folder: Path) -> None:
     command = [str(Path(sys.executable).with_name("osteolite")), "run", "--out", str(folder / "phantoms")]
     with (folder / "run.out").open("w") as out, (folder / "run.err").open("w") as err:
-        code = subprocess.run(command, stdout=out, stderr=err, timeout=900, check=False).returncode
+        code = subprocess.run(command, stdout=out, stderr=err, timeout=2400, check=False).returncode
     assert code == 0, (folder / "run.err").read_text()[-4000:]
 
 
