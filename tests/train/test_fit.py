@@ -16,38 +16,11 @@ from osteolite.train.model import build_model
 from osteolite.train.recipe import Recipe, parse_recipe, to_toml
 from osteolite.train.tasks import FractureTask
 
-TEXT = """
-name = "small"
-description = "A small network for tests"
+from .small_recipe import small_recipe
 
-[preprocessing]
-width = 32
-height = 32
-channels = "grey"
-
-[model]
-backbone = "plain_cnn"
-weights = "none"
-dropout = 0.0
-
-[training]
-batch = 16
-
-[[training.phases]]
-name = "first"
-epochs = 2
-learning_rate = 1e-2
-unfrozen = 1.0
-
-[[training.phases]]
-name = "second"
-epochs = 1
-learning_rate = 1e-3
-unfrozen = 1.0
-"""
-
-
-ONE_PHASE = TEXT[: TEXT.rindex("[[training.phases]]")]
+FIRST, SECOND = ("first", 2, 1e-2), ("second", 1, 1e-3)
+TEXT = small_recipe(FIRST, SECOND)
+ONE_PHASE = small_recipe(FIRST)
 
 
 def fit_bright_and_dark(recipe: Recipe, folder: Path, pretrained: bool = False) -> Progress:
@@ -97,7 +70,7 @@ def test_a_finished_fit_is_not_fitted_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep_last", [False, True])
 def test_the_best_or_the_last_weights_stay(tmp_path: Path, keep_last: bool) -> None:
     """The second phase learns so fast that it unlearns."""
-    recipe = parse_recipe(TEXT.replace("1e-3", "50.0"), "small.toml")
+    recipe = parse_recipe(small_recipe(FIRST, ("second", 1, 50.0)), "small.toml")
     recipe = replace(recipe, training=replace(recipe.training, keep_last=keep_last))
     progress = fit_bright_and_dark(recipe, tmp_path)
     found = [entry["validation"] for entry in progress.history]

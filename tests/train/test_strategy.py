@@ -20,30 +20,10 @@ from osteolite.train.phantoms import write_phantoms
 from osteolite.train.runs import Run
 from osteolite.train.strategy import STRATEGIES, Crew, Share, open_strategy, worker_index
 
+from .small_recipe import small_recipe
+
 # The 44 training images are no multiple of the batch, nor the batch of the workers.
-RECIPE = """
-name = "steady"
-description = "Nothing random, and no batch norm"
-
-[preprocessing]
-width = 32
-height = 32
-channels = "grey"
-
-[model]
-backbone = "plain_cnn"
-weights = "none"
-dropout = 0.0
-
-[training]
-batch = 15
-
-[[training.phases]]
-name = "all"
-epochs = 2
-learning_rate = 3e-3
-unfrozen = 1.0
-"""
+RECIPE = small_recipe(("all", 2, 3e-3), name="steady", batch=15)
 
 
 @given(st.integers(1, 50), st.integers(1, 9), st.data())

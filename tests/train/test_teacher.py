@@ -19,32 +19,9 @@ from osteolite.train.runs import Run
 from osteolite.train.teacher import Teacher
 from osteolite.train.train import train
 
-RECIPE = """
-name = "taught"
-description = "A small network for tests"
+from .small_recipe import small_recipe
 
-[data]
-split_seed = 3
-
-[preprocessing]
-width = 32
-height = 32
-channels = "grey"
-
-[model]
-backbone = "plain_cnn"
-weights = "none"
-dropout = 0.0
-
-[training]
-batch = 16
-
-[[training.phases]]
-name = "only"
-epochs = 1
-learning_rate = 3e-3
-unfrozen = 1.0
-"""
+RECIPE = small_recipe(("only", 1, 3e-3), name="taught", data="split_seed = 3")
 COUNT = 120
 
 
