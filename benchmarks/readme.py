@@ -1,4 +1,4 @@
-"""Writes the tables of the README from the published results, so that no figure there is typed by hand.
+"""Writes the tables of the README, or of another page, from the published results: no figure there is typed by hand.
 
     python -m osteolite.benchmarks.readme [--check] [README.md]
 
@@ -6,7 +6,6 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`, where
 --check nothing is written, and the exit code is 1 where a table is not what the results say.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -19,63 +18,26 @@ from osteolite.edge.atomic import write_text
 from osteolite.edge.errors import UsageError
 
 from .lanes import OSTEOLITE
+from .published import Lines, figure, published, share
+from .shipped import family, files, seeds, subgroups
 from .studies.record import run
 
-RESULTS = Path(__file__).parent / "results"
 MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes
-SHIPS = "selective_int8"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(\n<!-- end of table -->)", re.DOTALL)
-
-Lines = list[list[str]]
-
-
-def _json(*path: str) -> Any:
-    return json.loads(RESULTS.joinpath(*path).read_text(encoding="utf-8"))
-
-
-def _figure(one: dict[str, float], digits: int = 3) -> str:
-    return f"{one['value']:.{digits}f} ({one['low']:.{digits}f} to {one['high']:.{digits}f})"
-
-
-def _share(one: dict[str, float]) -> str:
-    return f"{100 * one['value']:.1f} % ({100 * one['low']:.1f} to {100 * one['high']:.1f})"
-
-
-def seeds() -> Lines:
-    """Three splits of one recipe."""
-    found = _json("fracatlas_mobilenetv2", "compare.json")
-    lines = [["seed", "test images, fractured", "AUROC", "calibration error", "sensitivity", "promised by validation"]]
-    for one in found["runs"]:
-        test, promised = one["test"], one["promise"]["sensitivity"]
-        kept = "kept" if one["promise"]["kept"] else "**not kept**"
-        lines.append(
-            [
-                f"{one['seed']}{' (ships)' if one['seed'] == 1 else ''}",
-                f"{one['count']}, {one['fractured']}",
-                _figure(test["auroc"]),
-                f"{test['ece']['value']:.3f}",
-                _share(test["sensitivity"]),
-                f"{100 * promised['low']:.1f} to {100 * promised['high']:.1f} %: {kept}",
-            ]
-        )
-    means = {name: found["summary"][name] for name in ("auroc", "ece", "sensitivity")}
-    spread = {name: f"{one['mean']:.3f} ({one['sd']:.3f})" for name, one in means.items()}
-    sensitivity = f"{100 * means['sensitivity']['mean']:.1f} % ({100 * means['sensitivity']['sd']:.1f})"
-    return [*lines, ["mean (standard deviation)", "", spread["auroc"], spread["ece"], sensitivity, ""]]
 
 
 def variants() -> Lines:
     """Every variant of the model at one and two threads, the gate's verdict beside it."""
-    verdicts = {one["variant"]: one for one in _json(MODELS, "conversion.json")["variants"]}
+    verdicts = {one["variant"]: one for one in published(MODELS, "conversion.json")["variants"]}
     figures = ["MB (packed)", "AUROC", "accuracy", "decisions as before"]
     lines = [["variant", *figures, "invoke at 1 and 2 threads, ms", "file to answer, ms", "peak MB", "gate"]]
-    found = _json(MODELS, "benchmark.json")["results"] + _json(MODELS, "int16x8.json")["results"]
+    found = published(MODELS, "benchmark.json")["results"] + published(MODELS, "int16x8.json")["results"]
     for one, other in _pairs(found):
         name, verdict = one["variant"], verdicts[one["variant"]]
         gate = verdict["gate"]
         lines.append(
             [
-                f"**{name}** (ships)" if name == SHIPS else name,
+                name,
                 f"{one['bytes'] / 1e6:.2f} ({verdict['compressed_bytes'] / 1e6:.1f})",
                 "" if one["auroc"] is None else f"{one['auroc']:.3f}",
                 "" if one["accuracy"] is None else f"{100 * one['accuracy']:.1f} %",
@@ -90,8 +52,8 @@ def variants() -> Lines:
 
 
 def peers() -> Lines:
-    """The model that ships, and the one before quantisation, on other runtimes of the same processor."""
-    found = sorted(_json(MODELS, "peers.json")["results"], key=lambda one: one["variant"] != SHIPS)
+    """A quantised model, and the one before quantisation, on other runtimes of the same processor."""
+    found = sorted(published(MODELS, "peers.json")["results"], key=lambda one: one["variant"] == "float32")
     lines = [["file", "runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
     for one, other in _pairs(found):
         ours = one["engine"] == OSTEOLITE
@@ -110,13 +72,13 @@ def peers() -> Lines:
 def published_split() -> Lines:
     """The same recipe on a data set's own split and on a repaired one."""
     folder = "multiregion_mobilenetv2"
-    audit = {name: _json(folder, f"{name}.json") for name in ("audit", "audit_repaired")}
-    tests = [_json(folder, f"{name}.json")["test"] for name in ("published_split", "repaired_split")]
+    audit = {name: published(folder, f"{name}.json") for name in ("audit", "audit_repaired")}
+    tests = [published(folder, f"{name}.json")["test"] for name in ("published_split", "repaired_split")]
     return [
         ["`multiregion_mobilenetv2`, test part", "the set's own split", "repaired split"],
         ["test images that training has seen", *(_seen(one) for one in audit.values())],
-        ["accuracy", *(_share(test["accuracy"]) for test in tests)],
-        ["AUROC", *(_figure(test["auroc"]) for test in tests)],
+        ["accuracy", *(share(test["accuracy"]) for test in tests)],
+        ["AUROC", *(figure(test["auroc"]) for test in tests)],
     ]
 
 
@@ -155,7 +117,10 @@ def _lost(reasons: list[str]) -> str:
 
 
 TABLES: dict[str, Callable[[], Lines]] = {
+    "family": family,
+    "files": files,
     "seeds": seeds,
+    "subgroups": subgroups,
     "variants": variants,
     "peers": peers,
     "published_split": published_split,

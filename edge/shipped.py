@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .errors import ModelFileError, UsageError
 
-SHIPPED = {"base": "fracatlas_mobilenetv2_selective_int8.tflite"}
+SHIPPED = {"base": "osteolite_base_int8.tflite"}
 DEFAULT = "base"
 
 
@@ -19,7 +19,7 @@ def shipped_model(name: str = DEFAULT) -> Path:
         ModelFileError: this build carries no such file.
 
     >>> shipped_model().name
-    'fracatlas_mobilenetv2_selective_int8.tflite'
+    'osteolite_base_int8.tflite'
     """
     if name not in SHIPPED:
         raise UsageError(f"no shipped model {name!r}; there are {', '.join(SHIPPED)}")

@@ -54,7 +54,7 @@ def test_the_edge_alone_scores_with_the_model_that_ships(wheel: Path, images: Pa
     here = FractureClassifier()
     assert len(lines) == 4
     for line in map(json.loads, lines):
-        assert line["model"] == "fracatlas_mobilenetv2_selective_int8"
+        assert line["model"] == "osteolite_base_int8"
         assert line["fracture_probability"] == pytest.approx(here.predict(line["file"]).fracture_probability, abs=1e-5)
     assert json.loads(call(tools / "osteolite", "doctor", "--json"))["works"] is True
     page = tmp_path / "page"

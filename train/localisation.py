@@ -44,7 +44,8 @@ def fracture_map(backbone: Any, alpha: float) -> Any:
     top, *sides = (_last_of(backbone, level * STRIDE) for level in (_COARSE, 2, 1))
     joined = layer.Conv2D(channels, 1, name=f"{LAYERS}top")(top)
     for level, side in zip((2, 1), sides, strict=True):
-        enlarged = layer.UpSampling2D(2, name=f"{LAYERS}enlarged{level}")(joined)
+        # Bilinear, as XNNPACK and the Edge TPU do not enlarge by copies.
+        enlarged = layer.UpSampling2D(2, interpolation="bilinear", name=f"{LAYERS}enlarged{level}")(joined)
         beside = layer.Conv2D(channels, 1, name=f"{LAYERS}side{level}")(side)
         joined = layer.Add(name=f"{LAYERS}sum{level}")([enlarged, beside])
     joined = layer.ReLU(6.0, name=f"{LAYERS}relu")(joined)

@@ -83,8 +83,10 @@ def test_a_tensor_gives_the_network_s_logit(name: str, model: str) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", ON_THE_SAME_FILE)
-def test_the_shipped_model_answers_alike(name: str, threads: int, images: list[str]) -> None:
+def test_the_shipped_model_answers_alike(name: str, threads: int, shared_data: Path) -> None:
     need(name)
+    originals = shared_data / "fracatlas" / "fullres"
+    images = [str(one) for kind in ("Fractured", "Non_fractured") for one in sorted((originals / kind).iterdir())[:2]]
     setup = Setup(str(shipped_model()), threads)
     with ExitStack() as stack:
         plain, other = opened(stack, "plain", setup), opened(stack, name, setup)

@@ -54,7 +54,7 @@ def test_the_card_of_the_model_that_ships_says_all_that_matters() -> None:
         "<dt>width</dt><dd>320</dd>",
         "<dt>rule</dt><dd>youden</dd>",
         "<dt>features</dt><dd>192</dd>",
-        "<dt>agreement</dt><dd>0.9969</dd>",
+        f"<dt>agreement</dt><dd>{details['gate']['agreement']:.4g}</dd>",
         "<dt>tensorflow</dt>",
     ):
         assert text in html

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from osteolite.edge.anatomy import Anatomy
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError
+from osteolite.edge.shipped import shipped_model
 from osteolite.edge.targets import TARGETS, uptake
 
 
@@ -58,13 +59,16 @@ def test_multiply_adds_of_convolutions(
 
 def test_the_shipped_model_has_mobilenets_numbers() -> None:
     """MobileNetV2 without the head for ImageNet, its batch norm folded into the convolutions, and one logit."""
-    (path,) = (Path(__file__).parents[2] / "edge" / "models").glob("*_int8.tflite")
+    path = shipped_model()
     found = json.loads(CliRunner().invoke(cli, ["inspect", str(path), "--json"]).output)
-    assert (
-        found["graph"]["parameters"] == 2_208_097 + 1_281
-    )  # the last layer is there for each place of the map as well
+    # The map: three layers that bring features to 32 channels, two that mix them, and what its strongest place weighs.
+    small = [(10 * 12, 1280 * 32), (20 * 24, 576 * 32), (40 * 48, 192 * 32), (40 * 48, 9 * 32 * 32), (40 * 48, 32)]
+    biases = 4 * 32 + 1
+    assert found["graph"]["parameters"] == 2_208_097 + sum(weights for _, weights in small) + biases + 1
     # 300.8 million at 224 x 224 (Sandler et al., 2018), as many more as there are pixels, one head less.
-    assert found["graph"]["multiply_adds"] == pytest.approx((300.8e6 - 1.28e6) * 320 * 384 / 224**2, rel=0.001)
+    assert found["graph"]["multiply_adds"] == pytest.approx(
+        (300.8e6 - 1.28e6) * 320 * 384 / 224**2 + sum(places * weights for places, weights in small), rel=0.001
+    )
     assert found["name"] == path.stem
     assert found["targets"]["xnnpack"]["left"] == {}
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from osteolite.edge import fastest
+from osteolite.edge.interpreter import nodes, parse_model
 from osteolite.edge.runtime import Runtime
 from osteolite.edge.shipped import shipped_model
 
 
 def test_auto_takes_the_fastest_and_reports_all(cache: Path) -> None:
     delegation = Runtime(shipped_model(), 1, "auto").delegation
-    assert (delegation.asked, delegation.applied, delegation.taken) == ("auto", "xnnpack", 73)
+    assert (delegation.asked, delegation.applied) == ("auto", "xnnpack")
+    assert delegation.taken == len(nodes(parse_model(shipped_model()))) - 1
     about = {one.delegate: one for one in delegation.candidates}
     assert set(about) == {"xnnpack", "cpu", "gpu", "edgetpu"}
     assert about["xnnpack"].milliseconds is not None

@@ -285,6 +285,6 @@ def test_with_a_runtime_that_has_no_gpu(tiny_model: Path, monkeypatch: pytest.Mo
 def test_the_model_that_ships_on_the_gpu(run: Callable[..., list[dict[str, Any]]]) -> None:
     """Integer operators are computed in float there, and round otherwise."""
     (found,) = run([shipped_model()], count=1)
-    assert found["delegation"]["taken"] == found["delegation"]["of"] == 74
+    assert found["delegation"]["taken"] == found["delegation"]["of"]
     for (gpu, _, _), (cpu, _, _) in found["runs"]:
         np.testing.assert_allclose(gpu, cpu, atol=0.25)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from osteolite.demo.phone.folder import page_contents, write_folder
 from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.modelfile import read_description
 from osteolite.edge.shipped import shipped_model
 
 pytest.importorskip("playwright", reason="needs Playwright")
@@ -255,14 +256,15 @@ CONTRAST = """(one) => {
 
 
 def test_about_says_what_the_file_says(page: "Page") -> None:
-    about = page.locator("#about")
+    about, told = page.locator("#about"), read_description(shipped_model())
+    evaluation, gate = told.details["evaluation"], told.details["gate"]
     for text in (
         "FracAtlas. Abedeen I.",
         "CC BY 4.0",
         "2375 to learn from, 319 to choose by, 580 to test on",
-        "0.736 (95 %: 0.615 to 0.859)",
-        "0.227, by the rule youden, on the validation part",
-        "99.7 % of 319 images",
+        "{value:.3f} (95 %: {low:.3f} to {high:.3f})".format(**evaluation["sensitivity"]),
+        f"{told.threshold:.3f}, by the rule youden, on the validation part",
+        f"{100 * gate['agreement']:.1f} % of 319 images",
     ):
         expect(about).to_contain_text(text)
 

@@ -1,0 +1,98 @@
+"""Tables of the models that ship: what each can do, on whom, and which files they are.
+
+The figures are those of `osteolite evaluate --json` on the test part (`test.json`) and on another data set
+(`outside.json`), and of `osteolite.benchmarks.studies.family`, all in `results/shipped/`.
+"""
+
+import hashlib
+from statistics import fmean, stdev
+from typing import Any
+
+from osteolite.edge.modelfile import read_description
+from osteolite.edge.shipped import DEFAULT, SHIPPED, shipped_model
+
+from .published import RESULTS, Lines, figure, published, share
+
+_FOLDER = "shipped"
+
+
+def family() -> Lines:
+    """The models beside each other, on images that no choice was made on."""
+    speed = published(_FOLDER, "family.json")["models"]
+    lines = [
+        [
+            *("model", "input", "MB", "times as fast as int8 MobileNetV2 1.0/224", "AUROC"),
+            *("sensitivity at specificity 0.70", "calibration error", "hottest point in a box"),
+            *("decisions other than float32's", "AUROC on another data set"),
+        ]
+    ]
+    for name in SHIPPED:
+        test, outside = published(_FOLDER, name, "test.json"), published(_FOLDER, name, "outside.json")
+        height, width, _ = speed[name]["input"]
+        detected, against = test["pointing"]["detected"], test["against_run"]
+        lines.append(
+            [
+                f"**{name}** (default)" if name == DEFAULT else name,
+                f"{width} x {height}",
+                f"{speed[name]['bytes'] / 1e6:.2f}",
+                "{median:.2g} ({low:.2g} to {high:.2g})".format(**speed[name]["times_as_fast"]),
+                figure(test["auroc"]),
+                figure(test["at_specificity"]["sensitivity"]),
+                figure(test["ece"]),
+                share(detected["share"]),
+                f"{against['flips']} of {against['images']}",
+                figure(outside["auroc"]),
+            ]
+        )
+    return lines
+
+
+def seeds() -> Lines:
+    """Several trainings of the default model's recipe, tested on the same images."""
+    paths = sorted((RESULTS / _FOLDER / "seeds").glob("*.json"))
+    found = {path.stem: published(_FOLDER, "seeds", path.name) for path in paths}
+    titles = ["AUROC", "sensitivity at specificity 0.70", "calibration error", "hottest point in a box"]
+    lines = [["seed", *titles, "AUROC less that of float32"]]
+    for name, one in found.items():
+        told = [figure(value) for value in _judged(one)]
+        lines.append([name, *told, f"{one['against_run']['auroc_difference']['value']:+.4f}"])
+    if len(found) > 1:
+        columns = [[one["value"] for one in column] for column in zip(*map(_judged, found.values()), strict=True)]
+        means = [f"{fmean(values):.3f} ({stdev(values):.3f})" for values in columns]
+        lines.append(["mean (standard deviation)", *means, ""])
+    return lines
+
+
+def _judged(one: dict[str, Any]) -> list[dict[str, float]]:
+    return [one["auroc"], one["at_specificity"]["sensitivity"], one["ece"], one["pointing"]["detected"]["share"]]
+
+
+def subgroups() -> Lines:
+    """On whom the default model does how well."""
+    found = published(_FOLDER, DEFAULT, "test.json")
+    lines = [["by", "images", "fractured", "AUROC", "sensitivity", "specificity", "calibration error"]]
+    lines.append(_subgroup("all", found))
+    return [*lines, *(_subgroup(f"{one['by']}: {one['value']}", one) for one in found["subgroups"])]
+
+
+def _subgroup(title: str, one: dict[str, Any]) -> list[str]:
+    told = [figure(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
+    return [title, str(one["count"]), str(one["fractured"]), *told]
+
+
+def files() -> Lines:
+    """The files, so that anybody can tell whether they have the same."""
+    lines = [["model", "file", "bytes", "SHA-256 of the file", "SHA-256 of the network in it"]]
+    for name in SHIPPED:
+        path = shipped_model(name)
+        content, network = path.read_bytes(), read_description(path).details["flatbuffer"]
+        lines.append(
+            [
+                name,
+                f"`{path.name}`",
+                f"{len(content):,}",
+                f"`{hashlib.sha256(content).hexdigest()}`",
+                f"`{network['sha256']}`",
+            ]
+        )
+    return lines
