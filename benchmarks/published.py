@@ -14,9 +14,9 @@ def published(*path: str) -> Any:
     return json.loads(RESULTS.joinpath(*path).read_text(encoding="utf-8"))
 
 
-def figure(one: dict[str, float], digits: int = 3) -> str:
+def figure(one: dict[str, float]) -> str:
     """A value with its interval."""
-    return f"{one['value']:.{digits}f} ({one['low']:.{digits}f} to {one['high']:.{digits}f})"
+    return "{value:.3f} ({low:.3f} to {high:.3f})".format(**one)
 
 
 def share(one: dict[str, float]) -> str:
