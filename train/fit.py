@@ -171,7 +171,8 @@ class Fit:
                 self.replicas.compile(optimizer, self.task.loss())
             else:
                 weights = [1.0, self.recipe.training.box_weight]
-                self.replicas.compile(optimizer, [self.task.loss(), map_loss], loss_weights=weights)
+                loss = map_loss(self.recipe.training.pointing_weight)
+                self.replicas.compile(optimizer, [self.task.loss(), loss], loss_weights=weights)
             optimizer.build(self.replicas.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=self.replicas, optimizer=optimizer)
         manager = tf.train.CheckpointManager(checkpoint, str(self.folder / "checkpoints"), max_to_keep=2)

@@ -45,16 +45,26 @@ def open_job(data: Path, recipe_name: str, out: Path, weights: str | None, seed:
     recipe, found = load_recipe(recipe_name), read_dataset(data)
     for one in (recipe, *recipe.alternatives):
         check_teaching(one)
-        if one.model.fracture_map != (one.training.box_weight > 0):
-            raise UsageError(
-                f"recipe {one.name}: model.fracture_map is {one.model.fracture_map} and training.box_weight "
-                f"{one.training.box_weight:g}; a fracture map needs a weight above 0, and a weight needs a map"
-            )
+        _check_map(one)
     if not has_boxes(found):
         if any(one.model.fracture_map for one in (recipe, *recipe.alternatives)):
             console.print("note: the data has no fracture boxes, so the network learns no fracture map")
         recipe = _without_map(recipe)
     return Job(recipe, found, data, out, weights, seed, allow_leaks)
+
+
+def _check_map(recipe: Recipe) -> None:
+    mapped, training = recipe.model.fracture_map, recipe.training
+    if mapped != (training.box_weight > 0):
+        raise UsageError(
+            f"recipe {recipe.name}: model.fracture_map is {mapped} and training.box_weight "
+            f"{training.box_weight:g}; a fracture map needs a weight above 0, and a weight needs a map"
+        )
+    if training.pointing_weight < 0 or (training.pointing_weight and not mapped):
+        raise UsageError(
+            f"recipe {recipe.name}: training.pointing_weight is {training.pointing_weight:g} and model.fracture_map "
+            f"{mapped}; the weight is 0 or more, and above 0 it needs a map"
+        )
 
 
 def _without_map(recipe: Recipe) -> Recipe:

@@ -6,6 +6,7 @@ these more; it also teaches the features below what a fracture looks like, which
 more images to teach.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _CHANNELS = 32  # of a network of width 1; a narrow one has half
 _NARROW = 0.5  # width up to which a network counts as narrow
 _PRIOR = -3.0  # the logit of a place of which nothing is known: 0 in the map
 _POSITIVE = 4.0  # what a place in a box counts for in the loss
+_NOTHING = 1e-6  # what a place without a box is taken for, where its logarithm is needed
 _LEAST = 0.004  # covered share of the fullest place, below which an image shows no box
 
 Array = np.ndarray[Any, Any]
@@ -85,10 +87,28 @@ def _last_of(backbone: Any, stride: int) -> Any:
     return found[-1]
 
 
-def map_loss(covered: Any, logits: Any) -> Any:
-    """Cross-entropy of each image's map, (batch,), against the share of each place that lies in a box."""
-    places = tf.nn.weighted_cross_entropy_with_logits(covered, logits + _PRIOR, _POSITIVE)
-    return tf.reduce_mean(places, (1, 2, 3))
+def map_loss(pointing: float = 0.0) -> Callable[[Any, Any], Any]:
+    """A loss of each image's map, (batch,), against targets as `map_targets` gives them.
+
+    It is the cross-entropy of the places, and of an image that shows a box also that of the softmax over its
+    places: how likely that lies in a box. The first counts places, of which a small box has few; to the second
+    all fractures are equal.
+
+    Args:
+        pointing: weight of the second beside the first.
+    """
+
+    def loss(covered: Any, logits: Any) -> Any:
+        places = tf.nn.weighted_cross_entropy_with_logits(covered, logits + _PRIOR, _POSITIVE)
+        missed = tf.reduce_mean(places, (1, 2, 3))
+        if not pointing:
+            return missed
+        inside = tf.reduce_logsumexp(logits + tf.math.log(covered + _NOTHING), (1, 2, 3))
+        whole = tf.reduce_logsumexp(logits, (1, 2, 3))
+        shown = tf.cast(tf.reduce_max(covered, (1, 2, 3)) > 0.0, tf.float32)
+        return missed + pointing * shown * (whole - inside)
+
+    return loss
 
 
 def box_coverage(catalogue: Catalogue, spec: PreprocessingSpec) -> Array:

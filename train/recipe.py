@@ -79,6 +79,7 @@ class Training:
     batch_norm: bool = False  # that of a pretrained backbone learns too, its statistics with it
     weight_decay: float = 0.0
     box_weight: float = 0.0  # of the fracture map's loss beside that of the label
+    pointing_weight: float = 0.0  # in the map's loss: of its strongest place lying in a box, however small
     teacher: str = ""  # a shipped model's name or a model file, whose answers are learnt beside the labels
     teacher_weight: float = 0.0  # of the teacher's answer in the target, 0 to 1; the rest is the label's
     averaging: float = 0.0  # momentum of the weights' running average, which is evaluated and kept; 0: none

@@ -106,8 +106,19 @@ def test_the_loss_is_least_where_the_map_is_right() -> None:
     targets[:, 2, 1] = 1
     maps = np.full((3, 12, 8, 1), -4, np.float32)
     maps[0, 2, 1], maps[1, 4, 3] = 8, 8
-    right, wrong, silent = map_loss(tf.constant(targets), tf.constant(maps)).numpy()
+    right, wrong, silent = map_loss()(tf.constant(targets), tf.constant(maps)).numpy()
     assert right < silent < wrong
+
+
+def test_pointing_is_the_share_of_the_softmax_in_a_box_whatever_its_size() -> None:
+    random = np.random.default_rng(4)
+    targets, maps = np.zeros((3, 12, 8, 1), np.float32), random.normal(0, 3, (3, 12, 8, 1)).astype(np.float32)
+    targets[0, 2, 1], targets[1, 3:9, 2:7] = 1, 1
+    added = (map_loss(0.5)(targets, maps) - map_loss()(targets, maps)).numpy()
+    shares = np.exp(maps) / np.exp(maps).sum((1, 2, 3), keepdims=True)
+    inside = (shares * targets).sum((1, 2, 3))[:2]
+    assert added[:2] == pytest.approx(-0.5 * np.log(inside), abs=1e-4)
+    assert added[2] == 0  # it shows no box
 
 
 @pytest.mark.parametrize("changes", [Augmentation(), Augmentation(flip=True, rotation=40, zoom=0.3, brightness=0.1)])
@@ -224,6 +235,20 @@ def test_a_map_without_a_weight_or_the_reverse_is_a_mistake(tmp_path: Path, text
     data = write_phantoms(tmp_path / "data", 8, 1)
     with pytest.raises(UsageError, match="a fracture map needs a weight above 0, and a weight needs a map"):
         open_job(data, str(tmp_path / "half.toml"), tmp_path / "run", None, 1, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[training]\npointing_weight = 0.1\n",
+        "[model]\nfracture_map = true\n[training]\nbox_weight = 1.0\npointing_weight = -0.1\n",
+    ],
+)
+def test_pointing_needs_a_map_and_no_negative_weight(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pointing.toml").write_text(f'extends = "phantoms"\n{text}')
+    data = write_phantoms(tmp_path / "data", 8, 1)
+    with pytest.raises(UsageError, match="the weight is 0 or more, and above 0 it needs a map"):
+        open_job(data, str(tmp_path / "pointing.toml"), tmp_path / "run", None, 1, False)
 
 
 BRIGHT = """
