@@ -1,7 +1,8 @@
 """Tables of the models that ship: what each can do, on whom, and which files they are.
 
 The figures are those of `osteolite evaluate --json` on the test part (`test.json`) and on another data set
-(`outside.json`), and of `osteolite.benchmarks.studies.family`, all in `results/shipped/`.
+(`outside.json`), and of `osteolite.benchmarks.studies.family` and `warned` (`strange.json`, `negatives.json`), all in
+`results/shipped/`.
 """
 
 import hashlib
@@ -79,6 +80,22 @@ def subgroups() -> Lines:
 def _subgroup(title: str, one: dict[str, Any]) -> list[str]:
     told = [figure(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
     return [title, str(one["count"]), str(one["fractured"]), *told]
+
+
+def warnings() -> Lines:
+    """On how many images each model warns: it should on the first and third kind, and not on the second."""
+    titles = ["images without bones", "the test part", "its negatives", "the other data set"]
+    lines = [["model", *titles]]
+    for name in SHIPPED:
+        found = {kind: published(_FOLDER, name, f"{kind}.json") for kind in ("strange", "test", "negatives", "outside")}
+        counts = [
+            (found["strange"]["warned"], found["strange"]["images"]),
+            (found["test"]["warnings"]["images"], found["test"]["images"]),
+            (found["negatives"]["warned"], found["negatives"]["images"]),
+            (found["outside"]["warnings"]["images"], found["outside"]["images"]),
+        ]
+        lines.append([name, *(f"{warned} of {images}" for warned, images in counts)])
+    return lines
 
 
 def files() -> Lines:
