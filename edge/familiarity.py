@@ -86,4 +86,4 @@ def _rounded(values: Any) -> Vector:
 
 
 def _short(values: Sequence[Any] | float) -> Any:
-    return [_short(one) for one in values] if isinstance(values, Sequence) else float(f"{values:.5g}")
+    return [_short(one) for one in values] if isinstance(values, Sequence) else float(f"{values:.3g}")

@@ -206,7 +206,7 @@ def write_model(
                 archive.writestr(zipfile.ZipInfo(_entry_name(part)), content)
             for name, text in _associated(description).items():
                 archive.writestr(zipfile.ZipInfo(name), text)
-            archive.writestr(zipfile.ZipInfo(DESCRIPTION), json.dumps(values, allow_nan=False))
+            archive.writestr(zipfile.ZipInfo(DESCRIPTION), json.dumps(values, allow_nan=False, separators=(",", ":")))
         if temporary.stat().st_size > _MAX_BYTES:
             raise ModelFileError(f"{path}: a model file has at most {_MAX_BYTES:,} bytes; take a smaller variant")
     return description

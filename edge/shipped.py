@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .errors import ModelFileError, UsageError
 
-SHIPPED = {"base": "osteolite_base_int8.tflite"}
+SHIPPED = {name: f"osteolite_{name}_int8.tflite" for name in ("base", "tiny")}
 DEFAULT = "base"
 
 

@@ -16,6 +16,8 @@ built here, for which TensorFlow is needed.
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def reference() -> bytes:
     converter.representative_dataset = lambda: (
         [random.uniform(-1, 1, (1, _SIDE, _SIDE, 3)).astype(np.float32)] for _ in range(4)
     )
-    with warnings.catch_warnings(), quiet_stderr():
+    with warnings.catch_warnings(), quiet_stderr(), redirect_stdout(StringIO()):  # it prints every variable
         warnings.simplefilter("ignore")  # it has no use for statistics beside the representative images
         flatbuffer: bytes = converter.convert()
     return flatbuffer
