@@ -109,7 +109,7 @@ class Conversion:
 
     variants: tuple[str, ...] = ("float32", "float16", "dynamic", "int8")
     calibration_images: int = 200  # training images that quantisation sees
-    float_operators: int = 0  # the first operators that int8 leaves in float32: there it can cost most accuracy, and time
+    float_operators: int = 0  # the first operators that int8 leaves in float32: there it can cost accuracy and time
     retraining_epochs: int = 2  # of the variants that are fine-tuned: quantisation-aware, pruned, clustered
     retraining_rate: float = 1e-5  # their learning rate at the start
     sparsity: float = 0.5  # share of the weights that pruning sets to zero
