@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .errors import ModelFileError, UsageError
 
-SHIPPED = {name: f"osteolite_{name}_int8.tflite" for name in ("base", "tiny")}
+SHIPPED = {name: f"osteolite_{name}_int8.tflite" for name in ("base", "small", "tiny")}
 DEFAULT = "base"
 
 

@@ -16,7 +16,7 @@ from osteolite.edge.modelfile import read_description
 from osteolite.edge.shipped import SHIPPED, shipped_model
 
 
-@pytest.mark.parametrize(("name", "most"), [("base", 3_000_000), ("tiny", 400_000)])
+@pytest.mark.parametrize(("name", "most"), [("base", 3_000_000), ("small", 1_000_000), ("tiny", 400_000)])
 def test_each_is_small_passed_the_gate_and_names_its_data(name: str, most: int) -> None:
     path = shipped_model(name)
     content, about = path.read_bytes(), read_description(path).details
