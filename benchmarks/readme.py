@@ -19,7 +19,7 @@ from osteolite.edge.errors import UsageError
 
 from .lanes import OSTEOLITE
 from .published import Lines, figure, published, share
-from .shipped import family, files, seeds, subgroups, warnings
+from .shipped import alterations, family, files, seeds, subgroups, warnings
 from .studies.record import run
 
 MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes
@@ -122,6 +122,7 @@ TABLES: dict[str, Callable[[], Lines]] = {
     "seeds": seeds,
     "subgroups": subgroups,
     "variants": variants,
+    "alterations": alterations,
     "warnings": warnings,
     "peers": peers,
     "published_split": published_split,

@@ -1,8 +1,8 @@
 """Tables of the models that ship: what each can do, on whom, and which files they are.
 
 The figures are those of `osteolite evaluate --json` on the test part (`test.json`) and on another data set
-(`outside.json`), and of `osteolite.benchmarks.studies.family` and `warned` (`strange.json`, `negatives.json`), all in
-`results/shipped/`.
+(`outside.json`), and of `osteolite.benchmarks.studies.family`, `altered` and `warned` (`strange.json`, `negatives.json`), all
+in `results/shipped/`.
 """
 
 import hashlib
@@ -95,6 +95,17 @@ def warnings() -> Lines:
             (found["outside"]["warnings"]["images"], found["outside"]["images"]),
         ]
         lines.append([name, *(f"{warned} of {images}" for warned, images in counts)])
+    return lines
+
+
+def alterations() -> Lines:
+    """How well each model does on the test part where every image of it is altered in the same way."""
+    found = [published(_FOLDER, name, "altered.json")["alterations"] for name in SHIPPED]
+    lines = [["the test part", *(f"AUROC of {name}" for name in SHIPPED), f"sensitivity, specificity of {DEFAULT}"]]
+    for title in found[0]:
+        ours = published(_FOLDER, DEFAULT, "altered.json")["alterations"][title]
+        aurocs = [f"{one[title]['auroc']:.3f}" for one in found]
+        lines.append([title, *aurocs, f"{ours['sensitivity']:.2f}, {ours['specificity']:.2f}"])
     return lines
 
 

@@ -23,13 +23,19 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
         Both, of the same shapes and ranges, and of each image the share of its coverage that is still in
         sight, float32 (batch,); 1 where it has none.
     """
-    seeds = tf.random.split(tf.cast(seed, tf.int32), 8)
+    seeds = tf.random.split(tf.cast(seed, tf.int32), 12)
     batch = tf.shape(images)[0]
 
     def uniform(index: int, extent: float) -> Any:
         return tf.random.stateless_uniform((batch,), seeds[index], -extent, extent)
 
     angle, zoom = uniform(1, math.radians(changes.rotation)), 1.0 + uniform(2, changes.zoom)
+    if changes.turns:
+        drawn = (uniform(8, 1.0) + 1.0) / 2.0 / changes.turns  # below 1 in that share of the images
+        quarters = tf.where(drawn < 1.0, 1.0 + tf.floor(3.0 * drawn), 0.0)
+        angle += quarters * math.pi / 2.0
+        height, width = images.shape[1:3]
+        zoom *= tf.where(quarters % 2.0 == 1.0, min(height / width, width / height), 1.0)  # all of it stays in sight
     kept = 1.0 - (uniform(5, changes.crop) + changes.crop) / 2.0  # of each side
     shift = tf.stack([uniform(6, _SIDES), uniform(7, _SIDES)]) * (1.0 - kept)
     zoom /= kept
@@ -38,16 +44,22 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
         if changes.flip:
             mirrored = uniform(0, 1.0)[:, None, None, None] < 0.0
             pictures = tf.where(mirrored, pictures[:, :, ::-1], pictures)
-        if changes.rotation or changes.zoom or changes.crop:
+        if changes.rotation or changes.turns or changes.zoom or changes.crop:
             pictures = _transform(pictures, angle, zoom, shift)
         return pictures
 
     images, seen = moved(images), moved(coverage)
+    if changes.sharpness:
+        rest = images - tf.nn.avg_pool2d(images, 5, 1, "SAME")
+        images = images + rest * uniform(9, changes.sharpness)[:, None, None, None]
     if changes.contrast:
         mean = tf.reduce_mean(images, (1, 2, 3), keepdims=True)
         images = mean + (images - mean) * (1.0 + uniform(3, changes.contrast))[:, None, None, None]
     if changes.brightness:
         images = images + uniform(4, changes.brightness)[:, None, None, None]
+    if changes.noise:
+        strength = uniform(10, changes.noise)[:, None, None, None]
+        images = images + strength * tf.random.stateless_normal(tf.shape(images), seeds[11])
     whole = tf.reduce_sum(coverage, (1, 2, 3)) * zoom**2
     share = tf.where(whole > 0.0, tf.math.divide_no_nan(tf.reduce_sum(seen, (1, 2, 3)), whole), 1.0)
     return tf.clip_by_value(images, 0.0, 1.0), seen, share

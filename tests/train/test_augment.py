@@ -8,7 +8,8 @@ from osteolite.train.keras import tf
 from osteolite.train.recipe import Augmentation
 
 ALL = Augmentation(
-    flip=True, rotation=20, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
+    flip=True, rotation=20, turns=0.5, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, sharpness=1.0, noise=0.1,
+    saturation=0.3, hue=0.1
 )  # fmt: skip
 
 
@@ -108,3 +109,38 @@ def test_the_share_in_sight_is_that_of_the_marks(crop: float) -> None:
         assert (share.numpy() > 0.98).sum() > 10
     else:
         np.testing.assert_allclose(share.numpy(), 1, rtol=1e-4)
+
+
+def test_a_turned_image_lies_on_a_side_or_on_its_head_and_is_whole() -> None:
+    """A square at the top of a portrait comes to lie at another edge, as far out as the shorter side lets it."""
+    image = np.zeros((1, 65, 33, 1), np.float32)
+    image[0, 1:10, 12:21] = 1
+    images = np.repeat(image, 64, 0)
+    changed, _, share = augment(
+        tf.constant(images), Augmentation(turns=0.6), tf.constant((1, 2), tf.int64), tf.constant(images)
+    )
+    places = [tuple(np.argwhere(one > 0.3).mean(0).round().astype(int).tolist()) for one in changed.numpy()[..., 0]]
+    left, right, foot, top = (32, 2), (32, 30), (59, 16), (5, 16)
+    found = {place: places.count(place) for place in sorted(set(places))}
+    assert set(found) == {left, right, foot, top}
+    assert 15 < found[top] < 37  # two fifths of 64
+    assert min(found.values()) > 5
+    np.testing.assert_allclose(share, 1, atol=0.2)  # few pixels say how large a square is
+
+
+def test_sharpness_blurs_some_images_and_sharpens_others() -> None:
+    images = np.repeat(0.3 + pictures(1) * 0.4, 32, 0).astype(np.float32)
+    changed = run(images, Augmentation(sharpness=1.0))
+    steps = np.abs(np.diff(changed, axis=2)).mean((1, 2, 3)) / np.abs(np.diff(images, axis=2)).mean((1, 2, 3))
+    assert steps.min() < 0.4
+    assert steps.max() > 1.5
+    np.testing.assert_allclose(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.01)
+
+
+def test_noise_differs_from_image_to_image_up_to_its_limit() -> None:
+    grey = np.full((64, 32, 32, 1), 0.5, np.float32)
+    changed = run(grey, Augmentation(noise=0.1))
+    strengths = changed.std((1, 2, 3))
+    assert strengths.min() < 0.02
+    assert 0.08 < strengths.max() < 0.11
+    assert abs(np.corrcoef(changed[0].ravel(), changed[1].ravel())[0, 1]) < 0.2
