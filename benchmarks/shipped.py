@@ -1,8 +1,8 @@
 """Tables of the models that ship: what each can do, on whom, and which files they are.
 
 The figures are those of `osteolite evaluate --json` on the test part (`test.json`) and on another data set
-(`outside.json`), and of `osteolite.benchmarks.studies.family`, `altered` and `warned` (`strange.json`, `negatives.json`), all
-in `results/shipped/`.
+(`outside.json`), and of `osteolite.benchmarks.studies.family`, `altered` and `warned` (`strange.json`,
+`negatives.json`), all in `results/shipped/`.
 """
 
 import hashlib

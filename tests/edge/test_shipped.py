@@ -68,7 +68,7 @@ def predicted(image: Path, *arguments: str) -> str:
 
 
 def test_a_name_that_nothing_ships_under_is_told() -> None:
-    with pytest.raises(UsageError, match="no shipped model 'large'; there are base, tiny"):
+    with pytest.raises(UsageError, match="no shipped model 'large'; there are base, small, tiny"):
         shipped_model("large")
 
 
