@@ -1,6 +1,7 @@
 """Random changes of training images, as TensorFlow operations on a whole batch, seeded for each step."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .keras import tf
@@ -48,7 +49,14 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
             pictures = _transform(pictures, angle, zoom, shift)
         return pictures
 
-    images, seen = moved(images), moved(coverage)
+    seen = moved(coverage)
+    whole = tf.reduce_sum(coverage, (1, 2, 3)) * zoom**2
+    share = tf.where(whole > 0.0, tf.math.divide_no_nan(tf.reduce_sum(seen, (1, 2, 3)), whole), 1.0)
+    return tf.clip_by_value(_toned(moved(images), changes, uniform, seeds[11]), 0.0, 1.0), seen, share
+
+
+def _toned(images: Any, changes: Augmentation, uniform: Callable[[int, float], Any], seed: Any) -> Any:
+    """Change grey levels alone; `uniform` draws a number for each image, between plus and minus an extent."""
     if changes.sharpness:
         rest = images - tf.nn.avg_pool2d(images, 5, 1, "SAME")
         images = images + rest * uniform(9, changes.sharpness)[:, None, None, None]
@@ -59,10 +67,8 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
         images = images + uniform(4, changes.brightness)[:, None, None, None]
     if changes.noise:
         strength = uniform(10, changes.noise)[:, None, None, None]
-        images = images + strength * tf.random.stateless_normal(tf.shape(images), seeds[11])
-    whole = tf.reduce_sum(coverage, (1, 2, 3)) * zoom**2
-    share = tf.where(whole > 0.0, tf.math.divide_no_nan(tf.reduce_sum(seen, (1, 2, 3)), whole), 1.0)
-    return tf.clip_by_value(images, 0.0, 1.0), seen, share
+        images = images + strength * tf.random.stateless_normal(tf.shape(images), seed)
+    return images
 
 
 def _transform(images: Any, angle: Any, zoom: Any, shift: Any) -> Any:
