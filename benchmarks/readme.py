@@ -23,7 +23,7 @@ from .shipped import alterations, family, files, seeds, subgroups, warnings
 from .studies.record import run
 
 MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes
-_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(\n<!-- end of table -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def variants() -> Lines:
@@ -141,7 +141,7 @@ def filled(text: str) -> str:
             raise UsageError(f"table {found[2]}: the results give {', '.join(TABLES)}")
         lines = TABLES[found[2]]()
         rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-        return found[1] + "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows) + found[3]
+        return found[1] + "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows) + found[3]
 
     return _TABLE.sub(fill, text)
 

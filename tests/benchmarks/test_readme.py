@@ -46,6 +46,13 @@ def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         filled("<!-- table: wishes -->\n\n<!-- end of table -->")
 
 
+def test_an_empty_table_is_filled_and_what_follows_stays() -> None:
+    end = "<!-- end of table -->"
+    text = filled(f"<!-- table: seeds -->\n{end}\n\nwords\n\n<!-- table: files -->\n\n{end}\n")
+    assert text.count("| seed |") == text.count("| model | file |") == text.count("\n\nwords\n\n") == 1
+    assert filled(text) == text
+
+
 def test_a_readme_that_is_not_there_is_told(tmp_path: Path) -> None:
     result = readme(tmp_path / "none.md")
     assert result.returncode == 2
