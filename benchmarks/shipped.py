@@ -100,11 +100,10 @@ def warnings() -> Lines:
 
 def alterations() -> Lines:
     """How well each model does on the test part where every image of it is altered in the same way."""
-    found = [published(_FOLDER, name, "altered.json")["alterations"] for name in SHIPPED]
+    found = {name: published(_FOLDER, name, "altered.json")["alterations"] for name in SHIPPED}
     lines = [["the test part", *(f"AUROC of {name}" for name in SHIPPED), f"sensitivity, specificity of {DEFAULT}"]]
-    for title in found[0]:
-        ours = published(_FOLDER, DEFAULT, "altered.json")["alterations"][title]
-        aurocs = [f"{one[title]['auroc']:.3f}" for one in found]
+    for title, ours in found[DEFAULT].items():
+        aurocs = [f"{one[title]['auroc']:.3f}" for one in found.values()]
         lines.append([title, *aurocs, f"{ours['sensitivity']:.2f}, {ours['specificity']:.2f}"])
     return lines
 

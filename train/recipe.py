@@ -57,7 +57,7 @@ class Augmentation:
     contrast: float = 0.0  # factor from 1 - this to 1 + this
     sharpness: float = 0.0  # factor from 1 - this to 1 + this on what differs from the mean of 5 x 5 pixels
     noise: float = 0.0  # Gaussian noise of up to this standard deviation, as a share of the full range
-    saturation: float = 0.0  # likewise; grey images have none, so it only matters for colour
+    saturation: float = 0.0  # as contrast; grey images have none, so it only matters for colour
     hue: float = 0.0  # up to this share of the colour circle; likewise
 
 
