@@ -24,7 +24,7 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
         Both, of the same shapes and ranges, and of each image the share of its coverage that is still in
         sight, float32 (batch,); 1 where it has none.
     """
-    seeds = tf.random.split(tf.cast(seed, tf.int32), 12)
+    seeds = tf.random.split(tf.cast(seed, tf.int32), 9)
     batch = tf.shape(images)[0]
 
     def uniform(index: int, extent: float) -> Any:
@@ -52,22 +52,16 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
     seen = moved(coverage)
     whole = tf.reduce_sum(coverage, (1, 2, 3)) * zoom**2
     share = tf.where(whole > 0.0, tf.math.divide_no_nan(tf.reduce_sum(seen, (1, 2, 3)), whole), 1.0)
-    return tf.clip_by_value(_toned(moved(images), changes, uniform, seeds[11]), 0.0, 1.0), seen, share
+    return tf.clip_by_value(_toned(moved(images), changes, uniform), 0.0, 1.0), seen, share
 
 
-def _toned(images: Any, changes: Augmentation, uniform: Callable[[int, float], Any], seed: Any) -> Any:
+def _toned(images: Any, changes: Augmentation, uniform: Callable[[int, float], Any]) -> Any:
     """Change grey levels alone; `uniform` draws a number for each image, between plus and minus an extent."""
-    if changes.sharpness:
-        rest = images - tf.nn.avg_pool2d(images, 5, 1, "SAME")
-        images = images + rest * uniform(9, changes.sharpness)[:, None, None, None]
     if changes.contrast:
         mean = tf.reduce_mean(images, (1, 2, 3), keepdims=True)
         images = mean + (images - mean) * (1.0 + uniform(3, changes.contrast))[:, None, None, None]
     if changes.brightness:
         images = images + uniform(4, changes.brightness)[:, None, None, None]
-    if changes.noise:
-        strength = uniform(10, changes.noise)[:, None, None, None]
-        images = images + strength * tf.random.stateless_normal(tf.shape(images), seed)
     return images
 
 

@@ -55,8 +55,6 @@ class Augmentation:
     crop: float = 0.0  # up to this share of the width and the height is cut away, wherever, and the rest enlarged
     brightness: float = 0.0  # up to this share of the full range, either way
     contrast: float = 0.0  # factor from 1 - this to 1 + this
-    sharpness: float = 0.0  # factor from 1 - this to 1 + this on what differs from the mean of 5 x 5 pixels
-    noise: float = 0.0  # Gaussian noise of up to this standard deviation, as a share of the full range
     saturation: float = 0.0  # as contrast; grey images have none, so it only matters for colour
     hue: float = 0.0  # up to this share of the colour circle; likewise
 

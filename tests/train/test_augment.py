@@ -8,8 +8,7 @@ from osteolite.train.keras import tf
 from osteolite.train.recipe import Augmentation
 
 ALL = Augmentation(
-    flip=True, rotation=20, turns=0.5, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, sharpness=1.0, noise=0.1,
-    saturation=0.3, hue=0.1
+    flip=True, rotation=20, turns=0.5, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
 )  # fmt: skip
 
 
@@ -126,21 +125,3 @@ def test_a_turned_image_lies_on_a_side_or_on_its_head_and_is_whole() -> None:
     assert 15 < found[top] < 37  # two fifths of 64
     assert min(found.values()) > 5
     np.testing.assert_allclose(share, 1, atol=0.2)  # few pixels say how large a square is
-
-
-def test_sharpness_blurs_some_images_and_sharpens_others() -> None:
-    images = np.repeat(0.3 + pictures(1) * 0.4, 32, 0).astype(np.float32)
-    changed = run(images, Augmentation(sharpness=1.0))
-    steps = np.abs(np.diff(changed, axis=2)).mean((1, 2, 3)) / np.abs(np.diff(images, axis=2)).mean((1, 2, 3))
-    assert steps.min() < 0.4
-    assert steps.max() > 1.5
-    np.testing.assert_allclose(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.01)
-
-
-def test_noise_differs_from_image_to_image_up_to_its_limit() -> None:
-    grey = np.full((64, 32, 32, 1), 0.5, np.float32)
-    changed = run(grey, Augmentation(noise=0.1))
-    strengths = changed.std((1, 2, 3))
-    assert strengths.min() < 0.02
-    assert 0.08 < strengths.max() < 0.11
-    assert abs(np.corrcoef(changed[0].ravel(), changed[1].ravel())[0, 1]) < 0.2
