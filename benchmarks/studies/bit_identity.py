@@ -3,7 +3,7 @@
     python -m osteolite.benchmarks.studies.bit_identity --images FOLDER --count 200 --out first.json
 
 on the first machine; on the second, with the same images and the same model file, the same with
-`--against first.json`. `python tests/pi/board.py` instead of `python` is an emulated Raspberry Pi.
+`--against first.json`. `python -m tests.pi arm64` instead of `python` is an emulated Raspberry Pi.
 
 {"schema": 1,
  "conditions": {machine, architecture, cores, system, versions}, "runtime",
