@@ -19,7 +19,7 @@ from osteolite.edge.errors import UsageError
 
 from .lanes import OSTEOLITE
 from .published import Lines, figure, published, share
-from .shipped import alterations, family, files, seeds, subgroups, warnings
+from .shipped import alterations, elsewhere, family, files, seeds, subgroups, warnings
 from .studies.record import run
 
 MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes
@@ -124,6 +124,7 @@ TABLES: dict[str, Callable[[], Lines]] = {
     "variants": variants,
     "alterations": alterations,
     "warnings": warnings,
+    "elsewhere": elsewhere,
     "peers": peers,
     "published_split": published_split,
 }

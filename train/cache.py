@@ -23,7 +23,7 @@ from .console import console, tracked
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 DISC = 32  # side of the squares that duplicates are found by, pixels
-_FORMAT = 2  # of the cache's files
+_FORMAT = 3  # of the cache's files
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Images:
 
     catalogue: Catalogue  # of these alone
     pixels: Pixels  # (images, height, width), fitted to the spec; a read-only memory map
-    squares: Pixels  # (images, DISC, DISC): the largest square around the centre
+    squares: Pixels  # (images, 2, DISC, DISC): the largest square around the centre; the whole, squeezed to one
     facts: tuple[FileFacts, ...]
     unreadable: dict[str, str]  # file to reason
 
@@ -52,7 +52,7 @@ class Images:
 class _Decoded:
     facts: FileFacts
     pixels: Pixels
-    square: Pixels
+    squares: Pixels
 
 
 def read_images(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> Images:
@@ -111,10 +111,10 @@ def _build(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> dict[
     count, total = 0, len(catalogue.rows)
     with atomic_path(folder / "pixels.npy") as part, atomic_path(folder / "squares.npy") as small:
         pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(total, spec.height, spec.width))
-        squares = np.lib.format.open_memmap(small, mode="w+", dtype=np.uint8, shape=(total, DISC, DISC))
+        squares = np.lib.format.open_memmap(small, mode="w+", dtype=np.uint8, shape=(total, 2, DISC, DISC))
         for row, result in tracked(_decoded(catalogue, spec), "reading", total):
             if isinstance(result, _Decoded):
-                pixels[count], squares[count] = result.pixels, result.square
+                pixels[count], squares[count] = result.pixels, result.squares
                 facts[row.file], places[row.file] = asdict(result.facts), count
             elif row.file in places:  # the same file again
                 pixels[count], squares[count] = pixels[places[row.file]], squares[places[row.file]]
@@ -146,11 +146,11 @@ def _decode(path: Path, spec: PreprocessingSpec) -> _Decoded | str:
     except (ImageError, OSError) as error:
         return str(error)
     facts = FileFacts(hashlib.sha256(content).hexdigest(), len(content), width, height, mode)
-    return _Decoded(facts, fit(image, spec), _square(image))
+    return _Decoded(facts, fit(image, spec), _squares(image))
 
 
-def _square(image: Image.Image) -> Pixels:
+def _squares(image: Image.Image) -> Pixels:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.resize((DISC, DISC), Image.Resampling.HAMMING, (left, top, left + side, top + side))
-    return np.asarray(square)
+    boxes = ((left, top, left + side, top + side), (0, 0, *image.size))
+    return np.stack([np.asarray(image.resize((DISC, DISC), Image.Resampling.HAMMING, box)) for box in boxes])

@@ -1,4 +1,4 @@
-"""Duplicates: files with the same bytes, and images of the same exposure, turned or mirrored as they may be."""
+"""Duplicates: files with the same bytes, and images of one exposure, turned, mirrored or squeezed as they may be."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from .catalogue import Catalogue
 _CORRELATION = 0.991  # from which two discs are the same exposure: below, patients in one position meet
 _RADII, _ANGLES = 12, 96
 _TURNS = 4 * _ANGLES  # that are tried: half a step between two samples would cost half of the small turns
+_SAME_SHAPE = 0.02  # of the logarithm of width over height: up to it, scaling may have rounded the sides
 _CHUNK = 1024
 
 Array = np.ndarray[Any, Any]
@@ -38,15 +39,29 @@ def find_duplicates(images: Images) -> Duplicates:
         if earlier != index:
             identical.append((earlier, index))
     different = np.array(list(first.values()))
-    near = [(int(different[i]), int(different[j])) for i, j in near_duplicates(images.squares[different])]
+    ratios = np.array([images.facts[i].width / images.facts[i].height for i in different])
+    near = [(int(different[i]), int(different[j])) for i, j in near_duplicates(images.squares[different], ratios)]
     return Duplicates(tuple(identical), tuple(near))
 
 
-def near_duplicates(squares: Pixels) -> list[tuple[int, int]]:
+def near_duplicates(squares: Pixels, ratios: Array) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of images that are one exposure: scaled, recompressed, mirrored or turned by any angle.
 
+    Images of different shapes are compared as wholes too, since sets are often squeezed to squares before copies
+    of their images are turned.
+
     Args:
-        squares: uint8 of shape (images, DISC, DISC), each the largest square around an image's centre.
+        squares: uint8 of shape (images, 2, DISC, DISC), the largest square around each image's centre and the
+            whole image squeezed to one.
+        ratios: width over height of each image.
+    """
+    shapes = np.log(ratios)
+    squeezed = [(i, j) for i, j in _alike_pairs(squares[:, 1]) if abs(shapes[i] - shapes[j]) > _SAME_SHAPE]
+    return sorted({*_alike_pairs(squares[:, 0]), *squeezed})
+
+
+def _alike_pairs(squares: Pixels) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of squares of shape (images, DISC, DISC) whose discs correlate at some angle.
 
     The disc inside the square is sampled in polar coordinates, where turning is a shift along the
     angle. The magnitudes of its Fourier series over the angle know neither shift nor mirror: pairs

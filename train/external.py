@@ -19,8 +19,8 @@ def unseen(
 ) -> tuple[Catalogue, dict[str, Any]]:
     """The images of one data set that are like none of another, those that are like each other in one study.
 
-    Alike are copies of a file, and one exposure scaled, recompressed, mirrored or turned by any angle
-    (see `duplicates.near_duplicates`). Alike images with both labels are left out.
+    Alike are copies of a file, and one exposure scaled, squeezed, recompressed, mirrored or turned by
+    any angle (see `duplicates.near_duplicates`). Alike images with both labels are left out.
 
     Args:
         found: the data set to judge a model on.

@@ -154,6 +154,7 @@ def test_a_published_set_leaks_as_known(shared_data: Path) -> None:
     """Of its readable test files 97 % (485 of 500), of its validation files 88 % are training files."""
     result = call("audit", shared_data / "kaggle_multiregion" / "manifest.csv", "--json")
     assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["counts"]["groups"] == 577
     leaks = json.loads(result.stdout)["leaks"]
     assert leaks["test"]["identical_share"] == pytest.approx(0.97, abs=0.01)
     assert leaks["val"]["identical_share"] == pytest.approx(0.88, abs=0.01)

@@ -33,8 +33,8 @@ def test_unreadable_files_are_left_out_by_name(dataset: Catalogue, tmp_path: Pat
         f"{c}/{i}.png" for c in ("fractured", "normal") for i in range(3)
     ]
     assert images.pixels.shape == (6, 16, 16)
-    assert images.squares.shape == (6, DISC, DISC)
-    assert images.pixels[:, 8, 8].tolist() == images.squares[:, 8, 8].tolist() == [0, 40, 80, 0, 40, 80]
+    assert images.squares.shape == (6, 2, DISC, DISC)
+    assert images.pixels[:, 8, 8].tolist() == images.squares[:, 0, 8, 8].tolist() == [0, 40, 80, 0, 40, 80]
 
 
 def test_facts_are_the_files(dataset: Catalogue, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_file_of_several_rows_is_decoded_once(
     images = read_images(dataset.with_rows([rows[2], rows[-1], rows[1], rows[2], rows[-1]]), SPEC, tmp_path / "cache")
     assert sorted(decoded) == ["1.png", "2.png", "broken.png"]
     assert images.catalogue.rows == (rows[2], rows[1], rows[2])
-    assert images.pixels[:, 8, 8].tolist() == images.squares[:, 8, 8].tolist() == [80, 40, 80]
+    assert images.pixels[:, 8, 8].tolist() == images.squares[:, 0, 8, 8].tolist() == [80, 40, 80]
     assert images.facts[0] == images.facts[2] != images.facts[1]
 
 
