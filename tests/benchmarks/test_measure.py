@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,27 @@ def test_lanes_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model:
     assert [(lane.variant, len(lane.launches)) for lane in lanes] == [("float32", 2), ("int8", 2)]
     for lane in lanes:
         assert {len(launch.invoke) for launch in lane.launches} == {10}
-        assert all(launch.warm_up > 100 and launch.steady for launch in lane.launches)
+        assert min(launch.warm_up for launch in lane.launches) > 100
+
+
+@pytest.mark.parametrize(
+    ("times", "warm_up", "steady"),
+    [
+        (chain([9.0, 6.0, 5.0], repeat(5.1)), 3 + 11 + 17 + 4 * 20, True),  # half a second, the last turns alike
+        (cycle([4.0, 5.0]), 3 + 25 * 25 + 24 * 20, False),  # fifty turns, no two alike
+    ],
+)
+def test_a_launch_warms_up_until_turns_are_alike(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, times: Iterator[float], warm_up: int, steady: bool
+) -> None:
+    def timed(worker: Worker, what: str, **given: Any) -> dict[str, Any]:
+        answer = ask(worker, what, **given)
+        return answer | {"milliseconds": [next(times)] * given["runs"]} if what == "invoke" else answer
+
+    ask = Worker.ask
+    monkeypatch.setattr(Worker, "ask", timed)
+    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).lanes
+    assert [(launch.warm_up, launch.steady) for launch in lane.launches] == [(warm_up, steady)]
 
 
 def test_what_was_measured_survives_json(tiny_model: Path) -> None:
