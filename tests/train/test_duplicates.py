@@ -16,6 +16,7 @@ from osteolite.train.cache import Images, read_images
 from osteolite.train.catalogue import Catalogue, Row
 from osteolite.train.duplicates import find_duplicates, merge_groups, near_duplicates
 from osteolite.train.layouts import read_dataset
+from osteolite.train.phantoms import draw_phantom
 
 SPEC = PreprocessingSpec(112, 112)
 
@@ -69,6 +70,16 @@ def test_a_copy_squeezed_to_another_shape_and_turned_is_found(
     image.save(folder / "a.png")
     image.resize((224, 224)).rotate(angle, Image.Resampling.BICUBIC).save(folder / "b.jpg", quality=90)
     assert find_duplicates(read(folder, "a.png", "b.jpg")).near == ((0, 1),)
+
+
+def test_each_phantom_squeezed_and_turned_is_found_and_no_other(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    for index in range(6):
+        image = draw_phantom(index % 2 == 1, random).convert("L").resize((240, 320))
+        image.save(tmp_path / f"{index}a.png")
+        image.resize((224, 224)).rotate(50 * index + 20, Image.Resampling.BICUBIC).save(tmp_path / f"{index}b.png")
+    images = read(tmp_path, *(f"{index}{kind}.png" for index in range(6) for kind in "ab"))
+    assert find_duplicates(images).near == tuple((i, i + 1) for i in range(0, 12, 2))
 
 
 def test_turned_copies_of_squeezed_images_are_found_in_a_published_set(shared_data: Path, tmp_path: Path) -> None:
