@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osteolite.edge.doctor import conditions, installed
+from osteolite.edge.machine import conditions, installed
 
 _PI_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 _SINCE_BOOT = 16  # the same bits again, that far up: it happened since the machine was started

@@ -14,9 +14,10 @@ import numpy as np
 from .lanes import OSTEOLITE
 
 if TYPE_CHECKING:
-    from osteolite.edge.classifier import FractureClassifier
-    from osteolite.edge.router import Router
-    from osteolite.edge.runtime import Runtime, Tensor
+    from osteolite.edge.inference.session import Runtime
+    from osteolite.edge.inference.tensors import Tensor
+    from osteolite.edge.prediction.classifier import FractureClassifier
+    from osteolite.edge.prediction.router import Router
 
     from .peers import Contender
     from .worker import Task
@@ -57,7 +58,7 @@ class Loaded(Protocol):
 def prepare(task: "Task") -> None:
     """Import what the task needs, as the start of a process does."""
     if task.engine == OSTEOLITE:
-        import osteolite.edge.router  # noqa: F401
+        import osteolite.edge.prediction.router  # noqa: F401
     else:
         from . import peers  # noqa: F401
 
@@ -71,7 +72,7 @@ def load(task: "Task", stack: ExitStack) -> Loaded:
     """
     if task.engine == OSTEOLITE:
         return _Ours(task)
-    from osteolite.edge.quiet import quiet_stderr
+    from osteolite.edge.silence import quiet_stderr
 
     from .peers import PEERS, LeftOut, Setup
 
@@ -89,7 +90,7 @@ class _Ours:
     takes_tensors = True
 
     def __init__(self, task: "Task") -> None:
-        from osteolite.edge.router import open_classifier
+        from osteolite.edge.prediction.router import open_classifier
 
         self._task = task
         self._classifier: FractureClassifier | Router = open_classifier(task.file, task.threads, delegate=_asked(task))
@@ -117,7 +118,7 @@ class _Ours:
         return Answer(found.fracture_probability, LABELS.index(found.label), {**steps, "whole": whole})
 
     def side_by_side(self, seconds: float) -> tuple[int, float]:
-        from osteolite.edge.router import open_classifier
+        from osteolite.edge.prediction.router import open_classifier
 
         copies = [self._networks]
         if self._task.threads > 1 and not _asked(self._task):  # an accelerator is one for all
@@ -201,7 +202,7 @@ def _resized(file: str, threads: int, size: int) -> Callable[[], object]:
     Raises:
         Unavailable: the network's operators hold the size of its input.
     """
-    from osteolite.edge.interpreter import one_line, parse_model
+    from osteolite.edge.inference.engine import one_line, parse_model
 
     interpreter = parse_model(os.fspath(file), num_threads=threads)
     given = interpreter.get_input_details()[0]

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from osteolite.edge.errors import UsageError
+from osteolite.edge.imaging.radiograph import SUFFIXES
 from osteolite.edge.labels import label_of_folder
-from osteolite.edge.radiograph import SUFFIXES
 
 
 def labelled_images(data: str) -> list[tuple[str, int]]:

@@ -24,11 +24,11 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from osteolite.edge import FractureClassifier, ModelDescription, PreprocessingSpec
-from osteolite.edge.doctor import installed
 from osteolite.edge.errors import UsageError
-from osteolite.edge.interpreter import one_line, runtime_name
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.runtime import sigmoid
+from osteolite.edge.inference.engine import one_line, runtime_name
+from osteolite.edge.inference.tensors import sigmoid
+from osteolite.edge.machine import installed
+from osteolite.edge.modelfile.archive import read_description
 
 from .bare import Tensor, fitted, logit, open_interpreter, tensor_of
 from .lanes import OSTEOLITE

@@ -23,11 +23,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from osteolite.edge.description import PartDescription
-from osteolite.edge.doctor import installed
 from osteolite.edge.errors import OsteoliteError
-from osteolite.edge.interpreter import runtime_name
-from osteolite.edge.modelfile import read_description, read_flatbuffer, read_stage
+from osteolite.edge.inference.engine import runtime_name
+from osteolite.edge.machine import installed
+from osteolite.edge.modelfile.archive import read_description, read_flatbuffer, read_stage
+from osteolite.edge.modelfile.description import PartDescription
 
 _PACKAGE, _OLDEST = "ai-edge-litert", (2, 1, 6)  # older ones load a model by another signature
 _WARM_UP = 5

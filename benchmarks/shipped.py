@@ -10,8 +10,8 @@ import hashlib
 from statistics import fmean, stdev
 from typing import Any
 
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.shipped import DEFAULT, SHIPPED, shipped_model
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.shipped import DEFAULT, SHIPPED, shipped_model
 
 from .published import RESULTS, Lines, figure, published, share
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.edge.doubts import COLOUR_LIMIT
 from osteolite.edge.errors import ImageError
+from osteolite.edge.imaging.radiograph import Decoded, decode
+from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.labels import LABELS
+from osteolite.edge.prediction.image_checks import COLOUR_LIMIT
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.radiograph import Decoded, decode
-from osteolite.edge.runtime import Tensor
 from osteolite.train.catalogue import Catalogue, Row
 
 _COLOURED = 0.1  # share of coloured images from which calibration data is said to be no radiographs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osteolite.edge.errors import GateRefusal, UsageError
-from osteolite.edge.runtime import default_threads
+from osteolite.edge.machine import default_threads
 
 if TYPE_CHECKING:
     from .convert import Converted

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.description import FRACTURE
 from osteolite.edge.errors import UsageError
-from osteolite.edge.familiarity import Familiarity
-from osteolite.edge.modelfile import write_model
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.tensors import Outputs, Tensor
+from osteolite.edge.modelfile.archive import write_model
+from osteolite.edge.modelfile.description import FRACTURE
+from osteolite.edge.modelfile.out_of_distribution import Familiarity
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Outputs, Runtime, Tensor
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.console import console, tracked
 
 from .familiar import known_features

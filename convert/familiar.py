@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image
 
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
-from osteolite.edge.runtime import Runtime
 from osteolite.train.cache import Pixels
 
 from .gate import Array

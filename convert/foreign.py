@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.edge.description import CLASSES, FRACTURE, ModelDescription
 from osteolite.edge.errors import ModelFileError, UndescribedModel, UsageError
 from osteolite.edge.labels import LABELS, label_of_folder
-from osteolite.edge.modelfile import read_description
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.description import CLASSES, FRACTURE, ModelDescription
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.cache import read_images
 from osteolite.train.catalogue import Catalogue

@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from osteolite.edge.modelfile import LABELS_FILE, SCORES_FILE
+from osteolite.edge.modelfile.archive import LABELS_FILE, SCORES_FILE
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 
 from .graph import packed, unpacked

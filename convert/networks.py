@@ -12,11 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from osteolite.edge.anatomy import Anatomy
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.modelfile import read_flatbuffer
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.modelfile.archive import read_flatbuffer
+from osteolite.edge.modelfile.graph import Anatomy
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, tf
 
 from .graph import packed, unpacked, with_fixed_batch

@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Tensor, dequantise, quantise
+from osteolite.edge.inference.tensors import Tensor, dequantise, quantise
+from osteolite.edge.silence import quiet_stderr
 
 Array = np.ndarray[Any, Any]
 _OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Tensor
+from osteolite.edge.inference.tensors import Tensor
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import Calibrator, tf
 
 from .graph import unpacked

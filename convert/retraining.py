@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.edge.description import BODY_PART
 from osteolite.edge.errors import UsageError
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Tensor
+from osteolite.edge.inference.tensors import Tensor
+from osteolite.edge.modelfile.description import BODY_PART
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.cache import read_images
 from osteolite.train.console import console
 from osteolite.train.duplicates import Duplicates

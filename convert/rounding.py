@@ -14,8 +14,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Tensor
+from osteolite.edge.inference.tensors import Tensor
+from osteolite.edge.silence import quiet_stderr
 
 from .graph import code_of, packed, unpacked
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.description import BODY_PART, ROUTER
-from osteolite.edge.modelfile import read_description, write_model
+from osteolite.edge.modelfile.archive import read_description, write_model
+from osteolite.edge.modelfile.description import BODY_PART, ROUTER
 from osteolite.train.console import console
 from osteolite.train.runs import Run
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.edge.description import BODY_PART, FRACTURE
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.inference.tensors import Tensor
+from osteolite.edge.modelfile.description import BODY_PART, FRACTURE
 from osteolite.edge.preprocess import fit
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.runtime import Tensor
 from osteolite.train.body_part import body_part_model
 from osteolite.train.cache import Pixels
 from osteolite.train.evaluation import operating_points

@@ -3,7 +3,7 @@
 import tempfile
 from typing import Any
 
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.cam import has_linear_head, last_of_each_size
 from osteolite.train.keras import keras, tf
 from osteolite.train.model import split_layers

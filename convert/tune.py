@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.description import FRACTURE
 from osteolite.edge.errors import GateRefusal, UsageError
-from osteolite.edge.modelfile import write_model
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.modelfile.archive import write_model
+from osteolite.edge.modelfile.description import FRACTURE
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.backbones import build_backbone
 from osteolite.train.console import console
 from osteolite.train.jobs import Job

@@ -13,8 +13,9 @@ from ai_edge_quantizer import quantizer as ai_edge
 from ai_edge_quantizer import recipe as ai_edge_recipe
 from ai_edge_quantizer.recipe_manager import RecipeManager
 
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Runtime, Tensor
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.tensors import Tensor
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import mlir_quantize, tf
 
 from .graph import unpacked

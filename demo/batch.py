@@ -11,7 +11,7 @@ from pathlib import Path
 
 from osteolite.edge.errors import ImageTooLarge, InputError, OsteoliteError, UnreadableImage
 from osteolite.edge.labels import FRACTURED
-from osteolite.edge.prediction import Prediction
+from osteolite.edge.prediction.prediction import Prediction
 
 from .archive import content, entries, is_archive, open_archive
 from .scorer import LIMITS

@@ -2,10 +2,10 @@
 
 from html import escape
 
-from osteolite.edge.description import ModelDescription
+from osteolite.edge.imaging.radiograph import FORMATS
 from osteolite.edge.labels import FRACTURED
-from osteolite.edge.prediction import Prediction
-from osteolite.edge.radiograph import FORMATS
+from osteolite.edge.modelfile.description import ModelDescription
+from osteolite.edge.prediction.prediction import Prediction
 
 from . import threshold
 

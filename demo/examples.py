@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from osteolite.edge.errors import ImageError, OsteoliteError, UsageError
+from osteolite.edge.imaging.radiograph import FORMATS, read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.radiograph import FORMATS, read_radiograph
 
 from .scorer import LIMITS
 

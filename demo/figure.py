@@ -6,8 +6,8 @@ from html import escape
 
 from PIL import Image
 
-from osteolite.edge.heatmap import OPACITY, colours, content_map, layer
-from osteolite.edge.prediction import Prediction
+from osteolite.edge.prediction.heatmap import OPACITY, colours, content_map, layer
+from osteolite.edge.prediction.prediction import Prediction
 from osteolite.edge.preprocess import PreprocessingSpec
 
 _HEAT_SIDE = 384  # pixels at most; the map itself has a dozen places a side

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from osteolite.edge.description import Description, PartDescription
+from osteolite.edge.modelfile.description import Description, PartDescription
 
 _MOST_ROWS = 60  # of a section; a file may list anything
 _MOST_CHARACTERS = 600  # of a value

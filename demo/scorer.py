@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier
-from osteolite.edge.description import Description, ModelDescription
-from osteolite.edge.prediction import Prediction
-from osteolite.edge.radiograph import Limits
-from osteolite.edge.router import Router, open_classifier
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.imaging.radiograph import Limits
+from osteolite.edge.modelfile.description import Description, ModelDescription
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
+from osteolite.edge.prediction.prediction import Prediction
+from osteolite.edge.prediction.router import Router, open_classifier
 
 # An uncompressed 16-bit radiograph of 5000 x 6000 pixels still fits; strangers may upload through a shared link.
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_seconds=10.0)

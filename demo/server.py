@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osteolite.edge.errors import UsageError
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 
 from .card import NOTE
 from .discretion import without_messages

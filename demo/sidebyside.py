@@ -7,7 +7,7 @@ from statistics import median
 
 from PIL import Image
 
-from osteolite.edge.prediction import Prediction
+from osteolite.edge.prediction.prediction import Prediction
 
 from . import card
 from .figure import heat_uri, radiograph_uri

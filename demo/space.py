@@ -14,7 +14,7 @@ import click
 import osteolite.demo
 import osteolite.edge
 from osteolite.edge.errors import UsageError
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 
 from .card import NOTE
 from .examples import example_files

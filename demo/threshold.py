@@ -4,9 +4,9 @@ import json
 from html import escape
 from typing import Any
 
-from osteolite.edge.description import ModelDescription
 from osteolite.edge.labels import FRACTURED, NORMAL
-from osteolite.edge.prediction import Prediction
+from osteolite.edge.modelfile.description import ModelDescription
+from osteolite.edge.prediction.prediction import Prediction
 
 _MOST_POINTS = 1000
 _UNSTATED = "The model card states no sensitivity and specificity for other thresholds."

@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classifier import FractureClassifier
-    from .description import ModelDescription
     from .errors import OsteoliteError
-    from .modelfile import read_description
-    from .prediction import Prediction
+    from .imaging.radiograph import Limits, read_radiograph
+    from .modelfile.archive import read_description
+    from .modelfile.description import ModelDescription
+    from .prediction.classifier import FractureClassifier
+    from .prediction.prediction import Prediction
+    from .prediction.router import Router, open_classifier
     from .preprocess import PreprocessingSpec
-    from .radiograph import Limits, read_radiograph
-    from .router import Router, open_classifier
 
 _EXPORTS = {
     "FractureClassifier": "classifier",

@@ -37,8 +37,8 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
     "phone": ("osteolite.demo.phone.commands", "phone", "Make a page that scores radiographs in a phone's browser."),
-    "inspect": ("osteolite.edge.commands.about", None, "Show what a model file says of itself."),
-    "doctor": ("osteolite.edge.commands.about", None, "Show what is installed here and whether it works."),
+    "inspect": ("osteolite.edge.commands.inspect", None, "Show what a model file says of itself."),
+    "doctor": ("osteolite.edge.commands.inspect", None, "Show what is installed here and whether it works."),
 }
 
 

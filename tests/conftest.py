@@ -20,7 +20,7 @@ from flatbuffers import Builder
 from hypothesis import settings
 from PIL import Image
 
-from osteolite.edge.modelfile import write_model
+from osteolite.edge.modelfile.archive import write_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

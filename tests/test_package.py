@@ -11,9 +11,9 @@ import pytest
 
 from osteolite.demo.phone.folder import page_contents
 from osteolite.edge import FractureClassifier
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.modelfile.shipped import shipped_model
 from osteolite.edge.preprocess import fit
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.shipped import shipped_model
 from osteolite.train.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from PIL import Image
 
 from osteolite.edge.atomic import atomic_path, write_json
 from osteolite.edge.errors import DatasetError, ImageError
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec, fit
-from osteolite.edge.radiograph import read_radiograph
 
 from .catalogue import Catalogue, Row
 from .console import console, tracked

@@ -10,10 +10,10 @@ from PIL import Image
 
 from osteolite.edge.atomic import atomic_path, write_json
 from osteolite.edge.errors import DatasetError, ImageError, UsageError
-from osteolite.edge.heatmap import content_map, overlay
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.labels import FRACTURED, NORMAL
+from osteolite.edge.prediction.heatmap import content_map, overlay
 from osteolite.edge.preprocess import preprocess
-from osteolite.edge.radiograph import read_radiograph
 
 from .boxes import Boxed, read_boxes
 from .cam import METHODS, activation_mapper, choose_method, default_layer

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from osteolite.edge.imaging.radiograph import SUFFIXES
 from osteolite.edge.labels import label_of_folder
-from osteolite.edge.radiograph import SUFFIXES
 
 from .catalogue import Catalogue, Row
 

@@ -6,7 +6,7 @@ twice as fast as Keras 3.
 
 import os
 
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.errors import ImageError
-from osteolite.edge.heatmap import content_map
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.prediction.classifier import FractureClassifier
+from osteolite.edge.prediction.heatmap import content_map
 from osteolite.edge.preprocess import preprocess
-from osteolite.edge.radiograph import read_radiograph
 
 from .catalogue import Catalogue, Row
 from .console import tracked

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from osteolite.edge.errors import OsteoliteError, UsageError
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 
 from .console import console
 from .keras import keras, tf

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from osteolite.edge.description import ModelDescription
 from osteolite.edge.errors import UsageError
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.runtime import Runtime, default_threads
-from osteolite.edge.shipped import SHIPPED, shipped_model
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.machine import default_threads
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.description import ModelDescription
+from osteolite.edge.modelfile.shipped import SHIPPED, shipped_model
 
 from .cache import read_images
 from .catalogue import Catalogue

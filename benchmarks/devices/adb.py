@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-from osteolite.edge.doctor import installed
 from osteolite.edge.errors import DelegateUnavailable, DeviceError, UndescribedModel, UsageError
-from osteolite.edge.modelfile import read_description
+from osteolite.edge.machine import installed
+from osteolite.edge.modelfile.archive import read_description
 
 from ..lanes import Lane, Measured, Plan
 from . import Progress

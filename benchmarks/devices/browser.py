@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteolite.edge.browser import runtime_name
-from osteolite.edge.description import ROUTER, ModelDescription
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, OsteoliteError, UsageError
-from osteolite.edge.modelfile import read_description
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.inference.tensors import sigmoid
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.description import ROUTER, ModelDescription
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.runtime import sigmoid
 
 from ..conditions import machine, state
 from ..imported import measured_of

@@ -15,8 +15,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from osteolite.edge.doctor import installed
 from osteolite.edge.errors import DeviceError, OsteoliteError, UsageError
+from osteolite.edge.machine import installed
 
 from ..lanes import Measured, Plan
 from . import DEVICES, Progress, bootstrap

@@ -10,7 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .drawing import COLOURS, GREY, MARKERS, Drawn, draw, legend, logarithmic, named_rows, plain, spread_out
+from .drawing import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    Drawn,
+    draw,
+    legend,
+    logarithmic,
+    named_rows,
+    plain,
+    spread_out,
+)
 from .labelling import label_points
 
 Lane = dict[str, Any]  # one of "results", see `results`

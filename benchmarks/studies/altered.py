@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from osteolite.edge import FractureClassifier, Prediction, read_radiograph
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import ImageError
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 from ..images import labelled_images
 from .record import opening, run, save

@@ -25,8 +25,8 @@ import click
 import numpy as np
 
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.silence import quiet_stderr
 
 from ..counts import counts
 from ..lanes import OSTEOLITE

@@ -23,12 +23,12 @@ from typing import Any
 import click
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.doctor import conditions
 from osteolite.edge.errors import OsteoliteError, UsageError
-from osteolite.edge.images import image_files
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.router import open_classifier
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.imaging.discovery import image_files
+from osteolite.edge.machine import conditions
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.router import open_classifier
+from osteolite.edge.silence import quiet_stderr
 
 SCHEMA = 1
 

@@ -31,11 +31,11 @@ import click
 import httpx
 import numpy as np
 
-from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError, UsageError
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
+from osteolite.edge.silence import quiet_stderr
 
 from .record import opening, run, save
 from .selection import select

@@ -22,8 +22,8 @@ import numpy as np
 
 from osteolite.edge import FractureClassifier, read_radiograph
 from osteolite.edge.errors import UsageError
+from osteolite.edge.imaging.radiograph import ImageSource
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.radiograph import ImageSource
 
 from .record import opening, run, save
 from .selection import select

@@ -25,9 +25,9 @@ import click
 import numpy as np
 
 from osteolite.edge.commands.options import MODEL
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.runtime import Runtime
-from osteolite.edge.shipped import SHIPPED, shipped_model
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.modelfile.shipped import SHIPPED, shipped_model
+from osteolite.edge.silence import quiet_stderr
 
 from ..conditions import machine
 from .record import SCHEMA, run, save

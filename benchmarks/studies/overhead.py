@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.preprocess import fit, grey_levels, preprocess
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.runtime import Runtime
 
 from ..bare import open_interpreter
 from ..peers import Setup

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from PIL import Image
 
 from osteolite.edge.errors import UsageError
-from osteolite.edge.images import image_files
+from osteolite.edge.imaging.discovery import image_files
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -23,8 +23,8 @@ import click
 
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError
-from osteolite.edge.runtime import default_threads
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.machine import default_threads
+from osteolite.edge.modelfile.shipped import shipped_model
 
 from .. import bare
 from ..lanes import OSTEOLITE

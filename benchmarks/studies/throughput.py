@@ -27,7 +27,7 @@ import numpy as np
 
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 from .record import opening, run, save
 from .selection import parse_size, select

@@ -19,9 +19,9 @@ from PIL import ImageChops
 
 from osteolite.edge import FractureClassifier, Prediction, read_radiograph
 from osteolite.edge.commands.options import MODEL, MODEL_HELP
-from osteolite.edge.images import image_files
-from osteolite.edge.radiograph import ImageSource
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.imaging.discovery import image_files
+from osteolite.edge.imaging.radiograph import ImageSource
+from osteolite.edge.modelfile.shipped import shipped_model
 
 from ..images import labelled_images
 from .record import opening, run, save

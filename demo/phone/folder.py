@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from osteolite.edge import browser
-from osteolite.edge.description import FRACTURE
 from osteolite.edge.errors import UsageError
+from osteolite.edge.modelfile.description import FRACTURE
 
 from .models import PageModel, page_models
 

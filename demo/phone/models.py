@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osteolite.edge.description import FRACTURE, ROUTER, Description, PartDescription
 from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
-from osteolite.edge.modelfile import read_description, read_stage
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.archive import read_description, read_stage
+from osteolite.edge.modelfile.description import FRACTURE, ROUTER, Description, PartDescription
+from osteolite.edge.modelfile.shipped import shipped_model
 
 _WORKING = "give float32, float16, dynamic, int8, selective_int8 or another variant with input and output in float32"
 

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from osteolite.edge.errors import OsteoliteError
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.radiograph import read_radiograph
 
 from .. import card
 from ..figure import figure, radiograph_uri

@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from osteolite.edge.atomic import write_json
+from ..atomic import write_json
 
 FOLDER = Path(__file__).parent / "litertjs"
 VERSION = "2.5.3"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..shipped import DEFAULT, SHIPPED, shipped_model
+from ..modelfile.shipped import DEFAULT, SHIPPED, shipped_model
 
 if TYPE_CHECKING:
-    from ..classifier import FractureClassifier
-    from ..router import Router
+    from ..prediction.classifier import FractureClassifier
+    from ..prediction.router import Router
 
 
 class ModelArgument(click.ParamType):  # type: ignore[type-arg]  # click below 8.2 takes none
@@ -55,9 +55,9 @@ def open_scorer(
     model: str | None, threads: int | None, delegate: str | None, fallback: bool, any_modality: bool, **most: Any
 ) -> "FractureClassifier | Router":
     """Open the model as the options say; what an unavailable delegate is replaced by is told on standard error."""
-    from ..quiet import quiet_stderr
-    from ..radiograph import Limits
-    from ..router import open_classifier
+    from ..imaging.radiograph import Limits
+    from ..prediction.router import open_classifier
+    from ..silence import quiet_stderr
 
     limits: dict[str, Any] = {name: value for name, value in most.items() if value is not None}
     if any_modality:

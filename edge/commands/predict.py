@@ -72,9 +72,9 @@ def predict(paths: tuple[str, ...], heatmap: str | None, style: str, **options: 
     others are still scored, and the exit code is 1. Of a router the answer also names the body part.
     Warnings say what looks like no bone radiograph. Research use only: no diagnosis.
     """
-    from ..images import image_files
-    from ..router import Router
-    from ..rows import predict_rows
+    from ..imaging.discovery import image_files
+    from ..prediction.router import Router
+    from ..prediction.rows import predict_rows
 
     names = image_files(paths)
     scorer = open_scorer(**options)

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from .options import open_scorer, scorer_options
 
 if TYPE_CHECKING:
-    from ..watch import Watch
+    from ..watch.service import Watch
 
 
 @click.command()
@@ -37,10 +37,11 @@ def watch(folder: str, out: str, heatmap: str | None, interval: float, **options
     While FOLDER is away (a share whose machine is off) it is waited for; what cannot be written ends the
     command with exit code 1. Standard error tells counts alone, no names. Research use only: no diagnosis.
     """
-    from ..journal import Journal
-    from ..rows import predict_rows
-    from ..supervisor import Supervisor
-    from ..watch import Inbox, Watch
+    from ..prediction.rows import predict_rows
+    from ..watch.inbox import Inbox
+    from ..watch.journal import Journal
+    from ..watch.service import Watch
+    from ..watch.systemd import Supervisor
 
     skipped = _skipped(folder, out, heatmap)
     supervisor = Supervisor.of_this_process()

@@ -6,7 +6,7 @@ import pytest
 
 from osteolite.benchmarks.studies import agreement
 from osteolite.edge.errors import MissingExtra
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 
 @pytest.mark.slow

@@ -15,19 +15,10 @@ import pytest
 from PIL import Image
 
 from osteolite.benchmarks import bare, peers
-from osteolite.benchmarks.studies import (
-    answers,
-    decoding,
-    overhead,
-    record,
-    selection,
-    startup,
-    throughput,
-    turns,
-)
+from osteolite.benchmarks.studies import answers, decoding, overhead, record, selection, startup, throughput, turns
 from osteolite.edge import FractureClassifier
 from osteolite.edge.errors import OsteoliteError, UsageError
-from osteolite.edge.interpreter import runtime_name
+from osteolite.edge.inference.engine import runtime_name
 
 SPEC = {"width": 32, "height": 48}
 

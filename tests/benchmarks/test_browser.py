@@ -19,8 +19,8 @@ from osteolite.benchmarks.devices.pageserver import PageServer, page_contents, s
 from osteolite.benchmarks.imported import read_figures
 from osteolite.benchmarks.lanes import Plan
 from osteolite.edge.browser import runtime_name
-from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, UsageError
+from osteolite.edge.prediction.classifier import FractureClassifier
 
 pytest.importorskip("playwright", reason="needs Playwright")
 

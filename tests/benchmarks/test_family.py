@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from osteolite.benchmarks.studies.family import REFERENCE, main, measure_family, reference
-from osteolite.edge.anatomy import Anatomy
-from osteolite.edge.modelfile import read_flatbuffer
+from osteolite.edge.modelfile.archive import read_flatbuffer
+from osteolite.edge.modelfile.graph import Anatomy
 
 
 def test_models_take_turns_with_what_they_are_compared_with(tiny_model: Path, tiny_int8_model: Path) -> None:

@@ -21,8 +21,8 @@ from osteolite.benchmarks.measure import measure
 from osteolite.benchmarks.process import Lost, Worker
 from osteolite.benchmarks.worker import Served, Task
 from osteolite.edge import FractureClassifier
-from osteolite.edge import compiled as edge_compiled
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference import gpu as edge_compiled
+from osteolite.edge.inference.session import Runtime
 
 
 def told(_: str) -> None:

@@ -13,16 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from osteolite.benchmarks.peers import (
-    MEAN_DIFFERENCE,
-    PEERS,
-    Contender,
-    LeftOut,
-    Setup,
-    another_network,
-)
+from osteolite.benchmarks.peers import MEAN_DIFFERENCE, PEERS, Contender, LeftOut, Setup, another_network
 from osteolite.edge.errors import UsageError
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 PACKAGES = ("mediapipe", "onnxruntime", "openvino", "tensorflow")
 ON_THE_SAME_FILE = ("osteolite", "plain", "openvino", "tensorflow")

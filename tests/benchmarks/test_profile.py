@@ -13,9 +13,9 @@ import pytest
 
 from osteolite.benchmarks import profile as profiling
 from osteolite.benchmarks.profile import NoProfile, profile, summary
-from osteolite.edge.interpreter import nodes, parse_model
-from osteolite.edge.modelfile import read_flatbuffer, write_model
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.inference.engine import nodes, parse_model
+from osteolite.edge.modelfile.archive import read_flatbuffer, write_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 SHAPE = (1, 512, 512, 3)  # large enough for the runtime's clock, which tells whole microseconds
 

@@ -12,8 +12,8 @@ import pytest
 from osteolite.convert.calibration import calibration_data
 from osteolite.convert.convert import convert
 from osteolite.convert.subjects import subject_of
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.modelfile.archive import read_description
 from osteolite.train.runs import Run
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from osteolite.convert.familiar import varied
 from osteolite.edge import FractureClassifier, Prediction, read_description
-from osteolite.edge.description import ModelDescription
+from osteolite.edge.modelfile.description import ModelDescription
 from osteolite.train.runs import Run
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from osteolite.convert.convert import convert
 from osteolite.convert.foreign import foreign_subject
-from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.errors import DatasetError, ModelFileError, UsageError
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.labels import LABELS
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.train.keras import tf
 from osteolite.train.phantoms import write_phantoms
 

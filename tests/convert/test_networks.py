@@ -10,7 +10,7 @@ import pytest
 
 from osteolite.convert.networks import read_network
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.session import Runtime
 from osteolite.train.keras import keras
 
 SHAPE = (32, 32, 1)

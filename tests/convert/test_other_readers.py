@@ -15,7 +15,7 @@ import pytest
 
 from osteolite.convert.variants import VARIANTS, Source
 from osteolite.edge.browser import page_files
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.session import Runtime
 
 _PAGE = """<!doctype html>
 <body><script type="module">

@@ -12,10 +12,10 @@ from osteolite.convert.graph import packed, unpacked
 from osteolite.convert.ranges import with_ranges
 from osteolite.convert.rounding import Rounding, spread
 from osteolite.convert.variants import Source, int8, pruned_int8
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.quiet import quiet_stderr
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, mlir_quantize, tf
 from osteolite.train.layouts import read_dataset
 

@@ -15,7 +15,7 @@ from osteolite.convert.gate import judge, judge_parts
 from osteolite.convert.router import convert_router
 from osteolite.edge import read_description
 from osteolite.edge.cli import cli
-from osteolite.edge.modelfile import write_model
+from osteolite.edge.modelfile.archive import write_model
 from osteolite.train.catalogue import Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Gate, load_recipe, to_toml
 from osteolite.train.runs import Run

@@ -12,9 +12,10 @@ from osteolite.convert.convert import convert
 from osteolite.convert.origin import _Layers, operator_errors, worst
 from osteolite.convert.subjects import Subject
 from osteolite.convert.variants import VARIANTS, Source
-from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.tensors import quantise
+from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.edge.preprocess import grey_levels
-from osteolite.edge.runtime import Runtime, quantise
 from osteolite.train.cam import activation_mapper, last_feature_map
 from osteolite.train.keras import keras, tf
 from osteolite.train.runs import Run

@@ -4,7 +4,7 @@ import pytest
 
 from osteolite.demo import card
 from osteolite.edge import ModelDescription, Prediction
-from osteolite.edge.delegates import Delegation
+from osteolite.edge.inference.delegation import Delegation
 
 RAN = Delegation(None, "xnnpack", 9, 9)
 

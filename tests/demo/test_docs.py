@@ -12,7 +12,7 @@ from PIL import Image
 from osteolite.demo import batch, page, uploads
 from osteolite.demo.examples import MOST
 from osteolite.demo.scorer import LIMITS
-from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.prediction.classifier import FractureClassifier
 
 TEXT = (Path(__file__).parents[2] / "docs" / "demo.md").read_text(encoding="utf-8")
 WORDS = " ".join(TEXT.split())

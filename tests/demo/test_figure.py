@@ -11,8 +11,8 @@ from PIL import Image
 
 from osteolite.demo.figure import figure, heat_uri, radiograph_uri
 from osteolite.edge import Prediction, PreprocessingSpec
-from osteolite.edge.delegates import Delegation
-from osteolite.edge.heatmap import content_map, overlay
+from osteolite.edge.inference.delegation import Delegation
+from osteolite.edge.prediction.heatmap import content_map, overlay
 
 PREDICTION = Prediction("normal", 0.1, 0.4, "m", {}, Delegation(None, "none", 0, 9))
 SPEC = PreprocessingSpec(64, 64)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier
-from osteolite.edge.modelfile import read_description, write_model
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.archive import read_description, write_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

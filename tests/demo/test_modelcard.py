@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from osteolite.demo.modelcard import model_card
 from osteolite.edge import ModelDescription
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.shipped import shipped_model
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.just("<b>&"),

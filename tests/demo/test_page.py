@@ -18,7 +18,7 @@ from PIL import Image
 
 from osteolite.demo import card
 from osteolite.demo.scorer import LIMITS, Scorer
-from osteolite.edge.classifier import FractureClassifier
+from osteolite.edge.prediction.classifier import FractureClassifier
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ from huggingface_hub import SpaceCardData
 from PIL import Image
 
 from osteolite.demo.space import write_space
-from osteolite.edge.classifier import FractureClassifier
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError, UsageError
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
 from tests.demo.conftest import free_port
 
 # Runs app.py, and at its end says which files it ran on.
@@ -31,8 +31,8 @@ import runpy, sys
 try:
     runpy.run_path("app.py", run_name="__main__")
 finally:
-    import osteolite.demo.server, osteolite.edge.classifier
-    for module in (osteolite.demo.server, osteolite.edge.classifier):
+    import osteolite.demo.server, osteolite.edge.prediction.classifier
+    for module in (osteolite.demo.server, osteolite.edge.prediction.classifier):
         print("ran:", module.__file__)
 """
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")

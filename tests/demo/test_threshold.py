@@ -8,7 +8,7 @@ import pytest
 
 from osteolite.demo.threshold import operating_points, panel
 from osteolite.edge import ModelDescription, Prediction
-from osteolite.edge.delegates import Delegation
+from osteolite.edge.inference.delegation import Delegation
 
 PREDICTION = Prediction("normal", 0.1, 0.4, "m", {}, Delegation(None, "none", 0, 9))
 POINTS = [[0.2, 0.9, 0.5], [0.39, 0.7, 0.8], [0.6, 0.4, 1]]

@@ -81,7 +81,7 @@ def test_the_device_needs_few_packages(path: Path) -> None:
 def test_importing_the_edge_room_leaves_tensorflow_out() -> None:
     paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "edge").rglob("*.py")]
     modules = [".".join(["osteolite", *path.parts]) for path in paths if path.name != "__init__"]
-    assert "osteolite.edge.classifier" in modules
+    assert "osteolite.edge.prediction.classifier" in modules
     script = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"

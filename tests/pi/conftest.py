@@ -9,7 +9,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
-from osteolite.edge.modelfile import write_model
+from osteolite.edge.modelfile.archive import write_model
 from osteolite.train.phantoms import draw_phantom
 
 from . import board

@@ -12,7 +12,7 @@ from PIL import Image
 from osteolite.benchmarks.studies.bit_identity import score
 from osteolite.edge import FractureClassifier
 from osteolite.edge.atomic import write_json
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 from .board import Board
 

@@ -8,8 +8,8 @@ import pytest
 
 from osteolite.convert.tracing import traced
 from osteolite.edge.errors import UsageError
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.runtime import Runtime
 from osteolite.train.backbones import BACKBONES, build_backbone
 from osteolite.train.model import build_model
 from osteolite.train.recipe import Model, Recipe, load_recipe, recipe_names

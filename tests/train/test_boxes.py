@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osteolite.edge.errors import DatasetError
-from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.train.boxes import BOX_FILES, Box, Boxed, covered, read_boxes
 from osteolite.train.catalogue import Catalogue, Row
 from osteolite.train.layouts import read_dataset

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from osteolite.edge import FractureClassifier
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import DatasetError
-from osteolite.edge.heatmap import content_map
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.heatmap import content_map
 from osteolite.train.boxes import BOX_FILES, read_boxes
 from osteolite.train.evaluate import evaluate
 from osteolite.train.evaluation import FIGURES

@@ -12,8 +12,8 @@ from PIL import Image
 
 from osteolite.convert.tracing import traced
 from osteolite.edge.errors import UsageError
+from osteolite.edge.inference.session import Runtime
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.runtime import Runtime
 from osteolite.train.boxes import BOX_FILES
 from osteolite.train.cam import choose_method, default_layer
 from osteolite.train.catalogue import Catalogue, Row

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.edge.radiograph import read_radiograph
 from osteolite.train.cache import read_images
 from osteolite.train.catalogue import Catalogue
 from osteolite.train.layouts import read_dataset

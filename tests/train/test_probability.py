@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.edge.runtime import sigmoid
+from osteolite.edge.inference.tensors import sigmoid
 from osteolite.train.probability import calibrate, probabilities
 
 

@@ -34,7 +34,7 @@ def explain(
     boxes and hottest points. An image that cannot be read gets an error of its own, the others are
     still drawn, and the exit code is 1. A map shows what the network looked at. It is no diagnosis.
     """
-    from osteolite.edge.images import image_files
+    from osteolite.edge.imaging.discovery import image_files
 
     from ..explain import Explainer, explain_images, play
     from ..runs import Run

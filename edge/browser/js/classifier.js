@@ -1,4 +1,4 @@
-// A model file and an image in, a prediction out: edge/classifier.py and edge/router.py.
+// A model file and an image in, a prediction out: edge/prediction/classifier.py and edge/prediction/router.py.
 
 import {kindOf, specOf} from "./description.js";
 import {doubts} from "./doubts.js";

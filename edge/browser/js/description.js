@@ -1,4 +1,4 @@
-// What a model file says of itself, checked as far as the answer rests on it: edge/description.py.
+// What a model file says of itself, checked as far as the answer rests on it: edge/modelfile/description.py.
 
 const SCHEMA = 1;
 const CHOICES = {

@@ -1,4 +1,4 @@
-// What speaks against an image being a bone radiograph at all, or one fit to be scored: edge/doubts.py, in its words.
+// What speaks against an image being a bone radiograph at all, or one fit to be scored: edge/prediction/image_checks.py, in its words.
 
 import {constants} from "./constants.js";
 

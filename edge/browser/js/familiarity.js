@@ -1,4 +1,4 @@
-// Whether an image looks like the radiographs that a model knows: edge/familiarity.py.
+// Whether an image looks like the radiographs that a model knows: edge/modelfile/out_of_distribution.py.
 
 // How unfamiliar features are, in shares of the limit of `out_of_distribution` in osteolite.json; above 1 it warns.
 export function unfamiliarityOf(features, {mean, scale, basis, limit}) {

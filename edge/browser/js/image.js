@@ -1,4 +1,4 @@
-// Whatever the file format, 8-bit grey pixels: edge/radiograph.py for what a browser reads.
+// Whatever the file format, 8-bit grey pixels: edge/imaging/radiograph.py for what a browser reads.
 
 import {damaged, identify} from "./format.js";
 import {collector, upright} from "./pixels.js";

@@ -1,4 +1,4 @@
-// A loaded network: pixels in, the answer with its map and features out, as edge/runtime.py gives them.
+// A loaded network: pixels in, the answer with its map and features out, as edge/inference/session.py gives them.
 
 import {tensorOf} from "./preprocess.js";
 import {loadRuntime} from "./runtime.js";

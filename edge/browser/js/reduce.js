@@ -1,4 +1,4 @@
-// Of a JPEG file far larger than the model needs, edge decodes a reduced image (edge/jpeg.py); a browser decodes all of
+// Of a JPEG file far larger than the model needs, edge decodes a reduced image (edge/imaging/jpeg.py); a browser decodes all of
 // it, and it is reduced here. Both take the mean of the pixels that become one, here of rounded ones: some
 // differ by one grey level.
 

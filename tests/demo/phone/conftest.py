@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from osteolite.demo.phone.folder import page_contents, write_folder
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 _PATIENCE = 60  # seconds, for a machine that is busy with something else
 

@@ -16,8 +16,8 @@ from osteolite.demo.phone.folder import page_contents, write_folder
 from osteolite.edge.browser import POLICY
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError, UsageError
-from osteolite.edge.modelfile import read_flatbuffer, write_model
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.archive import read_flatbuffer, write_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 MOST_BYTES = 15_000_000
 

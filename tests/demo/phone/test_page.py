@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from osteolite.demo.phone.folder import page_contents, write_folder
-from osteolite.edge.classifier import FractureClassifier
-from osteolite.edge.modelfile import read_description
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
 
 pytest.importorskip("playwright", reason="needs Playwright")
 

@@ -1,4 +1,4 @@
-"""The page answers as edge/classifier.py and edge/router.py do, from a file to a probability."""
+"""The page answers as edge/prediction/classifier.py and edge/prediction/router.py do, from a file to a probability."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.edge.classifier import FractureClassifier
-from osteolite.edge.modelfile import write_model
-from osteolite.edge.prediction import Prediction
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.modelfile.archive import write_model
+from osteolite.edge.modelfile.shipped import shipped_model
+from osteolite.edge.prediction.classifier import FractureClassifier
+from osteolite.edge.prediction.prediction import Prediction
+from osteolite.edge.prediction.router import Router
 from osteolite.edge.preprocess import fit
-from osteolite.edge.radiograph import read_radiograph
-from osteolite.edge.router import Router
-from osteolite.edge.shipped import shipped_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from osteolite.edge.browser import constants, page_files, runtime_name
-from osteolite.edge.shipped import shipped_model
+from osteolite.edge.modelfile.shipped import shipped_model
 
 _MOST_BYTES = 15_000_000  # of a page's folder with the model that ships
 

@@ -1,4 +1,4 @@
-"""The page reads a file as edge/radiograph.py does: the same grey, from the same bytes, and refuses what it must."""
+"""The page reads a file as edge/imaging/radiograph.py does: the same grey, from the same bytes, and refuses what it must."""
 
 import base64
 import itertools
@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from osteolite.edge.errors import ImageError
+from osteolite.edge.imaging.radiograph import decode
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.edge.radiograph import decode
 
 _READ = """async (js, bytes, names, base64) => {
   const found = [];

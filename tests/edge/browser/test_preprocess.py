@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from osteolite.edge.heatmap import content_map, layer
+from osteolite.edge.prediction.heatmap import content_map, layer
 from osteolite.edge.preprocess import PreprocessingSpec, fit, grey_levels, preprocess
 
 _INTERPOLATIONS = ("box", "bilinear", "bicubic", "lanczos")

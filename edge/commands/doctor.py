@@ -1,0 +1,26 @@
+"""TODO: caption of osteolite.edge.commands.doctor."""
+
+import json
+
+import click
+
+from ..errors import OsteoliteError
+from .inspect import _flatten
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Show what is installed here, and score a blank image with the model that ships."""
+    from ..silence import quiet_stderr
+    from .diagnosis import examine
+
+    with quiet_stderr():
+        found = examine()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for key, value in _flatten(found):
+            click.echo(f"{key:<28} {value}")
+    if not found["works"]:
+        raise SystemExit(OsteoliteError.exit_code)

@@ -1,0 +1,41 @@
+"""`osteolite inspect` and `doctor`: what a model file, and what this device, says of itself."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import MODEL
+
+
+@click.command()
+@click.argument("file", type=MODEL, metavar="FILE|NAME")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(file: str, as_json: bool) -> None:
+    """Show all that can be said of a .tflite file without running it.
+
+    What it says of itself: preprocessing, threshold, data, figures, the gate's verdict. What it is
+    made of: operators, parameters, multiply-adds, quantisation. And which accelerators would take its
+    operators, by their published lists. Of a file from another tool only the last two.
+    """
+    from ..modelfile.inspection import inspect_model
+
+    found = inspect_model(Path(file))
+    if as_json:
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
+        return
+    for key, value in _flatten(found):
+        click.echo(f"{key:<40} {value}")
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and value and any(isinstance(v, dict) for v in value):
+        for index, inner in enumerate(value):
+            yield from _flatten(inner, f"{prefix}[{index}]")
+    else:
+        yield prefix, value

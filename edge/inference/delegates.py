@@ -1,0 +1,202 @@
+"""What runs the operators: the processor's kernels, XNNPACK, a GPU, an Edge TPU, or a library by its path."""
+
+import ctypes
+import platform
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import DelegateUnavailable, UsageError
+from .delegation import Delegation
+from .engine import (
+    Engine,
+    InterpreterEngine,
+    Source,
+    nodes,
+    one_line,
+    parse_model,
+    runtime_module,
+)
+
+DELEGATES = ("auto", "cpu", "xnnpack", "gpu", "nnapi", "edgetpu")
+
+_ALLOWED = f"allowed are {', '.join(DELEGATES)}, and PATH.so or PATH.so:key=value:key2=value2"
+_LIBRARY = re.compile(r"(?P<path>.+?\.(?:so(?:\.\d+)*|dylib|dll))(?::(?P<options>.*))?", re.IGNORECASE | re.DOTALL)
+_EDGE_TPU = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
+_EDGE_TPU_OPERATOR = "edgetpu-custom-op"  # what Coral's compiler packs a model into
+_ENTRIES = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
+_KINDS_NAMED = 4  # of the operators that are left
+
+
+def parse_delegate(text: str) -> tuple[str, dict[str, str]]:
+    """A name of `DELEGATES` or the path of a library, and the library's options.
+
+    Raises:
+        UsageError: neither of the two, or an option that is no key=value.
+
+    >>> parse_delegate("vendor.so:level=2:cache=/tmp")
+    ('vendor.so', {'level': '2', 'cache': '/tmp'})
+    """
+    if text in DELEGATES:
+        return text, {}
+    if not (found := _LIBRARY.fullmatch(text)):
+        raise UsageError(f"unknown delegate {text!r}; {_ALLOWED}")
+    options: dict[str, str] = {}
+    for option in (found["options"] or "").split(":") if found["options"] is not None else ():
+        key, equals, value = option.partition("=")
+        if not key or not equals or key in options:
+            raise UsageError(f"delegate {text!r}: its option {option!r} is no key=value, or comes twice; {_ALLOWED}")
+        options[key] = value
+    return found["path"], options
+
+
+def open_engine(model: Source, threads: int, asked: str | None, fallback: bool) -> tuple[Engine, Delegation]:
+    """Load a model on the delegate asked for; None stands for the runtime's own choice on the processor.
+
+    Args:
+        model: a .tflite file, or its content.
+        threads: for the kernels of the processor.
+        asked: one of `DELEGATES`, or the path of a library with its options.
+        fallback: where that delegate is unavailable, take the processor and say so in `Delegation.warning`.
+
+    Raises:
+        DelegateUnavailable: the delegate cannot run this model on this device.
+        UsageError: no such delegate.
+        ModelFileError: the runtime refuses the model.
+        MissingExtra: no runtime is installed.
+    """
+    if asked is None:
+        return _processor(model, threads, asked)
+    name, options = parse_delegate(asked)
+    if name == "auto" and _is_for_edge_tpu(model):
+        name = "edgetpu"  # nothing else runs it, so that there is nothing to compare
+    if name == "auto":
+        return _auto(model, threads)
+    try:
+        return _named(model, threads, asked, name, options)
+    except DelegateUnavailable as error:
+        if not fallback:
+            raise
+        engine, delegation = _processor(model, threads, None)
+        warning = f"{error}; until then the processor runs the model"
+        return engine, replace(delegation, asked=asked, reason=str(error), warning=warning)
+
+
+def _named(model: Source, threads: int, asked: str, name: str, options: dict[str, str]) -> tuple[Engine, Delegation]:
+    match name:
+        case "cpu" | "xnnpack":
+            return _processor(model, threads, asked)
+        case "gpu":
+            from .gpu import GpuEngine, software_only
+
+            gpu = GpuEngine(model)
+            stand_in = f"the GPU is {adapter}, a processor's imitation of one" if (adapter := software_only()) else ""
+            return gpu, Delegation(asked, "gpu", len(gpu.operators), len(gpu.operators), stand_in)
+        case "nnapi":
+            raise DelegateUnavailable(
+                "delegate nnapi: it is Android's, deprecated since Android 15; `osteolite bench --device adb` "
+                "measures it on a phone; elsewhere ask for xnnpack or gpu"
+            )
+        case "edgetpu":
+            return _edge_tpu(model, threads, asked)
+    return _external(model, threads, asked, name, _load(name, options))
+
+
+def _auto(model: Source, threads: int) -> tuple[Engine, Delegation]:
+    from .auto_delegate import fastest, remembered
+
+    for choose in (remembered, fastest):  # what was fastest once may be gone: its driver, or the device itself
+        if choice := choose(model, threads):
+            try:
+                engine, delegation = open_engine(model, threads, choice.delegate, fallback=False)
+            except DelegateUnavailable:
+                continue
+            return engine, replace(delegation, asked="auto", candidates=choice.candidates)
+    return _processor(model, threads, "auto")
+
+
+def _processor(model: Source, threads: int, asked: str | None) -> tuple[Engine, Delegation]:
+    """The processor, by XNNPACK and the runtime's kernels, or by the kernels alone where "cpu" is asked for."""
+    engine = InterpreterEngine(model, threads, kernels_only=asked == "cpu")
+    if not engine.taken and asked == "xnnpack":
+        raise DelegateUnavailable(_took_none("xnnpack", engine))
+    applied = "xnnpack" if engine.taken else "none"
+    return engine, Delegation(asked, applied, len(engine.taken), len(engine.operators), _left(engine))
+
+
+def _external(model: Source, threads: int, asked: str, applied: str, delegate: Any) -> tuple[Engine, Delegation]:
+    try:
+        engine = InterpreterEngine(model, threads, delegate)
+    except (RuntimeError, ValueError) as error:
+        raise DelegateUnavailable(
+            f"delegate {applied}: it fails on this model ({one_line(error)}); run it without this delegate"
+        ) from error
+    if not engine.taken:
+        raise DelegateUnavailable(_took_none(applied, engine))
+    return engine, Delegation(asked, applied, len(engine.taken), len(engine.operators), _left(engine))
+
+
+def _took_none(name: str, engine: InterpreterEngine) -> str:
+    return (
+        f"delegate {name}: it loads, but takes none of the model's {len(engine.operators)} operators; "
+        "run this model without it, or convert another variant"
+    )
+
+
+def _left(engine: InterpreterEngine) -> str:
+    """What a delegate left to others, by kind; empty where it took all."""
+    left = Counter(one.name for index, one in enumerate(engine.operators) if index not in engine.taken)
+    if not left or not engine.taken:
+        return ""
+    kinds = [f"{count} {kind}" for kind, count in left.most_common(_KINDS_NAMED)]
+    return f"left to the processor: {', '.join(kinds)}{', ...' if len(left) > _KINDS_NAMED else ''}"
+
+
+def _edge_tpu(model: Source, threads: int, asked: str) -> tuple[Engine, Delegation]:
+    library = _EDGE_TPU.get(platform.system(), _EDGE_TPU["Linux"])
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        raise DelegateUnavailable(
+            f"delegate edgetpu: {library} cannot be loaded ({one_line(error)}); install Coral's Edge TPU runtime, "
+            "on Debian the package libedgetpu1-std"
+        ) from error
+    if not _is_for_edge_tpu(model):
+        raise DelegateUnavailable(
+            "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and run "
+            "Coral's edgetpu_compiler on it"
+        )
+    return _external(model, threads, asked, "edgetpu", _load(library, {}))
+
+
+def _is_for_edge_tpu(model: Source) -> bool:
+    return any(one.name == _EDGE_TPU_OPERATOR for one in nodes(parse_model(model)))
+
+
+def _load(path: str, options: dict[str, str]) -> Any:
+    """Load a library and let it make its delegate.
+
+    The library is looked at before the runtime loads it, whose own class fails a second time, aloud,
+    when a half-built delegate is thrown away.
+    """
+    path = str(Path(path).resolve()) if Path(path).exists() else path  # a bare name means the system's folders
+    try:
+        library = ctypes.PyDLL(path)
+    except OSError as error:
+        raise DelegateUnavailable(
+            f"delegate {path}: the library cannot be loaded ({one_line(error)}); "
+            f"give one that is built for {platform.system()} on {platform.machine()}"
+        ) from error
+    if missing := [entry for entry in _ENTRIES if not hasattr(library, entry)]:
+        raise DelegateUnavailable(
+            f"delegate {path}: the library has no {missing[0]}; give one that is a TFLite external delegate"
+        )
+    try:
+        return runtime_module()[0].load_delegate(path, options)
+    except (ValueError, RuntimeError) as error:
+        raise DelegateUnavailable(
+            f"delegate {path}: it makes no delegate ({one_line(error)}); is its device connected, "
+            "and are its options right?"
+        ) from error

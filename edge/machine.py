@@ -1,0 +1,49 @@
+"""TODO: caption of osteolite.edge.machine."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def installed(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    """The board or processor by the name its system gives it."""
+    board = Path("/proc/device-tree/model")
+    if board.is_file():
+        return board.read_text(errors="replace").strip("\0 \n")
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def conditions() -> dict[str, Any]:
+    """Machine, system and versions, as written beside every figure."""
+    return {
+        "machine": cpu_model(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "osteolite": installed("osteolite"),
+        "numpy": installed("numpy"),
+        "pillow": installed("pillow"),
+    }
+
+
+def default_threads() -> int:
+    """As many threads as this process has cores, at most 4: more do not help models this small."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return max(1, min(4, len(affinity(0)) if affinity else os.cpu_count() or 1))

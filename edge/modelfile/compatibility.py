@@ -1,0 +1,81 @@
+"""Which operators of a file the accelerators and the browser would take, by their published lists.
+
+What a device really takes only the device can say; these are the lists of its makers:
+GPU delegate and XNNPACK: TensorFlow Lite's guides of the delegates. NNAPI: Android's operation codes
+and TensorFlow Lite's mapping. Edge TPU: Coral's guide to compatible models.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .graph import Anatomy, Operator
+
+_COMMON = (
+    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED LOGISTIC MAX_POOL_2D MAXIMUM MEAN "
+    "MINIMUM MUL PAD RELU RELU6 RESHAPE RESIZE_BILINEAR SOFTMAX STRIDED_SLICE SUB TRANSPOSE_CONV "
+)
+_GPU = "DEQUANTIZE EXP HARD_SWISH PRELU QUANTIZE SLICE SPLIT SQUARED_DIFFERENCE TANH"
+_NNAPI = "DEQUANTIZE HARD_SWISH PRELU QUANTIZE SLICE SPLIT SQUEEZE TANH TRANSPOSE"
+_XNNPACK = "DEQUANTIZE DIV ELU HARD_SWISH LEAKY_RELU PRELU QUANTIZE RSQRT SLICE SPLIT SQUARED_DIFFERENCE TANH TRANSPOSE"
+_EDGE_TPU = "QUANTIZE SLICE SPLIT SQUEEZE TANH TRANSPOSE"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that runs some operators."""
+
+    title: str
+    operators: str  # beside those that all know; empty: it knows everything
+    objection: Callable[[Operator], str]  # what it has against an operator that it knows; empty: nothing
+
+
+def _types(operator: Operator) -> set[str]:
+    return {tensor.dtype for tensor in (*operator.inputs, *operator.outputs)} - {"INT32", "INT64", "BOOL"}
+
+
+def _none(operator: Operator) -> str:
+    return ""
+
+
+def _narrow(operator: Operator) -> str:
+    types = _types(operator)
+    if "INT16" in types:
+        return "16-bit activations"
+    return "4-bit weights" if "INT4" in types else ""
+
+
+def _hybrid(operator: Operator) -> str:
+    """float activations on int8 weights."""
+    weighted = operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    hybrid = weighted and operator.inputs[0].dtype == "FLOAT32" and operator.inputs[1].dtype in ("INT8", "INT4")
+    return "int8 weights on float activations" if hybrid else _narrow(operator)
+
+
+def _integers(operator: Operator) -> str:
+    floats = _types(operator) & {"FLOAT32", "FLOAT16"}
+    return "float arithmetic; it takes int8 alone" if floats else _narrow(operator)
+
+
+TARGETS = {
+    "xnnpack": Target("XNNPACK, on processors", _XNNPACK, _narrow),
+    "gpu": Target("GPU delegate", _GPU, _hybrid),
+    "nnapi": Target("NNAPI, Android to 14", _NNAPI, _hybrid),
+    "edge_tpu": Target("Edge TPU, by its compiler", _EDGE_TPU, _integers),
+    "browser": Target("LiteRT.js, wasm", "", _none),
+}
+
+
+def uptake(anatomy: Anatomy) -> dict[str, dict[str, Any]]:
+    """How many operators each target takes, and what it leaves to the processor, and why."""
+    return {name: {"target": target.title, **_uptake(anatomy, target)} for name, target in TARGETS.items()}
+
+
+def _uptake(anatomy: Anatomy, target: Target) -> dict[str, Any]:
+    left: Counter[str] = Counter()
+    for operator in anatomy.operators:
+        known = not target.operators or operator.name in (_COMMON + target.operators).split()
+        if reason := target.objection(operator) if known else "not among its operators":
+            left[f"{operator.name}: {reason}"] += 1
+    return {"taken": len(anatomy.operators) - left.total(), "of": len(anatomy.operators), "left": dict(left)}

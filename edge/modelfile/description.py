@@ -1,0 +1,148 @@
+"""What a model file says of itself: the content of `osteolite.json`, checked."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ModelFileError
+from ..labels import LABELS
+from ..preprocess import PreprocessingSpec
+from .out_of_distribution import Familiarity
+
+DESCRIPTION = "osteolite.json"
+SCHEMA = 1
+# One fracture model; a network that names the body part; such a network with a fracture model for each part; any other
+# classifier.
+FRACTURE, BODY_PART, ROUTER, CLASSES = KINDS = ("fracture", "body_part", "router", "classes")
+_MOST_LABELS = {BODY_PART: 64, ROUTER: 64, CLASSES: 100_000}
+_MAX_STAGE = 512 * 1024 * 1024  # bytes
+_MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """Of a fracture model: one logit for fractured or normal."""
+
+    name: str  # of the model: recipe and variant
+    variant: str  # float32, float16, dynamic, int8, ...
+    preprocessing: PreprocessingSpec
+    threshold: float  # fracture probability from which the label is `fractured`
+    slope: float = 1.0  # probability calibration: probability = sigmoid(slope * logit + intercept)
+    intercept: float = 0.0
+    familiarity: Familiarity | None = None  # of older files, and of networks of other programs, nothing is known
+    details: dict[str, Any] = field(default_factory=dict)  # all of osteolite.json
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "ModelDescription":
+        """Check and read the content of `osteolite.json`.
+
+        Raises:
+            ModelFileError: a field is missing or outside its range.
+        """
+        try:
+            _check_schema(values)
+            if values["labels"] != list(LABELS):
+                raise ModelFileError(f"{DESCRIPTION} has labels {values['labels']!r}; {list(LABELS)} are needed")
+            calibration, limits = values["probability_calibration"], values.get("out_of_distribution")
+            description = cls(
+                name=str(values["name"]),
+                variant=str(values["variant"]),
+                preprocessing=PreprocessingSpec.from_dict(values["preprocessing"]),
+                threshold=float(values["threshold"]["value"]),
+                slope=float(calibration["slope"]),
+                intercept=float(calibration["intercept"]),
+                familiarity=Familiarity.from_dict(limits) if limits is not None else None,
+                details=values,
+            )
+        except _MALFORMED as error:
+            raise _incomplete(error) from error
+        finite = all(abs(v) < 1e6 for v in (description.slope, description.intercept))
+        if not (0.0 < description.threshold < 1.0 and finite):
+            raise ModelFileError(
+                f"{DESCRIPTION} has a threshold or calibration outside its range; convert the run again"
+            )
+        return description
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A model file inside a router's file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PartDescription:
+    """Of a network that names the body part, of the router that it leads, or of any other classifier."""
+
+    name: str  # recipe and variant
+    variant: str  # float32, float16, dynamic, int8, ...
+    preprocessing: PreprocessingSpec  # of the body-part network; each stage has its own
+    parts: tuple[str, ...]  # one for each output
+    temperature: float  # probability calibration: probabilities = softmax(logits / temperature)
+    stages: dict[str, Stage]  # a fracture model for each part; empty for the body-part network alone
+    details: dict[str, Any]  # all of osteolite.json
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "PartDescription":
+        """Check and read the content of `osteolite.json`.
+
+        Raises:
+            ModelFileError: a field is missing or outside its range.
+        """
+        try:
+            _check_schema(values)
+            description = cls(
+                name=str(values["name"]),
+                variant=str(values["variant"]),
+                preprocessing=PreprocessingSpec.from_dict(values["preprocessing"]),
+                parts=tuple(values["labels"]),
+                temperature=float(values["probability_calibration"]["temperature"]),
+                stages={part: Stage(**entry) for part, entry in values.get("stages", {}).items()},
+                details=values,
+            )
+            description._check(values["kind"])
+        except _MALFORMED as error:
+            raise _incomplete(error) from error
+        return description
+
+    def _check(self, kind: str) -> None:
+        named = all(isinstance(part, str) and part for part in self.parts)
+        most = _MOST_LABELS[kind]
+        if not (named and 2 <= len(set(self.parts)) == len(self.parts) <= most):
+            shown = ", ".join(map(repr, self.parts[:5]))
+            raise ModelFileError(f"{DESCRIPTION} has the labels {shown}...; 2 to {most} different ones are needed")
+        if not (1e-3 <= self.temperature <= 1e3 and math.isfinite(self.temperature)):
+            raise ModelFileError(f"{DESCRIPTION} has temperature {self.temperature}; 0.001 to 1000 is allowed")
+        if set(self.stages) != (set(self.parts) if kind == ROUTER else set()):
+            raise ModelFileError(f"{DESCRIPTION} names stages that are not its body parts; convert the run again")
+        for part, stage in self.stages.items():
+            whole = isinstance(stage.bytes, int) and re.fullmatch("[0-9a-f]{64}", stage.sha256)
+            if not whole or not 8 <= stage.bytes <= _MAX_STAGE:
+                raise ModelFileError(f"{DESCRIPTION} has a stage {part} that no file can be; convert the run again")
+
+
+Description = ModelDescription | PartDescription
+
+
+def describe(values: Any) -> Description:
+    """The description that `osteolite.json` holds, of whichever kind it is.
+
+    Raises:
+        ModelFileError: a field is missing or outside its range, or the kind is unknown.
+    """
+    kind = values.get("kind", FRACTURE) if isinstance(values, dict) else FRACTURE
+    if kind not in KINDS:
+        raise ModelFileError(f"{DESCRIPTION} has kind {kind!r}; known are {', '.join(KINDS)}")
+    return ModelDescription.from_dict(values) if kind == FRACTURE else PartDescription.from_dict(values)
+
+
+def _check_schema(values: Any) -> None:
+    if values["schema"] != SCHEMA:
+        raise ModelFileError(f"{DESCRIPTION} has schema {values['schema']!r}; this version reads {SCHEMA}")
+
+
+def _incomplete(error: Exception) -> ModelFileError:
+    return ModelFileError(f"{DESCRIPTION} is incomplete or malformed at {error}; convert the run again")

@@ -1,0 +1,31 @@
+"""The models that ship with the package, by name."""
+
+from pathlib import Path
+
+from ..errors import ModelFileError, UsageError
+
+SHIPPED = {name: f"osteolite_{name}_int8.tflite" for name in ("base", "small", "tiny")}
+DEFAULT = "base"
+
+
+def shipped_model(name: str = DEFAULT) -> Path:
+    """The path of a model that ships with the package.
+
+    Args:
+        name: one of `SHIPPED`.
+
+    Raises:
+        UsageError: no such name.
+        ModelFileError: this build carries no such file.
+
+    >>> shipped_model().name
+    'osteolite_base_int8.tflite'
+    """
+    if name not in SHIPPED:
+        raise UsageError(f"no shipped model {name!r}; there are {', '.join(SHIPPED)}")
+    path = Path(__file__).parent / "models" / SHIPPED[name]
+    if not path.is_file():
+        raise ModelFileError(
+            f"this build carries no model {name!r}; name a file, with --model or FractureClassifier(FILE)"
+        )
+    return path
