@@ -14,7 +14,7 @@ import numpy as np
 from .lanes import OSTEOLITE
 
 if TYPE_CHECKING:
-    from osteolite.edge.inference.session import Runtime
+    from osteolite.edge.inference.session import InferenceSession
     from osteolite.edge.inference.tensors import Tensor
     from osteolite.edge.prediction.classifier import FractureClassifier
     from osteolite.edge.prediction.router import Router
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .peers import Contender
     from .worker import Task
 
-    Network = tuple[Runtime, Tensor]  # with what it is given
+    Network = tuple[InferenceSession, Tensor]  # with what it is given
 
 
 class Unavailable(Exception):
@@ -94,14 +94,14 @@ class _Ours:
 
         self._task = task
         self._classifier: FractureClassifier | Router = open_classifier(task.file, task.threads, delegate=_asked(task))
-        self._networks = _with_noise(self._classifier.runtimes())
-        delegation = self._classifier.runtime.delegation
+        self._networks = _with_noise(self._classifier.sessions())
+        delegation = self._classifier.session.delegation
         self.about = {
             "variant": self._classifier.description.variant,
-            "runtime": self._classifier.runtime.name,
+            "runtime": self._classifier.session.name,
             "applied": delegation.applied,
-            "taken": delegation.taken,
-            "of": delegation.of,
+            "taken": delegation.operators_taken,
+            "of": delegation.operators,
             "reason": delegation.reason,
         }
 
@@ -123,7 +123,7 @@ class _Ours:
         copies = [self._networks]
         if self._task.threads > 1 and not _asked(self._task):  # an accelerator is one for all
             single = (open_classifier(self._task.file, 1) for _ in range(self._task.threads))
-            copies = [_with_noise(one.runtimes()) for one in single]
+            copies = [_with_noise(one.sessions()) for one in single]
         return _race([partial(_run, networks) for networks in copies], seconds)
 
     def batch(self, size: int) -> Callable[[], object]:
@@ -161,13 +161,13 @@ class _Theirs:
         raise Unavailable("peers are measured one image at a time")
 
 
-def _with_noise(runtimes: "list[Runtime]") -> "list[Network]":
-    return [(runtime, _noise(runtime.input_shape)) for runtime in runtimes]
+def _with_noise(sessions: "list[InferenceSession]") -> "list[Network]":
+    return [(session, _noise(session.input_shape)) for session in sessions]
 
 
 def _run(networks: "list[Network]") -> None:
-    for runtime, tensor in networks:
-        runtime.run(tensor)
+    for session, tensor in networks:
+        session.run(tensor)
 
 
 def _asked(task: "Task") -> str | None:

@@ -112,8 +112,8 @@ def _osteolite(setup: Setup) -> Iterator[Contender]:
     with FractureClassifier(setup.model, setup.threads) as classifier:
         yield Contender(
             answer=lambda path: classifier.predict(path).fracture_probability,
-            invoke=lambda tensor: float(classifier.runtime.invoke(tensor)[0, 0]),
-            runtime=classifier.runtime.name,
+            invoke=lambda tensor: float(classifier.session.invoke(tensor)[0, 0]),
+            runtime=classifier.session.name,
         )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from osteolite.edge.atomic import write_json
 from osteolite.edge.errors import UsageError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
+from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.inference.tensors import Outputs, Tensor
 from osteolite.edge.modelfile.archive import write_model
 from osteolite.edge.modelfile.description import FRACTURE
@@ -125,31 +126,31 @@ class _Conversion:
         console.print(f"converting {subject.name} to {name}")
         flatbuffer = with_metadata(VARIANTS[name].write(self.source), self._metadata(values))
         with quiet_stderr():
-            runtime = Runtime(flatbuffer)
-        shift = self._shift(runtime)
-        outputs = [runtime.run(tensor) for tensor in tracked(subject.tensors, "examining", len(subject.tensors))]
+            session = open_session(flatbuffer)
+        shift = self._shift(session)
+        outputs = [session.run(tensor) for tensor in tracked(subject.tensors, "examining", len(subject.tensors))]
         verdict = subject.judge(np.array([one.values.reshape(-1) for one in outputs]) - shift)
         target.unlink(missing_ok=True)
         origin: tuple[OperatorError, ...] = ()
         if verdict.passed:
-            limits = {"out_of_distribution": self._familiar(name, runtime, outputs)}
+            limits = {"out_of_distribution": self._familiar(name, session, outputs)}
             write_model(target, flatbuffer, {**_shifted(values, shift), **limits, "gate": verdict.to_dict()})
         elif name != "float32":
             origin = tuple(worst(operator_errors(self.source.float32, flatbuffer, subject.tensors[:_LOOKED_AT])))
         packed = len(zlib.compress(flatbuffer, 9))
         return Converted(name, target if verdict.passed else None, len(flatbuffer), packed, verdict, origin)
 
-    def _shift(self, runtime: Runtime) -> float:
+    def _shift(self, session: InferenceSession) -> float:
         """By how much a variant's logit is too high on the mean of the calibration data."""
         if self.subject.description["kind"] != FRACTURE:
             return 0.0
-        return float(np.mean([runtime.invoke(tensor) for tensor in self._seen]) - self._float_logit)
+        return float(np.mean([session.invoke(tensor) for tensor in self._seen]) - self._float_logit)
 
     @cached_property
-    def _float(self) -> Runtime:
+    def _float(self) -> InferenceSession:
         """The float32 network."""
         with quiet_stderr():
-            return Runtime(self.source.float32)
+            return open_session(self.source.float32)
 
     @cached_property
     def _float_logit(self) -> float:
@@ -161,23 +162,23 @@ class _Conversion:
         seen = self.subject.calibration.tensors  # one class after the other
         return seen[:: max(1, len(seen) // _SHIFTED_BY)]
 
-    def _familiar(self, name: str, runtime: Runtime, outputs: list[Outputs]) -> dict[str, Any] | None:
+    def _familiar(self, name: str, session: InferenceSession, outputs: list[Outputs]) -> dict[str, Any] | None:
         """What its features are on images that it knows; the limit is its own, as rounding adds to all scores."""
         held_out = [one.features for one in outputs if one.features is not None]
         if not held_out or self.subject.known is None:
             return None
-        known = self._known_features(runtime) if VARIANTS[name].other_features else self._float_features
+        known = self._known_features(session) if VARIANTS[name].other_features else self._float_features
         return Familiarity.of(known, np.stack(held_out), _FAMILIAR).to_dict()
 
     @cached_property
     def _float_features(self) -> Array:
         return self._known_features(self._float)
 
-    def _known_features(self, runtime: Runtime) -> Array:
+    def _known_features(self, session: InferenceSession) -> Array:
         """Of images that the network was trained on."""
         assert self.subject.known is not None
         spec = PreprocessingSpec.from_dict(self.subject.description["preprocessing"])
-        return known_features(runtime, self.subject.known(), spec)
+        return known_features(session, self.subject.known(), spec)
 
     def _metadata(self, values: dict[str, Any]) -> bytes:
         spec = PreprocessingSpec.from_dict(values["preprocessing"])

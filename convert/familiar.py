@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image
 
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 from osteolite.train.cache import Pixels
 
@@ -17,7 +17,7 @@ _GAMMA = (0.7, 1.4)
 _OFTEN = 0.6  # how likely it is that a variation is less sharp, and that it is turned
 
 
-def known_features(runtime: Runtime, known: Iterable[Pixels], spec: PreprocessingSpec) -> Array:
+def known_features(session: InferenceSession, known: Iterable[Pixels], spec: PreprocessingSpec) -> Array:
     """Features of radiographs, and of each as another machine, resolution or positioning might have given it.
 
     Without the variations a limit would hold what is sharper or softer than one data set for no
@@ -32,7 +32,7 @@ def known_features(runtime: Runtime, known: Iterable[Pixels], spec: Preprocessin
         (2 x radiographs, n).
     """
     levels = grey_levels(spec)
-    found = [runtime.run_pixels(pixels, levels).features for pixels in _with_variations(known)]
+    found = [session.run_pixels(pixels, levels).features for pixels in _with_variations(known)]
     return np.stack([one for one in found if one is not None])
 
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_flatbuffer
 from osteolite.edge.modelfile.graph import Anatomy
 from osteolite.edge.silence import quiet_stderr
@@ -120,7 +120,7 @@ def _class_names(config: Any) -> set[str]:
 def _tflite(path: Path, shape: Shape) -> Network:
     flatbuffer = read_flatbuffer(path)
     with quiet_stderr():
-        runtime = Runtime(flatbuffer)  # reads it as a device would, and says what is wrong
+        session = open_session(flatbuffer)  # reads it as a device would, and says what is wrong
     graph = Anatomy.of(flatbuffer)
     kinds = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
     if kinds:
@@ -128,7 +128,7 @@ def _tflite(path: Path, shape: Shape) -> Network:
     _check_ends(path, [graph.inputs[0].shape], 1, shape)  # an activation map may stand beside it
     model = unpacked(flatbuffer)
     with_fixed_batch(model)
-    return Network(packed(model), lambda tensor: runtime.invoke(tensor).reshape(1, -1))
+    return Network(packed(model), lambda tensor: session.invoke(tensor).reshape(1, -1))
 
 
 def _converted(path: Path, compute: Any, shape: Shape, resources: Any) -> Network:

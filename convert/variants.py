@@ -13,7 +13,7 @@ from ai_edge_quantizer import quantizer as ai_edge
 from ai_edge_quantizer import recipe as ai_edge_recipe
 from ai_edge_quantizer.recipe_manager import RecipeManager
 
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import mlir_quantize, tf
@@ -107,8 +107,8 @@ def _costliest(source: Source) -> list[str]:
 
 def _answers(flatbuffer: bytes, inputs: list[Tensor]) -> Tensor:
     with quiet_stderr():
-        runtime = Runtime(flatbuffer)
-    return np.concatenate([runtime.invoke(tensor) for tensor in inputs])
+        session = open_session(flatbuffer)
+    return np.concatenate([session.invoke(tensor) for tensor in inputs])
 
 
 def qat_int8(source: Source) -> bytes:

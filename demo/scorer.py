@@ -76,7 +76,7 @@ class Scorer:
     def network_ms(self, name: str) -> float:
         """Milliseconds of one run of the networks alone, without an image's way to them."""
         with self._lock:
-            networks = self._classifiers[name].runtimes()
+            networks = self._classifiers[name].sessions()
             start = time.perf_counter()
             for network in networks:
                 network.invoke(np.zeros(network.input_shape, np.float32))

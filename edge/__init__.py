@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from .preprocess import PreprocessingSpec
 
 _EXPORTS = {
-    "FractureClassifier": "classifier",
-    "Prediction": "prediction",
+    "FractureClassifier": "prediction.classifier",
+    "Prediction": "prediction.prediction",
     "OsteoliteError": "errors",
-    "ModelDescription": "description",
-    "read_description": "modelfile",
+    "ModelDescription": "modelfile.description",
+    "read_description": "modelfile.archive",
     "PreprocessingSpec": "preprocess",
-    "Limits": "radiograph",
-    "read_radiograph": "radiograph",
-    "Router": "router",
-    "open_classifier": "router",
+    "Limits": "imaging.limits",
+    "read_radiograph": "imaging.radiograph",
+    "Router": "prediction.router",
+    "open_classifier": "prediction.router",
 }
 __all__ = [
     "FractureClassifier",

@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
     "phone": ("osteolite.demo.phone.commands", "phone", "Make a page that scores radiographs in a phone's browser."),
     "inspect": ("osteolite.edge.commands.inspect", None, "Show what a model file says of itself."),
-    "doctor": ("osteolite.edge.commands.inspect", None, "Show what is installed here and whether it works."),
+    "doctor": ("osteolite.edge.commands.doctor", None, "Show what is installed here and whether it works."),
 }
 
 

@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.edge.machine."""
+"""This machine: its CPU, its cores, and the versions of what is installed."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Warnings and log records of a library, held back in one thread alone."""
+"""Keeps the chatter of libraries off the terminal: C++ text on stderr, warnings and log records."""
 
 import logging
 import os

@@ -76,7 +76,7 @@ def _of_file(model: Path) -> Judge:
         size = read_radiograph(path).size  # large JPEG files were decoded at a reduced scale
         return Answer(prediction.fracture_probability, *size, tuple(prediction.warnings), point)
 
-    mapped = classifier.runtime.map_shape is not None
+    mapped = classifier.session.map_shape is not None
 
     def picture(path: Path) -> Image.Image:
         prediction, grey = classifier.examine(path, heatmap=mapped)

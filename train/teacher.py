@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from osteolite.edge.errors import UsageError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
+from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.machine import default_threads
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.modelfile.description import ModelDescription
@@ -49,8 +50,8 @@ class Teacher:
             )
         self.spec, self.weight = description.preprocessing, recipe.training.teacher_weight
         self.pixels = read_images(catalogue, self.spec, run.path("cache/teacher")).pixels
-        self._runtimes = [Runtime(file, threads=1) for _ in range(default_threads())]
-        self._pool = ThreadPoolExecutor(len(self._runtimes))
+        self._sessions = [open_session(file, threads=1) for _ in range(default_threads())]
+        self._pool = ThreadPoolExecutor(len(self._sessions))
 
     def targets(self, images: Any, labels: Any, in_sight: Any) -> Any:
         """What the network is to answer: the teacher's probability in part, and alone where the label may be wrong.
@@ -68,13 +69,13 @@ class Teacher:
         return tf.where(in_sight[:, None], (1.0 - self.weight) * labels + self.weight * taught, taught)
 
     def _answers(self, images: Array) -> Array:
-        shares = np.array_split(images, len(self._runtimes))
-        logits = np.concatenate(list(self._pool.map(_logits, self._runtimes, shares)))
+        shares = np.array_split(images, len(self._sessions))
+        logits = np.concatenate(list(self._pool.map(_logits, self._sessions, shares)))
         return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
 
 
-def _logits(runtime: Runtime, images: Array) -> Array:
-    return np.array([runtime.invoke(image[None])[0] for image in images], np.float32).reshape(-1, 1)
+def _logits(session: InferenceSession, images: Array) -> Array:
+    return np.array([session.invoke(image[None])[0] for image in images], np.float32).reshape(-1, 1)
 
 
 def check_teaching(recipe: Recipe) -> None:

@@ -62,7 +62,7 @@ def score(model: Path, folder: Path, count: int, threads: int | None = None) -> 
     return {
         "schema": SCHEMA,
         "conditions": conditions(),
-        "runtime": classifier.runtimes()[0].name,
+        "runtime": classifier.sessions()[0].name,
         "model": {"name": classifier.description.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()},
         "images_sha256": images.hexdigest(),
         "probabilities": probabilities,

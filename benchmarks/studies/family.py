@@ -25,7 +25,8 @@ import click
 import numpy as np
 
 from osteolite.edge.commands.options import MODEL
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
+from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.modelfile.shipped import SHIPPED, shipped_model
 from osteolite.edge.silence import quiet_stderr
 
@@ -68,8 +69,11 @@ def measure_family(models: dict[str, str], compared_with: bytes, rounds: int) ->
         The module's "models", the reference among them.
     """
     with quiet_stderr():
-        runtimes = {REFERENCE: Runtime(compared_with, 1), **{name: Runtime(file, 1) for name, file in models.items()}}
-    spent = take_turns({name: _repeated(one) for name, one in runtimes.items()}, [None], rounds)
+        sessions = {
+            REFERENCE: open_session(compared_with, 1),
+            **{name: open_session(file, 1) for name, file in models.items()},
+        }
+    spent = take_turns({name: _repeated(one) for name, one in sessions.items()}, [None], rounds)
     sizes = {REFERENCE: len(compared_with), **{name: os.path.getsize(file) for name, file in models.items()}}
     return {
         name: {
@@ -79,16 +83,16 @@ def measure_family(models: dict[str, str], compared_with: bytes, rounds: int) ->
             **times(spent[name] / _IN_A_ROW),
             "times_as_fast": paired(spent[REFERENCE] / spent[name]),
         }
-        for name, one in runtimes.items()
+        for name, one in sessions.items()
     }
 
 
-def _repeated(runtime: Runtime) -> Callable[[None], None]:
-    tensor = np.zeros(runtime.input_shape, np.float32)
+def _repeated(session: InferenceSession) -> Callable[[None], None]:
+    tensor = np.zeros(session.input_shape, np.float32)
 
     def call(_: None) -> None:
         for _turn in range(_IN_A_ROW):
-            runtime.run(tensor)
+            session.run(tensor)
 
     return call
 

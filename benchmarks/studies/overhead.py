@@ -3,7 +3,7 @@
 from typing import Any
 
 from osteolite.edge.imaging.radiograph import read_radiograph
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import fit, grey_levels, preprocess
 
 from ..bare import open_interpreter
@@ -25,10 +25,10 @@ def measure_overhead(setup: Setup, images: list[str], rounds: int) -> dict[str, 
     spec = setup.description.preprocessing
     levels = grey_levels(spec)
     pixels = [fit(read_radiograph(image, spec), spec) for image in images]
-    runtime, bare = Runtime(setup.model, setup.threads), open_interpreter(setup.model, setup.threads)
+    session, bare = open_session(setup.model, setup.threads), open_interpreter(setup.model, setup.threads)
     bare.set_tensor(bare.get_input_details()[0]["index"], preprocess(read_radiograph(images[0], spec), spec))
     spent = take_turns(
-        {"bare": lambda _: bare.invoke(), "runtime": lambda one: runtime.run_pixels(one, levels)}, pixels, rounds
+        {"bare": lambda _: bare.invoke(), "runtime": lambda one: session.run_pixels(one, levels)}, pixels, rounds
     )
     return {
         **{name: times(found) for name, found in spent.items()},

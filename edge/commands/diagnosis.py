@@ -24,7 +24,7 @@ def delegates_here(model: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
         `reason`, which is also there for operators that it leaves to others.
     """
     from ..inference.gpu import software_only
-    from ..inference.session import Runtime
+    from ..inference.opening import open_session
 
     found: dict[str, dict[str, Any]] = {}
     for name in ("cpu", "xnnpack", "gpu", "edgetpu", "nnapi"):
@@ -32,11 +32,11 @@ def delegates_here(model: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
             found[name] = {"reason": f"the only adapter is {adapter}, a processor's imitation of a GPU; not tried"}
             continue
         try:
-            delegation = Runtime(model, delegate=name).delegation
+            delegation = open_session(model, delegate=name).delegation
         except Exception as error:  # a driver may fail in any way, and what is asked here is whether it does
             found[name] = {"reason": str(error).removeprefix(f"delegate {name}: ")}
             continue
-        about = {"applied": delegation.applied, "taken": delegation.taken, "of": delegation.of}
+        about = {"applied": delegation.applied, "taken": delegation.operators_taken, "of": delegation.operators}
         found[name] = about | ({"reason": delegation.reason} if delegation.reason else {})
     return found
 
@@ -54,8 +54,8 @@ def examine() -> dict[str, Any]:
         from ..prediction.classifier import FractureClassifier
 
         classifier = FractureClassifier()
-        found["runtime"] = classifier.runtime.name
-        found["threads"] = classifier.runtime.threads
+        found["runtime"] = classifier.session.name
+        found["threads"] = classifier.session.threads
         found["model"] = classifier.description.name
         classifier.predict(Image.new("L", (224, 224)))
         found["prediction"] = "works"

@@ -1,11 +1,11 @@
-"""TODO: caption of osteolite.edge.commands.doctor."""
+"""`osteolite doctor`: what is installed on this device, and whether it works."""
 
 import json
 
 import click
 
 from ..errors import OsteoliteError
-from .inspect import _flatten
+from .inspect import flattened
 
 
 @click.command()
@@ -20,7 +20,7 @@ def doctor(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        for key, value in _flatten(found):
+        for key, value in flattened(found):
             click.echo(f"{key:<28} {value}")
     if not found["works"]:
         raise SystemExit(OsteoliteError.exit_code)

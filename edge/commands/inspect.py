@@ -1,4 +1,4 @@
-"""`osteolite inspect` and `doctor`: what a model file, and what this device, says of itself."""
+"""`osteolite inspect`: what can be said of a model file without running it."""
 
 import json
 from collections.abc import Iterator
@@ -26,16 +26,16 @@ def inspect(file: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    for key, value in _flatten(found):
+    for key, value in flattened(found):
         click.echo(f"{key:<40} {value}")
 
 
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flattened(inner, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list) and value and any(isinstance(v, dict) for v in value):
         for index, inner in enumerate(value):
-            yield from _flatten(inner, f"{prefix}[{index}]")
+            yield from flattened(inner, f"{prefix}[{index}]")
     else:
         yield prefix, value

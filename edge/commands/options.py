@@ -64,6 +64,6 @@ def open_scorer(
         limits["modalities"] = None
     with quiet_stderr():
         scorer = open_classifier(model, threads, Limits(**limits), delegate, fallback)
-    if warning := scorer.runtime.delegation.warning:
+    if warning := scorer.session.delegation.warning:
         click.echo(f"osteolite: warning: {warning}", err=True)
     return scorer

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Any image file to 8-bit grey pixels."""

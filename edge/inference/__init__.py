@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Pixels to logits on the chosen hardware."""

@@ -16,9 +16,10 @@ import numpy as np
 from ..atomic import write_json
 from ..errors import DelegateUnavailable, ModelFileError
 from ..machine import cpu_model
+from .delegates import open_engine
 from .delegation import Candidate
-from .engine import Source, runtime_name
-from .session import Runtime
+from .engine import Source, name_of_source, runtime_name
+from .session import InferenceSession
 from .tensors import Outputs, Tensor
 
 # Integer kernels that round otherwise move the logit of a trained network by up to 0.08 on noise, and
@@ -49,20 +50,20 @@ def fastest(model: Source, threads: int) -> Choice:
     Raises:
         ModelFileError: the runtime refuses the model.
     """
-    reference, noise = Runtime(model, threads), np.random.default_rng(0)
+    reference, noise = _open(model, threads, None), np.random.default_rng(0)
     inputs = [(noise.uniform(-1, 1, reference.input_shape) + offset).astype(np.float32) for offset in _OFFSETS]
     expected = [reference.run(tensor) for tensor in inputs]
-    opened: dict[str, Runtime] = {}
+    opened: dict[str, InferenceSession] = {}
     times: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
     for name in _CANDIDATES:
         try:
-            runtime = Runtime(model, threads, name)
-            times[name] = _check(runtime, inputs, expected)
+            session = _open(model, threads, name)
+            times[name] = _check(session, inputs, expected)
         except (DelegateUnavailable, ModelFileError) as error:
             reasons[name] = str(error)
         else:
-            opened[name] = runtime
+            opened[name] = session
     _time(opened, times, inputs[0])
     medians = {name: round(1e3 * statistics.median(spent), 3) for name, spent in times.items()}
     candidates = tuple(Candidate(name, medians.get(name), reasons.get(name, "")) for name in _CANDIDATES)
@@ -71,12 +72,16 @@ def fastest(model: Source, threads: int) -> Choice:
     return choice
 
 
-def _check(runtime: Runtime, inputs: list[Tensor], expected: list[Outputs]) -> list[float]:
+def _open(model: Source, threads: int, delegate: str | None) -> InferenceSession:
+    return InferenceSession(*open_engine(model, threads, delegate), threads, name_of_source(model))
+
+
+def _check(session: InferenceSession, inputs: list[Tensor], expected: list[Outputs]) -> list[float]:
     """Seconds of the runs after the first, which prepares; wrong outputs are a delegate that is unavailable."""
     spent = []
     for tensor, right in zip(inputs, expected, strict=True):
         start = time.perf_counter()
-        found = runtime.run(tensor)
+        found = session.run(tensor)
         spent.append(time.perf_counter() - start)
         if not (distance := float(np.abs(found.values - right.values).max())) <= TOLERANCE:  # NaN is wrong too
             raise DelegateUnavailable(
@@ -98,7 +103,7 @@ def _share(found: Tensor | None, right: Tensor | None) -> float:
     return float(np.linalg.norm(found - right) / np.linalg.norm(right))
 
 
-def _time(opened: dict[str, Runtime], times: dict[str, list[float]], tensor: Tensor) -> None:
+def _time(opened: dict[str, InferenceSession], times: dict[str, list[float]], tensor: Tensor) -> None:
     """Add the seconds of further runs, in turn, of the candidates that may win."""
     quickest = min((min(times[name]) for name in opened), default=0.0)
     racing = [name for name in opened if min(times[name]) <= _HOPELESS * quickest]

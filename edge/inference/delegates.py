@@ -4,7 +4,6 @@ import ctypes
 import platform
 import re
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,81 +51,52 @@ def parse_delegate(text: str) -> tuple[str, dict[str, str]]:
     return found["path"], options
 
 
-def open_engine(model: Source, threads: int, asked: str | None, fallback: bool) -> tuple[Engine, Delegation]:
-    """Load a model on the delegate asked for; None stands for the runtime's own choice on the processor.
+def open_engine(model: Source, threads: int, requested: str | None) -> tuple[Engine, Delegation]:
+    """Load a model on one delegate; None stands for the runtime's own choice on the CPU.
 
     Args:
         model: a .tflite file, or its content.
-        threads: for the kernels of the processor.
-        asked: one of `DELEGATES`, or the path of a library with its options.
-        fallback: where that delegate is unavailable, take the processor and say so in `Delegation.warning`.
+        threads: for the CPU kernels.
+        requested: one of `DELEGATES` except "auto", or the path of a library with its options.
 
     Raises:
         DelegateUnavailable: the delegate cannot run this model on this device.
-        UsageError: no such delegate.
+        UsageError: there is no such delegate.
         ModelFileError: the runtime refuses the model.
         MissingExtra: no runtime is installed.
     """
-    if asked is None:
-        return _processor(model, threads, asked)
-    name, options = parse_delegate(asked)
-    if name == "auto" and _is_for_edge_tpu(model):
-        name = "edgetpu"  # nothing else runs it, so that there is nothing to compare
-    if name == "auto":
-        return _auto(model, threads)
-    try:
-        return _named(model, threads, asked, name, options)
-    except DelegateUnavailable as error:
-        if not fallback:
-            raise
-        engine, delegation = _processor(model, threads, None)
-        warning = f"{error}; until then the processor runs the model"
-        return engine, replace(delegation, asked=asked, reason=str(error), warning=warning)
-
-
-def _named(model: Source, threads: int, asked: str, name: str, options: dict[str, str]) -> tuple[Engine, Delegation]:
+    if requested is None:
+        return _cpu(model, threads, requested)
+    name, options = parse_delegate(requested)
     match name:
         case "cpu" | "xnnpack":
-            return _processor(model, threads, asked)
+            return _cpu(model, threads, requested)
         case "gpu":
             from .gpu import GpuEngine, software_only
 
             gpu = GpuEngine(model)
             stand_in = f"the GPU is {adapter}, a processor's imitation of one" if (adapter := software_only()) else ""
-            return gpu, Delegation(asked, "gpu", len(gpu.operators), len(gpu.operators), stand_in)
+            return gpu, Delegation(requested, "gpu", len(gpu.operators), len(gpu.operators), stand_in)
         case "nnapi":
             raise DelegateUnavailable(
                 "delegate nnapi: it is Android's, deprecated since Android 15; `osteolite bench --device adb` "
                 "measures it on a phone; elsewhere ask for xnnpack or gpu"
             )
         case "edgetpu":
-            return _edge_tpu(model, threads, asked)
-    return _external(model, threads, asked, name, _load(name, options))
+            return _edge_tpu(model, threads, requested)
+    return _external(model, threads, requested, name, _load(name, options))
 
 
-def _auto(model: Source, threads: int) -> tuple[Engine, Delegation]:
-    from .auto_delegate import fastest, remembered
-
-    for choose in (remembered, fastest):  # what was fastest once may be gone: its driver, or the device itself
-        if choice := choose(model, threads):
-            try:
-                engine, delegation = open_engine(model, threads, choice.delegate, fallback=False)
-            except DelegateUnavailable:
-                continue
-            return engine, replace(delegation, asked="auto", candidates=choice.candidates)
-    return _processor(model, threads, "auto")
-
-
-def _processor(model: Source, threads: int, asked: str | None) -> tuple[Engine, Delegation]:
+def _cpu(model: Source, threads: int, requested: str | None) -> tuple[Engine, Delegation]:
     """The processor, by XNNPACK and the runtime's kernels, or by the kernels alone where "cpu" is asked for."""
-    engine = InterpreterEngine(model, threads, kernels_only=asked == "cpu")
-    if not engine.taken and asked == "xnnpack":
+    engine = InterpreterEngine(model, threads, kernels_only=requested == "cpu")
+    if not engine.taken and requested == "xnnpack":
         raise DelegateUnavailable(_took_none("xnnpack", engine))
     applied = "xnnpack" if engine.taken else "none"
-    return engine, Delegation(asked, applied, len(engine.taken), len(engine.operators), _left(engine))
+    return engine, Delegation(requested, applied, len(engine.taken), len(engine.operators), _left(engine))
 
 
-def _external(model: Source, threads: int, asked: str, applied: str, delegate: Any) -> tuple[Engine, Delegation]:
+def _external(model: Source, threads: int, requested: str, applied: str, delegate: Any) -> tuple[Engine, Delegation]:
     try:
         engine = InterpreterEngine(model, threads, delegate)
     except (RuntimeError, ValueError) as error:
@@ -135,7 +105,7 @@ def _external(model: Source, threads: int, asked: str, applied: str, delegate: A
         ) from error
     if not engine.taken:
         raise DelegateUnavailable(_took_none(applied, engine))
-    return engine, Delegation(asked, applied, len(engine.taken), len(engine.operators), _left(engine))
+    return engine, Delegation(requested, applied, len(engine.taken), len(engine.operators), _left(engine))
 
 
 def _took_none(name: str, engine: InterpreterEngine) -> str:
@@ -154,7 +124,7 @@ def _left(engine: InterpreterEngine) -> str:
     return f"left to the processor: {', '.join(kinds)}{', ...' if len(left) > _KINDS_NAMED else ''}"
 
 
-def _edge_tpu(model: Source, threads: int, asked: str) -> tuple[Engine, Delegation]:
+def _edge_tpu(model: Source, threads: int, requested: str) -> tuple[Engine, Delegation]:
     library = _EDGE_TPU.get(platform.system(), _EDGE_TPU["Linux"])
     try:
         ctypes.CDLL(library)
@@ -163,15 +133,15 @@ def _edge_tpu(model: Source, threads: int, asked: str) -> tuple[Engine, Delegati
             f"delegate edgetpu: {library} cannot be loaded ({one_line(error)}); install Coral's Edge TPU runtime, "
             "on Debian the package libedgetpu1-std"
         ) from error
-    if not _is_for_edge_tpu(model):
+    if not is_for_edge_tpu(model):
         raise DelegateUnavailable(
             "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and run "
             "Coral's edgetpu_compiler on it"
         )
-    return _external(model, threads, asked, "edgetpu", _load(library, {}))
+    return _external(model, threads, requested, "edgetpu", _load(library, {}))
 
 
-def _is_for_edge_tpu(model: Source) -> bool:
+def is_for_edge_tpu(model: Source) -> bool:
     return any(one.name == _EDGE_TPU_OPERATOR for one in nodes(parse_model(model)))
 
 

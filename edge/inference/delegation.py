@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.edge.inference.delegation."""
+"""Which delegate was requested, which was applied, and how the candidates of `auto` compared."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +18,24 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Delegation:
-    """Which delegate was asked for, and what runs the operators in fact."""
+    """Which delegate was requested, and which one runs the operators."""
 
-    asked: str | None  # None: nothing, the runtime's own choice
-    applied: str  # "none": the runtime's kernels; "xnnpack", "gpu", "edgetpu", or the path of a library
-    taken: int  # operators that it runs
-    of: int  # operators of the model
-    reason: str = ""  # why it is not the one asked for, or what it left to the processor
-    warning: str = ""  # what a person must know: not the delegate that was asked for
-    candidates: tuple[Candidate, ...] = ()  # of `auto`
+    requested: str | None  # None: the runtime's own choice
+    applied: str  # "none" (the runtime's kernels), "xnnpack", "gpu", "edgetpu", or the path of a library
+    operators_taken: int  # operators that the applied delegate runs
+    operators: int  # operators in the model
+    reason: str = ""  # why another delegate was applied, or which operators stay on the CPU
+    warning: str = ""  # what the user must be told: the requested delegate was not applied
+    candidates: tuple[Candidate, ...] = ()  # measured by `auto`
 
     def to_dict(self) -> dict[str, Any]:
-        about = {name: getattr(self, name) for name in ("asked", "applied", "taken", "of", "reason", "warning")}
-        return about | ({"candidates": [one.to_dict() for one in self.candidates]} if self.candidates else {})
+        """The delegation as results files and `predict --format jsonl` have it."""
+        written = {
+            "asked": self.requested,
+            "applied": self.applied,
+            "taken": self.operators_taken,
+            "of": self.operators,
+            "reason": self.reason,
+            "warning": self.warning,
+        }
+        return written | ({"candidates": [one.to_dict() for one in self.candidates]} if self.candidates else {})

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from ..errors import MissingExtra, ModelFileError
+from .tensors import Array, Details
 
 _PACKAGES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 
-Array = np.ndarray[Any, Any]
-Details = dict[str, Any]  # of a tensor: its index, shape, dtype and quantization, as the interpreter lists them
 Source = str | os.PathLike[str] | bytes
 
 
@@ -90,8 +87,12 @@ def parse_model(model: Source, **options: Any) -> Any:
 
 def refusal(model: Source, error: Exception) -> ModelFileError:
     """The error of a model that the runtime does not take."""
-    path = "the model" if isinstance(model, bytes) else os.fspath(model)
-    return ModelFileError(f"{path}: {runtime_name()} refuses the model ({one_line(error)})")
+    return ModelFileError(f"{name_of_source(model)}: {runtime_name()} refuses the model ({one_line(error)})")
+
+
+def name_of_source(model: Source) -> str:
+    """The model's path as error messages quote it."""
+    return "the model" if isinstance(model, bytes) else os.fspath(model)
 
 
 def nodes(interpreter: Any) -> list[Node]:

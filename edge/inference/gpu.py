@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DelegateUnavailable
-from .engine import Array, Source, nodes, one_line, parse_model
+from .engine import Source, nodes, one_line, parse_model
+from .tensors import Array
 
 _LOADER = "libvulkan.so.1"
 _CREATE_INSTANCE = 1  # VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO

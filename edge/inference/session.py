@@ -1,6 +1,5 @@
 """A loaded model: pixels or a tensor in, the answer with its map and features out."""
 
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -9,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import DelegateUnavailable, ModelFileError, UsageError
-from ..machine import default_threads
-from .delegates import open_engine
-from .engine import Array, Details, Engine, Source, one_line, runtime_name
-from .tensors import Outputs, Tensor, dequantise, quantise
+from .delegation import Delegation
+from .engine import Engine, one_line, runtime_name
+from .tensors import Array, Details, Outputs, Tensor, dequantise, quantise
 
 _INTEGERS = (np.int8, np.uint8, np.int16)
 
 
-class Runtime:
+class InferenceSession:
     """One loaded model; it takes and gives float32 whatever the file's types, and threads may share it.
 
     Its first output is the answer. After it may come, in any order, an activation map of shape
@@ -25,25 +23,17 @@ class Runtime:
     learnt from boxes, or its class activation map, whose mean is the logit.
 
     Args:
-        model: a .tflite file, or its content.
-        threads: of the processor; default, one for each core, at most 4.
-        delegate: what runs the operators, one of `DELEGATES` or the path of a library with its options,
-            PATH.so:key=value; default, the runtime's own choice on the processor.
-        fallback: where the delegate is unavailable, take the processor and say so in `delegation`.
+        engine: the open model.
+        delegation: what runs it.
+        threads: that the engine was opened with.
+        path: of the model, for error messages.
 
     Raises:
-        ModelFileError: the runtime refuses the file, or it has other inputs or outputs.
-        DelegateUnavailable: the delegate cannot run this model on this device.
-        UsageError: no such delegate.
-        MissingExtra: no runtime is installed.
+        ModelFileError: the model has other inputs or outputs.
     """
 
-    def __init__(
-        self, model: Source, threads: int | None = None, delegate: str | None = None, fallback: bool = False
-    ) -> None:
-        self.threads = threads or default_threads()
-        path = "the model" if isinstance(model, bytes) else os.fspath(model)
-        engine, self.delegation = open_engine(model, self.threads, delegate, fallback)
+    def __init__(self, engine: Engine, delegation: Delegation, threads: int, path: str) -> None:
+        self.threads, self.delegation = threads, delegation
         if len(engine.inputs) != 1:
             raise ModelFileError(f"{path}: {len(engine.inputs)} inputs; one is needed")
         for end, details in (("input", engine.inputs[0]), *(("output", one) for one in engine.outputs)):

@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.edge.inference.tensors."""
+"""Tensors as a model takes and gives them: quantisation, outputs, and the logistic function."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Details
-
+Array = np.ndarray[Any, Any]
+Details = dict[str, Any]  # a tensor's index, shape, dtype and quantization, as the interpreter lists them
 Tensor = np.ndarray[Any, np.dtype[np.float32]]
 
 

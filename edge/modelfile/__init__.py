@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""One .tflite file: read it, check it, write it, inspect it."""

@@ -23,7 +23,7 @@ def shipped_model(name: str = DEFAULT) -> Path:
     """
     if name not in SHIPPED:
         raise UsageError(f"no shipped model {name!r}; there are {', '.join(SHIPPED)}")
-    path = Path(__file__).parent / "models" / SHIPPED[name]
+    path = Path(__file__).parents[1] / "models" / SHIPPED[name]
     if not path.is_file():
         raise ModelFileError(
             f"this build carries no model {name!r}; name a file, with --model or FractureClassifier(FILE)"

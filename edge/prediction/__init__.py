@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""One image, or many, to calibrated predictions."""

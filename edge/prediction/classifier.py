@@ -8,7 +8,8 @@ from PIL import Image, ImageChops
 
 from ..errors import ModelFileError
 from ..imaging.radiograph import Decoded, ImageSource, Limits, decode
-from ..inference.session import Runtime
+from ..inference.opening import open_session
+from ..inference.session import InferenceSession
 from ..inference.tensors import Outputs, sigmoid
 from ..labels import FRACTURED, NORMAL
 from ..modelfile.archive import ModelSource, name_of, read_description
@@ -29,11 +30,9 @@ class FractureClassifier(Scorer):
     Args:
         model: a .tflite file that `osteolite convert` wrote, or its content; default, the model that
             ships with the package.
-        threads: for the interpreter; default, one for each core, at most 4.
+        threads, delegate, fallback: see `open_session`.
         limits: the largest file and image to accept.
         description: what `read_description` gave of the same file, where it was read and checked already.
-        delegate: what runs the operators (see `Runtime`); default, the runtime's own choice on the processor.
-        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or describes no model of this kind.
@@ -64,25 +63,25 @@ class FractureClassifier(Scorer):
         self.description, self._source = description, source
         self.spec = description.preprocessing
         self.limits = limits
-        self.runtime = Runtime(source, threads, delegate, fallback)
-        if self.runtime.input_shape != (1, *self.spec.shape):
+        self.session = open_session(source, threads, delegate, fallback)
+        if self.session.input_shape != (1, *self.spec.shape):
             raise ModelFileError(
-                f"{where}: the model takes {self.runtime.input_shape} but its description says {(1, *self.spec.shape)}"
+                f"{where}: the model takes {self.session.input_shape} but its description says {(1, *self.spec.shape)}"
             )
-        if math.prod(self.runtime.output_shape) != 1:
+        if math.prod(self.session.output_shape) != 1:
             raise ModelFileError(
-                f"{where}: the model gives {self.runtime.output_shape}; one number, the logit, is needed"
+                f"{where}: the model gives {self.session.output_shape}; one number, the logit, is needed"
             )
         known = description.familiarity
-        if known is not None and self.runtime.feature_count != len(known.mean):
+        if known is not None and self.session.feature_count != len(known.mean):
             raise ModelFileError(
-                f"{where}: the model gives {self.runtime.feature_count} features but its description "
+                f"{where}: the model gives {self.session.feature_count} features but its description "
                 f"{len(known.mean)}; convert the run again"
             )
 
-    def runtimes(self) -> list[Runtime]:
+    def sessions(self) -> list[InferenceSession]:
         """The networks that an image goes through."""
-        return [self.runtime]
+        return [self.session]
 
     def copy(self, threads: int, delegate: str | None) -> "FractureClassifier":
         """Another one of the same model."""
@@ -114,7 +113,7 @@ class FractureClassifier(Scorer):
             ModelFileError: as of `predict`.
         """
         with timed(spent, "invoke"):
-            outputs = self.runtime.run_pixels(pixels, grey_levels(self.spec))
+            outputs = self.session.run_pixels(pixels, grey_levels(self.spec))
         logit = float(outputs.values.reshape(-1)[0])
         if not math.isfinite(logit):
             raise ModelFileError(f"{self.description.name}: the model's output is {logit}; convert it again")
@@ -138,7 +137,7 @@ class FractureClassifier(Scorer):
             threshold=self.description.threshold,
             model=self.description.name,
             milliseconds=spent,
-            delegation=self.runtime.delegation,
+            delegation=self.session.delegation,
             warnings=warnings,
             unfamiliarity=unfamiliarity,
             activation_map=outputs.activation_map,
@@ -154,7 +153,7 @@ class FractureClassifier(Scorer):
 
     def _negative_unfamiliarity(self, decoded: Decoded) -> float:
         pixels = fit(ImageChops.invert(decoded.grey), self.spec)
-        score = self._unfamiliarity(self.runtime.run_pixels(pixels, grey_levels(self.spec)))
+        score = self._unfamiliarity(self.session.run_pixels(pixels, grey_levels(self.spec)))
         assert score is not None  # it was one for the image itself
         return score
 

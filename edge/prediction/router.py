@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..errors import ModelFileError
 from ..imaging.radiograph import ImageSource, Limits, decode
-from ..inference.session import Runtime
+from ..inference.opening import open_session
+from ..inference.session import InferenceSession
 from ..modelfile.archive import read_description, read_stage
 from ..modelfile.description import Description, PartDescription
 from ..modelfile.shipped import shipped_model
@@ -27,11 +28,9 @@ class Router(Scorer):
 
     Args:
         model: a router's .tflite file that `osteolite convert` wrote.
-        threads: for each interpreter; default, one for each core, at most 4.
+        threads, delegate, fallback: see `open_session`.
         limits: the largest file and image to accept.
         description: what `read_description` gave of the same file, where it was read and checked already.
-        delegate: what runs the operators of each network (see `Runtime`); default, the runtime's own choice.
-        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or no router.
@@ -53,13 +52,13 @@ class Router(Scorer):
             raise ModelFileError(f"{model}: no router of several models; open it as a FractureClassifier")
         self.description, self.path, self.threads, self.limits = description, os.fspath(model), threads, limits
         self.spec = description.preprocessing
-        self.runtime = Runtime(model, threads, delegate, fallback)
+        self.session = open_session(model, threads, delegate, fallback)
         self._delegate, self._fallback = delegate, fallback
         expected = ((1, *self.spec.shape), (1, len(description.parts)))
-        if (self.runtime.input_shape, self.runtime.output_shape) != expected:
+        if (self.session.input_shape, self.session.output_shape) != expected:
             raise ModelFileError(
-                f"{model}: the body-part network goes from {self.runtime.input_shape} to "
-                f"{self.runtime.output_shape} but its description says from {expected[0]} to {expected[1]}"
+                f"{model}: the body-part network goes from {self.session.input_shape} to "
+                f"{self.session.output_shape} but its description says from {expected[0]} to {expected[1]}"
             )
         self._stages: dict[str, FractureClassifier] = {}
         self._loading = threading.Lock()
@@ -94,9 +93,9 @@ class Router(Scorer):
         except ModelFileError as error:
             raise ModelFileError(f"{self.path}: stage {part}: {error}") from error
 
-    def runtimes(self) -> list[Runtime]:
+    def sessions(self) -> list[InferenceSession]:
         """The networks that an image of the first body part goes through, in order."""
-        return [self.runtime, self.stage(self.description.parts[0]).runtime]
+        return [self.session, self.stage(self.description.parts[0]).session]
 
     def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
         """What `predict` answers, and the radiograph that the part's fracture model looked at.
@@ -110,7 +109,7 @@ class Router(Scorer):
         with timed(spent, "preprocess"):
             pixels = fit(decoded.grey, self.spec)
         with timed(spent, "invoke"):
-            shares = self._shares(self.runtime.run_pixels(pixels, grey_levels(self.spec)).values.reshape(-1))
+            shares = self._shares(self.session.run_pixels(pixels, grey_levels(self.spec)).values.reshape(-1))
         part = self.description.parts[int(shares.argmax())]
         with timed(spent, "load"):
             stage = self.stage(part)
@@ -154,10 +153,8 @@ def open_classifier(
     Args:
         model: a .tflite file that `osteolite convert` wrote; default, the model that ships with
             the package.
-        threads: for the interpreter; default, one for each core, at most 4.
+        threads, delegate, fallback: see `open_session`.
         limits: the largest file and image to accept.
-        delegate: what runs the operators (see `Runtime`); default, the runtime's own choice on the processor.
-        fallback: where the delegate is unavailable, take the processor; each prediction's delegation says so.
 
     Raises:
         ModelFileError: the file is missing, damaged, or describes no model of these kinds.

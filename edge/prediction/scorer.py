@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import ImageError, UsageError
 from ..imaging.radiograph import ImageSource
-from ..inference.session import Runtime
+from ..inference.session import InferenceSession
 from .prediction import Prediction
 
 _AHEAD = 2  # images that wait beside each one being scored: mostly names, as decoded pixels are dropped at once
@@ -30,7 +30,7 @@ class Scorer(ABC):
     A with statement closes it.
     """
 
-    runtime: Runtime  # of the model, or of the first one
+    session: InferenceSession  # of the model, or of the first one
     _pool: "_Pool | None" = None
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Scorer(ABC):
         """What `predict` answers, and the radiograph that it looked at: of mode "L", as it was decoded for it."""
 
     @abstractmethod
-    def runtimes(self) -> list[Runtime]:
+    def sessions(self) -> list[InferenceSession]:
         """The networks that an image goes through."""
 
     def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
@@ -104,7 +104,7 @@ class Scorer(ABC):
     def close(self) -> None:
         """Give back threads, memory and device; nothing is scored after it."""
         self._close_pool()
-        self.runtime.close()
+        self.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,11 +120,11 @@ class Scorer(ABC):
             self._pool = None
 
     def _copy(self) -> "Scorer":
-        delegation = self.runtime.delegation
+        delegation = self.session.delegation
         if delegation.applied not in _PROCESSORS:
             return self
         copy = self.copy(1, _PROCESSORS[delegation.applied])
-        copy.runtime.delegation = delegation  # with what was asked for, and why it came to this
+        copy.session.delegation = delegation  # with what was asked for, and why it came to this
         return copy
 
 

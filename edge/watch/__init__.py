@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""A folder scored as files arrive."""

@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.edge.watch.inbox."""
+"""The files of a watched folder that are complete and not scored yet."""
 
 import os
 import stat
@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator
 
 from ..imaging.discovery import is_image_file
 from .journal import Journal, Version
-from .service import _version
 
 
 class Inbox:
@@ -114,3 +113,7 @@ class Inbox:
             # A folder that was taken away, or is closed to this user, keeps nobody from the others.
             self.closed += not isinstance(error, FileNotFoundError)
             return []
+
+
+def _version(name: str, status: os.stat_result) -> Version:
+    return Version(name, status.st_size, status.st_mtime_ns)

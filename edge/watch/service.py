@@ -1,6 +1,5 @@
-"""Scores what is put into a folder: each file once, when it is complete, whatever happens in between."""
+"""Scores each file of an inbox and writes its line to the journal."""
 
-import os
 import random
 import time
 from collections import deque
@@ -117,7 +116,3 @@ class Watch:
             self.waiting -= 1
             at_hand.append(version)
             yield self.inbox.path(version)
-
-
-def _version(name: str, status: os.stat_result) -> Version:
-    return Version(name, status.st_size, status.st_mtime_ns)

@@ -22,7 +22,7 @@ from osteolite.benchmarks.process import Lost, Worker
 from osteolite.benchmarks.worker import Served, Task
 from osteolite.edge import FractureClassifier
 from osteolite.edge.inference import gpu as edge_compiled
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 
 
 def told(_: str) -> None:
@@ -175,7 +175,7 @@ def test_no_gpu_figure_leaves_out_the_read_back(tiny_model: Path, monkeypatch: p
         """As `GpuEngine`, on a device that computes while it is waited for."""
 
         def __init__(self, model: Any) -> None:
-            self._plain = Runtime(model)._engine
+            self._plain = open_session(model)._engine
             assert self._plain is not None
             self.inputs, self.outputs = self._plain.inputs, self._plain.outputs
             self.operators = self._plain.operators  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import pytest
 from osteolite.convert.calibration import calibration_data
 from osteolite.convert.convert import convert
 from osteolite.convert.subjects import subject_of
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.train.runs import Run
 
@@ -43,9 +43,9 @@ def own_run(phantom_run: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_released_file_takes_float_images_one_at_a_time(phantom_run: Path, variant: str) -> None:
-    runtime = Runtime(model(phantom_run, variant))
-    assert runtime.input_shape == (1, 112, 112, 1)
-    answer = runtime.invoke(np.zeros(runtime.input_shape, np.float32))
+    session = open_session(model(phantom_run, variant))
+    assert session.input_shape == (1, 112, 112, 1)
+    answer = session.invoke(np.zeros(session.input_shape, np.float32))
     assert answer.shape == (1, 1)
     assert answer.dtype == np.float32
     assert np.isfinite(answer).all()

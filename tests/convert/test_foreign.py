@@ -15,7 +15,7 @@ from PIL import Image
 from osteolite.convert.convert import convert
 from osteolite.convert.foreign import foreign_subject
 from osteolite.edge.errors import DatasetError, ModelFileError, UsageError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.labels import LABELS
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.prediction.classifier import FractureClassifier
@@ -101,10 +101,10 @@ def test_a_sigmoid_network_of_any_format_becomes_a_file_that_answers_alike(
     classifier = FractureClassifier(results[0].file)
     image = sorted((data / "fractured").iterdir())[0]
     assert 0.0 < classifier.predict(image).fracture_probability < 1.0
-    assert classifier.runtime.input_shape == (1, *SHAPE)
+    assert classifier.session.input_shape == (1, *SHAPE)
     tensor = subject.tensors[0]
     given = float(np.asarray(model(tensor))[0, 0])
-    assert float(classifier.runtime.invoke(tensor)[0, 0]) == pytest.approx(np.log(given / (1 - given)), abs=1e-3)
+    assert float(classifier.session.invoke(tensor)[0, 0]) == pytest.approx(np.log(given / (1 - given)), abs=1e-3)
     assert classifier.description.details["original"]["name"] == path.name
 
 
@@ -117,11 +117,11 @@ def test_two_outputs_become_one_logit(network: Callable[..., Any], data: Path, r
     with pytest.raises(UsageError, match="as if high outputs meant normal; if they do, say --labels normal,fractured"):
         foreign_subject(path, data, recipe, ("fractured", "normal"))
     subject = foreign_subject(path, data, recipe, ("normal", "fractured"))
-    runtime = Runtime(subject.float32())
-    assert runtime.output_shape == (1, 1)
+    session = open_session(subject.float32())
+    assert session.output_shape == (1, 1)
     for tensor in subject.tensors[:10]:
         normal, fractured = np.asarray(model(tensor))[0]
-        assert float(runtime.invoke(tensor)[0, 0]) == pytest.approx(np.log(fractured / normal), abs=1e-3)
+        assert float(session.invoke(tensor)[0, 0]) == pytest.approx(np.log(fractured / normal), abs=1e-3)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from osteolite.convert.networks import read_network
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.train.keras import keras
 
 SHAPE = (32, 32, 1)
@@ -27,7 +27,7 @@ def test_a_network_of_keras_3_converts(network: Callable[..., Any], tmp_path: Pa
     tensor = np.random.default_rng(0).uniform(-1, 1, (1, *SHAPE)).astype(np.float32)
     expected = np.asarray(model(tensor))
     assert found.outputs(tensor) == pytest.approx(expected, abs=1e-5)
-    assert Runtime(found.flatbuffer).invoke(tensor) == pytest.approx(expected, abs=1e-5)
+    assert open_session(found.flatbuffer).invoke(tensor) == pytest.approx(expected, abs=1e-5)
 
 
 def lambda_file(path: Path) -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from osteolite.convert.variants import VARIANTS, Source
 from osteolite.edge.browser import page_files
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 
 _PAGE = """<!doctype html>
 <body><script type="module">
@@ -109,14 +109,14 @@ def test_the_browser_answers_as_python_does(
     if variant in ("int8_int8", "int8_uint8"):
         assert "error" in answer
         return
-    runtime = Runtime(files[variant])
-    outputs = runtime.run(source.calibration[0])
+    session = open_session(files[variant])
+    outputs = session.run(source.calibration[0])
     logit = float(outputs.values[0, 0])
     found = {len(values): values for values in answer["outputs"]}
     near = 0.2 if variant == "dynamic" else 1e-3  # what is quantised on the fly is rounded in another order
     assert found[1][0] == pytest.approx(logit, abs=near)
     assert np.abs(np.array(found[16]) - outputs.activation_map.ravel()).max() < near
-    assert runtime.feature_count in found
+    assert session.feature_count in found
 
 
 _BOARD = """
@@ -170,6 +170,6 @@ def test_the_older_runtime_answers_alike(
     if variant == "weight_only_int4":
         assert "error" in board_answers[variant]  # it knows no type of 4 bits
         return
-    runtime = Runtime(files[variant])
-    logits = [float(runtime.invoke(tensor)[0, 0]) for tensor in source.calibration[::4]]
+    session = open_session(files[variant])
+    logits = [float(session.invoke(tensor)[0, 0]) for tensor in source.calibration[::4]]
     assert board_answers[variant].get("logit") == pytest.approx(logits[0], abs=0.1 * np.ptp(logits))

@@ -13,7 +13,7 @@ from osteolite.convert.ranges import with_ranges
 from osteolite.convert.rounding import Rounding, spread
 from osteolite.convert.variants import Source, int8, pruned_int8
 from osteolite.edge.imaging.radiograph import read_radiograph
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, mlir_quantize, tf
@@ -90,8 +90,8 @@ def float32_of(model: Any) -> bytes:
 
 
 def answers(flatbuffer: bytes, inputs: list[np.ndarray]) -> np.ndarray:
-    runtime = Runtime(flatbuffer)
-    return np.concatenate([runtime.invoke(one) for one in inputs])
+    session = open_session(flatbuffer)
+    return np.concatenate([session.invoke(one) for one in inputs])
 
 
 def kernels(flatbuffer: bytes) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from osteolite.convert.convert import convert
 from osteolite.convert.origin import _Layers, operator_errors, worst
 from osteolite.convert.subjects import Subject
 from osteolite.convert.variants import VARIANTS, Source
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.tensors import quantise
 from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.edge.preprocess import grey_levels
@@ -28,11 +28,11 @@ QUANTISED = ("int8", "int8_int8", "int8_uint8", "int16x8")
 def test_integer_ends_take_and_give_integers_that_nobody_sees(
     files: dict[str, bytes], source: Source, variant: str, ends: type
 ) -> None:
-    runtime, plain = Runtime(files[variant]), Runtime(files["int8"])
-    assert (runtime._input["dtype"], runtime._outputs[0]["dtype"]) == (ends, ends)
-    step = runtime._outputs[0]["quantization"][0]
+    session, plain = open_session(files[variant]), open_session(files["int8"])
+    assert (session._input["dtype"], session._outputs[0]["dtype"]) == (ends, ends)
+    step = session._outputs[0]["quantization"][0]
     for tensor in source.calibration[:10]:
-        assert abs(float(runtime.invoke(tensor)[0, 0] - plain.invoke(tensor)[0, 0])) <= step
+        assert abs(float(session.invoke(tensor)[0, 0] - plain.invoke(tensor)[0, 0])) <= step
 
 
 @pytest.mark.slow
@@ -78,9 +78,9 @@ def test_every_variant_gives_the_logit_first_and_then_its_map(
     files: dict[str, bytes], source: Source, variant: str
 ) -> None:
     """The map's mean is the logit, up to the rounding of the variant."""
-    runtime = Runtime(files[variant])
-    assert runtime.output_shape == (1, 1)
-    outputs = [runtime.run(tensor) for tensor in source.calibration[::4]]
+    session = open_session(files[variant])
+    assert session.output_shape == (1, 1)
+    outputs = [session.run(tensor) for tensor in source.calibration[::4]]
     logits = np.array([float(one.values[0, 0]) for one in outputs])
     means = np.array([one.activation_map.mean() for one in outputs])
     assert np.abs(means - logits).max() < (1e-4 if variant == "float32" else 0.15 * np.ptp(logits))
@@ -92,10 +92,10 @@ def test_the_map_of_the_float_file_is_the_class_activation_map(
 ) -> None:
     model = Run.open(phantom_run).model()
     mapper = activation_mapper(model, [last_feature_map(model)], "cam")
-    runtime, bias = Runtime(files["float32"]), float(model.layers[-1].get_weights()[1][0])
+    session, bias = open_session(files["float32"]), float(model.layers[-1].get_weights()[1][0])
     for tensor in source.calibration[:5]:
         logit, (expected,) = mapper(tensor)
-        outputs = runtime.run(tensor)
+        outputs = session.run(tensor)
         assert float(outputs.values[0, 0]) == pytest.approx(logit, abs=1e-4)
         assert np.abs(outputs.activation_map - bias - expected).max() < 1e-4
 
@@ -107,10 +107,10 @@ def test_the_features_of_the_float_file_are_those_of_the_middle_of_the_network(
     model = Run.open(phantom_run).model()
     (layer,) = [one for one in model.layers if one.name == "block_6_expand_relu"]
     network = keras.Model(model.input, layer.output)
-    runtime = Runtime(files["float32"])
+    session = open_session(files["float32"])
     for tensor in source.calibration[:5]:
         expected = np.asarray(network(tensor, training=False)).mean(axis=(1, 2))[0]
-        assert np.abs(runtime.run(tensor).features - expected).max() < 1e-4
+        assert np.abs(session.run(tensor).features - expected).max() < 1e-4
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_the_selective_variant_keeps_what_costs_most_in_float(source: Source) ->
     """Its answers are nearer to the float32 file's than those with none kept, or with the last as many."""
 
     def error(flatbuffer: bytes) -> float:
-        ours, theirs = Runtime(flatbuffer), Runtime(source.float32)
+        ours, theirs = open_session(flatbuffer), open_session(source.float32)
         return float(np.mean([np.square(ours.invoke(t) - theirs.invoke(t)) for t in source.calibration]))
 
     chosen = error(VARIANTS["selective_int8"].write(source))
@@ -138,9 +138,9 @@ def test_a_shift_of_the_logit_is_taken_back_in_the_probability(subject: Subject,
     about = classifier.description.details["probability_calibration"]
     before = subject.description["probability_calibration"]
     assert about["intercept"] == pytest.approx(before["intercept"] - before["slope"] * about["logit_shift"])
-    reference = Runtime(subject.float32())
+    reference = open_session(subject.float32())
     seen = subject.calibration.tensors
-    shift = np.mean([classifier.runtime.invoke(t) for t in seen]) - np.mean([reference.invoke(t) for t in seen])
+    shift = np.mean([classifier.session.invoke(t) for t in seen]) - np.mean([reference.invoke(t) for t in seen])
     assert about["logit_shift"] == pytest.approx(float(shift), abs=1e-5)
     corrected = classifier.description.slope * about["logit_shift"] + classifier.description.intercept
     assert corrected == pytest.approx(before["intercept"])

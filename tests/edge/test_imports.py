@@ -1,4 +1,4 @@
-"""The one-way street between the rooms, and what each room may ask of a user's machine."""
+"""Who may import whom: rooms one way, packages of a room in their order, and few packages on the device."""
 
 import ast
 import re
@@ -12,9 +12,28 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("edge", "train", "convert", "benchmarks", "demo")
 MAY_IMPORT = {room: {room, "edge"} for room in ROOMS} | {"convert": {"convert", "edge", "train"}}
+# The packages and root modules of each room, floor by floor: one imports itself and the floors before its own.
+FLOORS: dict[str, list[set[str]]] = {
+    "edge": [
+        {"errors", "atomic", "labels", "silence", "machine"},
+        {"preprocess"},
+        {"inference", "modelfile", "imaging"},
+        {"prediction"},
+        {"watch"},
+        {"cli"},
+        {"browser", "commands"},
+    ],
+}
+# The command line names every room in a table; a room is imported when its command is called.
+COMMAND_TABLE = ROOT / "edge" / "cli.py"
+PUBLIC_NAMES = ROOT / "edge" / "__init__.py"
 EDGE_PACKAGES = {"numpy", "PIL", "click", "ai_edge_litert", "tflite_runtime", "pydicom"}
 A_MODULE = re.compile(rf"osteolite\.({'|'.join(ROOMS)})(\.\w+)*")  # what `import_module` may be given
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def package_of(path: Path) -> str:
+    return ".".join(["osteolite", *path.relative_to(ROOT).parent.parts])
 
 
 def imported_modules(source: str, package: str) -> Iterator[str]:
@@ -31,21 +50,40 @@ def imported_modules(source: str, package: str) -> Iterator[str]:
             yield node.value
 
 
-def rooms_of(modules: Iterator[str]) -> set[str]:
+def imports_of(path: Path) -> list[str]:
+    """The modules that a file imports, without the strings of the command table."""
+    source = path.read_text(encoding="utf-8")
+    if path == COMMAND_TABLE:
+        tree = ast.parse(source)
+        statements = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        source = ast.unparse(ast.Module(statements, []))
+    return list(imported_modules(source, package_of(path)))
+
+
+def rooms_of(modules: list[str]) -> set[str]:
     return {module.split(".")[1] for module in modules if re.match(r"osteolite\.\w", module)}
 
 
-def packages_of(modules: Iterator[str]) -> set[str]:
+def packages_of(modules: list[str]) -> set[str]:
     return {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"osteolite"}
+
+
+def against_the_order(room: str, importer: str, modules: list[str]) -> list[str]:
+    """What a package of a room imports from its own floor or a later one; `importer` is a name of `FLOORS`."""
+    floors = FLOORS[room]
+    own = next(number for number, floor in enumerate(floors) if importer in floor)
+    allowed = {importer}.union(*floors[:own])
+    found = (module.split(".") for module in modules if module.startswith(f"osteolite.{room}."))
+    return [".".join(parts) for parts in found if parts[2] not in allowed]
 
 
 @pytest.mark.parametrize(
     ("source", "rooms", "packages"),
     [
-        ("import osteolite.train.fit", {"train"}, set()),
-        ("from osteolite.train import fit", {"train"}, set()),
+        ("import osteolite.train.fitting.fit", {"train"}, set()),
+        ("from osteolite.train.fitting import fit", {"train"}, set()),
         ("from osteolite import train", {"train"}, set()),
-        ("from ..train import fit", {"train"}, set()),
+        ("from ..train.fitting import fit", {"train"}, set()),
         ("from .. import train", {"train"}, set()),
         ("from .errors import ImageError\nfrom . import errors", {"edge"}, set()),
         ("def f():\n    import tensorflow.lite as tfl", set(), {"tensorflow"}),
@@ -55,27 +93,42 @@ def packages_of(modules: Iterator[str]) -> set[str]:
     ],
 )
 def test_the_reader_of_imports_sees(source: str, rooms: set[str], packages: set[str]) -> None:
-    assert rooms_of(imported_modules(source, "osteolite.edge")) == rooms
-    assert packages_of(imported_modules(source, "osteolite.edge")) == packages
+    assert rooms_of(list(imported_modules(source, "osteolite.edge"))) == rooms
+    assert packages_of(list(imported_modules(source, "osteolite.edge"))) == packages
+
+
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        ("from ..errors import ImageError\nfrom .engine import Engine", []),
+        ("from ..prediction.scorer import Scorer", ["osteolite.edge.prediction.scorer.Scorer"]),
+        ("from ..imaging.limits import Limits", ["osteolite.edge.imaging.limits.Limits"]),  # beside it, not before it
+        ("def f():\n    from ..watch import journal", ["osteolite.edge.watch.journal"]),
+        ("if TYPE_CHECKING:\n    from ..watch.journal import Journal", ["osteolite.edge.watch.journal.Journal"]),
+    ],
+)
+def test_the_order_of_packages_refuses(source: str, refused: list[str]) -> None:
+    modules = list(imported_modules(source, "osteolite.edge.inference"))
+    assert against_the_order("edge", "inference", modules) == refused
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_rooms_import_one_way(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0]
-    package = ".".join(["osteolite", *path.relative_to(ROOT).parent.parts])
-    rooms = rooms_of(imported_modules(path.read_text(encoding="utf-8"), package))
-    if path == ROOT / "edge" / "cli.py":
-        # The table of commands names every room; a room is imported when its command is called.
-        assert rooms <= set(ROOMS)
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        statements = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        rooms = rooms_of(imported_modules(ast.unparse(ast.Module(statements, [])), "osteolite.edge"))
-    assert rooms <= MAY_IMPORT[room]
+    assert rooms_of(imports_of(path)) <= MAY_IMPORT[path.relative_to(ROOT).parts[0]]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_packages_import_only_those_before_them(path: Path) -> None:
+    room, *inner = path.relative_to(ROOT).with_suffix("").parts
+    if inner == ["__init__"]:  # a caption, or edge's public names
+        assert path == PUBLIC_NAMES or not imports_of(path)
+    else:
+        assert against_the_order(room, inner[0], imports_of(path)) == []
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if ROOT / "edge" in p.parents], ids=lambda path: path.name)
 def test_the_device_needs_few_packages(path: Path) -> None:
-    assert packages_of(imported_modules(path.read_text(encoding="utf-8"), "osteolite.edge")) <= EDGE_PACKAGES
+    assert packages_of(imports_of(path)) <= EDGE_PACKAGES
 
 
 def test_importing_the_edge_room_leaves_tensorflow_out() -> None:

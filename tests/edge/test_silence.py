@@ -3,7 +3,7 @@ import sys
 
 PROGRAM = """
 import os, sys
-from osteolite.edge.quiet import quiet_stderr
+from osteolite.edge.silence import quiet_stderr
 try:
     with quiet_stderr():
         os.write(2, b"from C++")

@@ -8,7 +8,7 @@ import pytest
 
 from osteolite.convert.tracing import traced
 from osteolite.edge.errors import UsageError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.backbones import BACKBONES, build_backbone
 from osteolite.train.model import build_model
@@ -29,11 +29,11 @@ def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **mode
 def test_every_backbone_converts_to_a_file_that_answers_as_keras_does(name: str) -> None:
     one = recipe(name)
     model = build_model(one, None)
-    runtime = Runtime(traced(model))
+    session = open_session(traced(model))
     image = np.random.default_rng(1).uniform(0, 255, (1, *one.preprocessing.shape)).astype(np.float32)
     image = (image - one.preprocessing.mean) / one.preprocessing.std
     expected = np.asarray(model(image, training=False))
-    np.testing.assert_allclose(runtime.invoke(image).reshape(1, 1), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(session.invoke(image).reshape(1, 1), expected, rtol=1e-3, atol=1e-3)
     assert np.isfinite(expected).all()
 
 

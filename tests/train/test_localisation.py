@@ -12,7 +12,7 @@ from PIL import Image
 
 from osteolite.convert.tracing import traced
 from osteolite.edge.errors import UsageError
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.train.boxes import BOX_FILES
 from osteolite.train.cam import choose_method, default_layer
@@ -189,7 +189,7 @@ def test_the_file_gives_the_map_that_keras_gives(weight: float) -> None:
     model = answering(build_model(recipe, None), recipe)
     tensor = np.random.default_rng(0).uniform(-1, 1, (1, 96, 64, 1)).astype(np.float32)
     logits, drawn = (np.asarray(one) for one in model(tensor, training=False))
-    given = Runtime(traced(model)).run(tensor)
+    given = open_session(traced(model)).run(tensor)
     assert given.activation_map is not None
     np.testing.assert_allclose(given.activation_map, drawn[0, :, :, 0], atol=1e-4)
     np.testing.assert_allclose(given.values, logits, atol=1e-4)

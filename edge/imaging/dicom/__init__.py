@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""A DICOM file to grey pixels, and nothing of the patient."""

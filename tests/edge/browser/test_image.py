@@ -1,4 +1,4 @@
-"""The page reads a file as edge/imaging/radiograph.py does: the same grey, from the same bytes, and refuses what it must."""
+"""The page reads a file as edge.imaging.radiograph does: the same grey from the same bytes, the same refusals."""
 
 import base64
 import itertools

@@ -71,7 +71,7 @@ def test_the_heatmap_is_hottest_where_the_map_is(scans: Path) -> None:
         assert prediction.activation_map is not None
         assert "draw" in prediction.milliseconds
         assert classifier.predict(scans / "a.png").heatmap is None
-        assert prediction.activation_map.shape == classifier.runtime.map_shape
+        assert prediction.activation_map.shape == classifier.session.map_shape
 
 
 def test_a_model_without_a_map_draws_none(scans: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -446,7 +446,7 @@ def test_limits_are_inclusive(encode: Encode) -> None:
 BOMBS = """
 import resource, sys
 from osteolite.edge.errors import ImageTooLarge
-from osteolite.edge.radiograph import read_radiograph
+from osteolite.edge.imaging.radiograph import read_radiograph
 
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))  # the pixels alone would take 3.6 billion bytes
 for path in sys.argv[1:]:

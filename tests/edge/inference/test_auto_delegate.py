@@ -9,14 +9,14 @@ import pytest
 
 from osteolite.edge.inference import auto_delegate
 from osteolite.edge.inference.engine import nodes, parse_model
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.shipped import shipped_model
 
 
 def test_auto_takes_the_fastest_and_reports_all(cache: Path) -> None:
-    delegation = Runtime(shipped_model(), 1, "auto").delegation
-    assert (delegation.asked, delegation.applied) == ("auto", "xnnpack")
-    assert delegation.taken == len(nodes(parse_model(shipped_model()))) - 1
+    delegation = open_session(shipped_model(), 1, "auto").delegation
+    assert (delegation.requested, delegation.applied) == ("auto", "xnnpack")
+    assert delegation.operators_taken == len(nodes(parse_model(shipped_model()))) - 1
     about = {one.delegate: one for one in delegation.candidates}
     assert set(about) == {"xnnpack", "cpu", "gpu", "edgetpu"}
     assert about["xnnpack"].milliseconds is not None
@@ -27,20 +27,20 @@ def test_auto_takes_the_fastest_and_reports_all(cache: Path) -> None:
 
 
 def test_auto_remembers(cache: Path, tiny_model: Path) -> None:
-    first = Runtime(tiny_model, 1, "auto").delegation
+    first = open_session(tiny_model, 1, "auto").delegation
     (path,) = cache.iterdir()
-    assert Runtime(tiny_model, 1, "auto").delegation == first
+    assert open_session(tiny_model, 1, "auto").delegation == first
     remembered = json.loads(path.read_text())
     other = {"xnnpack": "cpu", "cpu": "xnnpack"}[remembered["delegate"]]
     path.write_text(json.dumps({**remembered, "delegate": other}))
-    assert Runtime(tiny_model, 1, "auto").delegation.applied == {"cpu": "none", "xnnpack": "xnnpack"}[other]
+    assert open_session(tiny_model, 1, "auto").delegation.applied == {"cpu": "none", "xnnpack": "xnnpack"}[other]
 
 
 def test_auto_asks_again_for_another_model_or_other_threads(
     cache: Path, tiny_model: Path, tiny_int8_model: Path
 ) -> None:
     for model, threads in ((tiny_model, 1), (tiny_model, 2), (tiny_int8_model, 1), (tiny_model.read_bytes(), 1)):
-        Runtime(model, threads, "auto")
+        open_session(model, threads, "auto")
     assert len(list(cache.iterdir())) == 3  # the content counts, not where it came from
 
 
@@ -48,18 +48,18 @@ def test_auto_asks_again_for_another_model_or_other_threads(
     "damage", ["", "{", "[]", '{"delegate": "cuda", "candidates": []}', '{"delegate": "cpu", "candidates": [{}]}']
 )
 def test_a_damaged_memory_is_measured_again(damage: str, cache: Path, tiny_model: Path) -> None:
-    Runtime(tiny_model, 1, "auto")
+    open_session(tiny_model, 1, "auto")
     (path,) = cache.iterdir()
     path.write_text(damage)
-    assert len(Runtime(tiny_model, 1, "auto").delegation.candidates) == 4
+    assert len(open_session(tiny_model, 1, "auto").delegation.candidates) == 4
     assert len(json.loads(path.read_text())["candidates"]) == 4
 
 
 def test_what_was_fastest_and_is_gone_is_measured_again(cache: Path, tiny_model: Path) -> None:
-    Runtime(tiny_model, 1, "auto")
+    open_session(tiny_model, 1, "auto")
     (path,) = cache.iterdir()
     path.write_text(json.dumps({**json.loads(path.read_text()), "delegate": "edgetpu"}))
-    assert Runtime(tiny_model, 1, "auto").delegation.applied in ("none", "xnnpack")
+    assert open_session(tiny_model, 1, "auto").delegation.applied in ("none", "xnnpack")
     assert json.loads(path.read_text())["delegate"] != "edgetpu"
 
 
@@ -68,8 +68,8 @@ def test_a_memory_that_cannot_be_written_harms_nothing(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    runtime = Runtime(tiny_model, 1, "auto")
-    assert runtime.invoke(np.full(runtime.input_shape, 0.25, np.float32)) == pytest.approx(1.5)
+    session = open_session(tiny_model, 1, "auto")
+    assert session.invoke(np.full(session.input_shape, 0.25, np.float32)) == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(("claim", "reason"), [("all", "its answers differ"), ("none", "takes none")])
@@ -79,7 +79,7 @@ def test_auto_leaves_out_what_answers_otherwise(
     """The library computes nothing, and would be the fastest of all."""
     wrong = f"{library}:claim={claim}"
     monkeypatch.setattr(auto_delegate, "_CANDIDATES", ("cpu", wrong))
-    delegation = Runtime(tiny_model, 1, "auto").delegation
+    delegation = open_session(tiny_model, 1, "auto").delegation
     assert delegation.applied == "none"
     left_out = {one.delegate: one for one in delegation.candidates}[wrong]
     assert left_out.milliseconds is None
@@ -89,7 +89,7 @@ def test_auto_leaves_out_what_answers_otherwise(
 def test_auto_on_a_model_that_answers_nothing(cache: Path, tmp_path: Path, tiny: Any) -> None:
     path = tmp_path / "nan.tflite"
     path.write_bytes(tiny.mean(bias=float("nan")))
-    assert Runtime(path, 1, "auto").delegation.applied == "none"
+    assert open_session(path, 1, "auto").delegation.applied == "none"
 
 
 def test_maps_and_features_count_as_well_as_answers() -> None:

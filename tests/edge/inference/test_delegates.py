@@ -17,7 +17,8 @@ from osteolite.edge.errors import DelegateUnavailable, ModelFileError, UsageErro
 from osteolite.edge.inference import delegates
 from osteolite.edge.inference.delegates import DELEGATES, parse_delegate
 from osteolite.edge.inference.engine import InterpreterEngine, nodes, runtime_module
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
+from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.modelfile.archive import read_flatbuffer
 from osteolite.edge.modelfile.graph import Anatomy
 from osteolite.edge.modelfile.shipped import shipped_model
@@ -41,8 +42,8 @@ def partly(tmp_path: Path, tiny: Any) -> Path:
     return tmp_path / "partly.tflite"
 
 
-def grey(runtime: Runtime, level: float = 0.25) -> np.ndarray:
-    return np.full(runtime.input_shape, level, np.float32)
+def grey(session: InferenceSession, level: float = 0.25) -> np.ndarray:
+    return np.full(session.input_shape, level, np.float32)
 
 
 # Names
@@ -81,27 +82,36 @@ def test_an_option_that_is_none(options: str) -> None:
 
 def test_a_wrong_name_does_not_fall_back(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="unknown delegate"):
-        Runtime(tiny_model, delegate="cuda", fallback=True)
+        open_session(tiny_model, delegate="cuda", fallback=True)
 
 
 # The processor
 
 
 def test_without_a_delegate_the_runtime_chooses(tiny_model: Path) -> None:
-    delegation = Runtime(tiny_model).delegation
-    assert (delegation.asked, delegation.applied, delegation.taken, delegation.of) == (None, "xnnpack", 2, 2)
+    delegation = open_session(tiny_model).delegation
+    assert (delegation.requested, delegation.applied, delegation.operators_taken, delegation.operators) == (
+        None,
+        "xnnpack",
+        2,
+        2,
+    )
     assert delegation.reason == delegation.warning == ""
 
 
 def test_cpu_is_the_kernels_alone(tiny_model: Path) -> None:
-    runtime = Runtime(tiny_model, delegate="cpu")
-    assert (runtime.delegation.applied, runtime.delegation.taken, runtime.delegation.of) == ("none", 0, 2)
-    assert runtime.invoke(grey(runtime)) == pytest.approx(1.5)
+    session = open_session(tiny_model, delegate="cpu")
+    assert (session.delegation.applied, session.delegation.operators_taken, session.delegation.operators) == (
+        "none",
+        0,
+        2,
+    )
+    assert session.invoke(grey(session)) == pytest.approx(1.5)
 
 
 def test_xnnpack_by_name_on_a_model_that_it_takes_in_part(partly: Path) -> None:
-    delegation = Runtime(partly, delegate="xnnpack").delegation
-    assert (delegation.applied, delegation.taken, delegation.of) == ("xnnpack", 2, 3)
+    delegation = open_session(partly, delegate="xnnpack").delegation
+    assert (delegation.applied, delegation.operators_taken, delegation.operators) == ("xnnpack", 2, 3)
     assert delegation.reason == "left to the processor: 1 REVERSE_V2"
     assert delegation.to_dict() == {
         "asked": "xnnpack",
@@ -117,11 +127,11 @@ def test_xnnpack_that_takes_nothing(tmp_path: Path, tiny: Any) -> None:
     path = tmp_path / "int16.tflite"
     path.write_bytes(tiny.quantize(np.int16, 0.01, 0, (1, 8, 8, 1)))
     with pytest.raises(DelegateUnavailable, match="xnnpack: it loads, but takes none of the model's 1 operators"):
-        Runtime(path, delegate="xnnpack")
-    delegation = Runtime(path, delegate="xnnpack", fallback=True).delegation
-    assert (delegation.applied, delegation.taken) == ("none", 0)
+        open_session(path, delegate="xnnpack")
+    delegation = open_session(path, delegate="xnnpack", fallback=True).delegation
+    assert (delegation.applied, delegation.operators_taken) == ("none", 0)
     assert "takes none" in delegation.reason
-    assert Runtime(path).delegation.applied == "none"  # no error where nothing was asked for
+    assert open_session(path).delegation.applied == "none"  # no error where nothing was asked for
 
 
 def test_the_count_of_xnnpacks_operators_is_the_runtimes_own(partly: Path, tiny_int8_model: Path) -> None:
@@ -129,9 +139,9 @@ def test_the_count_of_xnnpacks_operators_is_the_runtimes_own(partly: Path, tiny_
     for path in (partly, tiny_int8_model, shipped_model()):
         alone = runtime_module()[0].Interpreter(model_path=str(path), experimental_disable_delegate_node_fusion=True)
         alone.allocate_tensors()
-        delegation = Runtime(path).delegation
-        assert delegation.of == len(Anatomy.of(read_flatbuffer(path)).operators)
-        assert delegation.taken == len(nodes(alone)) - delegation.of
+        delegation = open_session(path).delegation
+        assert delegation.operators == len(Anatomy.of(read_flatbuffer(path)).operators)
+        assert delegation.operators_taken == len(nodes(alone)) - delegation.operators
 
 
 # Libraries
@@ -143,23 +153,23 @@ def test_the_count_is_what_the_library_claimed(claim: str, threads: int, library
     """The library itself writes down which operators it claimed."""
     report = tmp_path / "claimed"
     asked = f"{library}:claim={claim}:report={report}"
-    runtime = Runtime(shipped_model(), threads, asked)
+    session = open_session(shipped_model(), threads, asked)
     claimed = {int(line) for line in report.read_text().split()}
-    delegation = runtime.delegation
-    assert (delegation.asked, delegation.applied) == (asked, str(library))
-    assert (delegation.taken, delegation.of) == (len(claimed), OPERATORS)
+    delegation = session.delegation
+    assert (delegation.requested, delegation.applied) == (asked, str(library))
+    assert (delegation.operators_taken, delegation.operators) == (len(claimed), OPERATORS)
     assert len(claimed) == {"all": OPERATORS, "even": (OPERATORS + 1) // 2}[claim]
     assert delegation.reason.startswith("left to the processor: ") == (claim == "even")
-    assert isinstance(runtime._engine, InterpreterEngine)
-    assert runtime._engine.taken == claimed
-    assert runtime.invoke(grey(runtime)).shape == (1, 1)
+    assert isinstance(session._engine, InterpreterEngine)
+    assert session._engine.taken == claimed
+    assert session.invoke(grey(session)).shape == (1, 1)
 
 
 def test_a_library_beside_the_caller_needs_no_slash(
     library: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(library.parent)
-    assert Runtime(tiny_model, delegate=library.name).delegation.applied == library.name
+    assert open_session(tiny_model, delegate=library.name).delegation.applied == library.name
 
 
 FAILURES = [
@@ -173,7 +183,7 @@ FAILURES = [
 @pytest.mark.parametrize(("option", "message"), FAILURES)
 def test_a_library_that_fails(option: str, message: str, library: Path, tiny_model: Path) -> None:
     with pytest.raises(DelegateUnavailable, match=message) as caught:
-        Runtime(tiny_model, delegate=f"{library}:{option}")
+        open_session(tiny_model, delegate=f"{library}:{option}")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -181,17 +191,17 @@ def test_a_library_that_fails(option: str, message: str, library: Path, tiny_mod
 @pytest.mark.parametrize(("option", "message"), FAILURES)
 def test_a_library_that_fails_with_fallback(option: str, message: str, library: Path, tiny_model: Path) -> None:
     asked = f"{library}:{option}"
-    runtime = Runtime(tiny_model, delegate=asked, fallback=True)
-    assert (runtime.delegation.asked, runtime.delegation.applied) == (asked, "xnnpack")
-    assert str(library) in runtime.delegation.reason
-    assert runtime.delegation.warning.endswith("until then the processor runs the model")
-    assert runtime.invoke(grey(runtime)) == pytest.approx(1.5)
+    session = open_session(tiny_model, delegate=asked, fallback=True)
+    assert (session.delegation.requested, session.delegation.applied) == (asked, "xnnpack")
+    assert str(library) in session.delegation.reason
+    assert session.delegation.warning.endswith("until then the processor runs the model")
+    assert session.invoke(grey(session)) == pytest.approx(1.5)
 
 
 def test_a_library_that_fails_in_a_run(library: Path, tiny_model: Path) -> None:
-    runtime = Runtime(tiny_model, delegate=f"{library}:fail=invoke")
+    session = open_session(tiny_model, delegate=f"{library}:fail=invoke")
     with pytest.raises(DelegateUnavailable, match=r"it fails in a run \(.*TestDelegate\) failed to invoke"):
-        runtime.invoke(grey(runtime))
+        session.invoke(grey(session))
 
 
 def test_what_is_no_library(tmp_path: Path, no_delegate: Path, tiny_model: Path) -> None:
@@ -202,15 +212,15 @@ def test_what_is_no_library(tmp_path: Path, no_delegate: Path, tiny_model: Path)
         (no_delegate, "has no tflite_plugin_create_delegate; give one that is a TFLite external delegate"),
     ):
         with pytest.raises(DelegateUnavailable, match=message):
-            Runtime(tiny_model, delegate=str(path))
-        assert Runtime(tiny_model, delegate=str(path), fallback=True).delegation.applied == "xnnpack"
+            open_session(tiny_model, delegate=str(path))
+        assert open_session(tiny_model, delegate=str(path), fallback=True).delegation.applied == "xnnpack"
 
 
 def test_a_damaged_model_is_no_fault_of_the_delegate(library: Path, tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"A text file.\n" * 9)
     for delegate in (str(library), "gpu", "cpu", "xnnpack", "auto"):
         with pytest.raises(ModelFileError, match="refuses the model"):
-            Runtime(tmp_path / "model.tflite", delegate=delegate, fallback=True)
+            open_session(tmp_path / "model.tflite", delegate=delegate, fallback=True)
 
 
 # NNAPI and the Edge TPU
@@ -218,17 +228,17 @@ def test_a_damaged_model_is_no_fault_of_the_delegate(library: Path, tmp_path: Pa
 
 def test_nnapi_is_androids(tiny_model: Path) -> None:
     with pytest.raises(DelegateUnavailable, match="Android's, deprecated since Android 15; `osteolite bench --device"):
-        Runtime(tiny_model, delegate="nnapi")
+        open_session(tiny_model, delegate="nnapi")
 
 
 OPEN = """
 import json, sys
 from osteolite.edge.errors import OsteoliteError
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.opening import open_session
 found = []
 for model, delegate in zip(sys.argv[1::2], sys.argv[2::2]):
     try:
-        found.append(Runtime(model, 1, delegate).delegation.to_dict())
+        found.append(open_session(model, 1, delegate).delegation.to_dict())
     except OsteoliteError as error:
         found.append({"error": type(error).__name__, "message": str(error)})
 print(json.dumps(found))
@@ -280,4 +290,4 @@ def test_without_the_edge_tpus_library_the_message_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(delegates._EDGE_TPU, platform.system(), "libedgetpu-absent.so.1")
     with pytest.raises(DelegateUnavailable, match=r"absent\.so\.1 cannot be loaded .*; install Coral's Edge TPU"):
-        Runtime(tiny_int8_model, delegate="edgetpu")
+        open_session(tiny_int8_model, delegate="edgetpu")

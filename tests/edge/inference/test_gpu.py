@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from osteolite.edge.errors import DelegateUnavailable
 from osteolite.edge.inference import gpu as compiled
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.shipped import shipped_model
 
 _LIBRARIES = ("libvk_swiftshader.so", "vk_swiftshader_icd.json", "libvulkan.so.1")
@@ -25,7 +25,7 @@ RUN = """
 import json, sys
 import numpy as np
 from osteolite.edge.errors import OsteoliteError
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.opening import open_session
 
 def numbers(array):
     return None if array is None else array.tolist()
@@ -33,7 +33,7 @@ def numbers(array):
 found, fallback, count = [], sys.argv[1] == "fallback", int(sys.argv[2])
 for path in sys.argv[3:]:
     try:
-        gpu, cpu = Runtime(path, 1, "gpu", fallback), Runtime(path, 1)
+        gpu, cpu = open_session(path, 1, "gpu", fallback), open_session(path, 1)
     except OsteoliteError as error:
         found.append({"error": type(error).__name__, "message": str(error)})
         continue
@@ -51,9 +51,9 @@ print(json.dumps(found))
 TIME = """
 import json, statistics, sys, time
 import numpy as np
-from osteolite.edge.runtime import Runtime
+from osteolite.edge.inference.opening import open_session
 
-gpu = Runtime(sys.argv[1], 1, "gpu")
+gpu = open_session(sys.argv[1], 1, "gpu")
 engine, tensor = gpu._engine, np.zeros(gpu.input_shape, np.float32)
 whole, started = [], []
 for _ in range(20):
@@ -271,14 +271,14 @@ def test_without_an_adapter(run: Callable[..., list[dict[str, Any]]], networks: 
 def test_without_a_vulkan_loader(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "_LOADER", "libvulkan-absent.so.1")
     with pytest.raises(DelegateUnavailable, match=r"there is no Vulkan loader \(libvulkan-absent\.so\.1\); install"):
-        Runtime(tiny_model, delegate="gpu")
+        open_session(tiny_model, delegate="gpu")
     assert compiled.software_only() == ""
 
 
 def test_with_a_runtime_that_has_no_gpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.compiled_model", None)
     with pytest.raises(DelegateUnavailable, match=r"it needs LiteRT; pip install 'ai-edge-litert>=2\.1'"):
-        Runtime(tiny_model, delegate="gpu")
+        open_session(tiny_model, delegate="gpu")
 
 
 @pytest.mark.slow

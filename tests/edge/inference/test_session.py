@@ -14,7 +14,7 @@ from PIL import Image
 
 from osteolite.edge.errors import MissingExtra, ModelFileError, UsageError
 from osteolite.edge.inference.engine import runtime_module, runtime_name
-from osteolite.edge.inference.session import Runtime
+from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.tensors import dequantise, quantise, sigmoid
 from osteolite.edge.machine import default_threads
 from osteolite.edge.modelfile.archive import read_description
@@ -137,10 +137,10 @@ def test_quantise_takes_back_what_dequantise_gives(dtype: type, scale: float, ze
 
 
 def test_a_float_model_gives_its_logit(tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean(weight=4.0, bias=0.5)))
-    assert (runtime.input_shape, runtime.output_shape) == ((1, 32, 32, 1), (1, 1))
-    noise = np.random.default_rng(0).uniform(-1, 1, runtime.input_shape).astype(np.float32)
-    logit = runtime.invoke(noise)
+    session = open_session(write(tmp_path, tiny.mean(weight=4.0, bias=0.5)))
+    assert (session.input_shape, session.output_shape) == ((1, 32, 32, 1), (1, 1))
+    noise = np.random.default_rng(0).uniform(-1, 1, session.input_shape).astype(np.float32)
+    logit = session.invoke(noise)
     assert logit.dtype == np.float32
     assert logit[0, 0] == pytest.approx(4 * noise.mean() + 0.5, abs=1e-4)
 
@@ -149,7 +149,7 @@ def test_int8_ends_give_what_the_file_with_float_ends_gives(tmp_path: Path, tiny
     outer, inner = (tmp_path / name for name in ("int8_ends", "float_ends"))
     outer.write_bytes(tiny.mean_int8())
     inner.write_bytes(tiny.mean_int8(float_ends=True))
-    ours, theirs = Runtime(outer), Runtime(inner)
+    ours, theirs = open_session(outer), open_session(inner)
     logits = set()
     for level in grey_tensor(127.5, 127.5).ravel():
         picture = np.full((1, 32, 32, 1), level, np.float32)
@@ -161,22 +161,22 @@ def test_int8_ends_give_what_the_file_with_float_ends_gives(tmp_path: Path, tiny
 
 
 def test_one_answer_does_not_change_the_last(tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean()))
+    session = open_session(write(tmp_path, tiny.mean()))
     black, white = (np.full((1, 32, 32, 1), level, np.float32) for level in (-1, 1))
-    first = runtime.invoke(black)
-    runtime.invoke(white)
-    assert first == runtime.invoke(black) == [[-3.5]]
+    first = session.invoke(black)
+    session.invoke(white)
+    assert first == session.invoke(black) == [[-3.5]]
 
 
 @pytest.mark.parametrize("extras", [[], ["map"], ["features"], ["map", "features"], ["features", "map"]])
 def test_one_run_gives_all_outputs(extras: list[str], tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, with_extras(tiny, extras)))
+    session = open_session(write(tmp_path, with_extras(tiny, extras)))
     tensor = np.random.default_rng(0).uniform(-1, 1, (1, 4, 6, 1)).astype(np.float32)
-    outputs = runtime.run(tensor)
+    outputs = session.run(tensor)
     assert outputs.values == pytest.approx(tensor.mean(), abs=1e-6)
-    assert outputs.values == runtime.invoke(tensor)
-    assert runtime.map_shape == ((4, 6) if "map" in extras else None)
-    assert runtime.feature_count == (24 if "features" in extras else None)
+    assert outputs.values == session.invoke(tensor)
+    assert session.map_shape == ((4, 6) if "map" in extras else None)
+    assert session.feature_count == (24 if "features" in extras else None)
     for found, name, shape in ((outputs.activation_map, "map", (4, 6)), (outputs.features, "features", (24,))):
         assert (found is not None) == (name in extras)
         if found is not None:
@@ -193,34 +193,34 @@ def test_one_run_gives_all_outputs(extras: list[str], tmp_path: Path, tiny: Any)
     ],
 )
 def test_pixels_give_what_their_tensor_gives(model: Callable[[Any], bytes], tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, model(tiny)))
-    _, height, width, channels = runtime.input_shape
+    session = open_session(write(tmp_path, model(tiny)))
+    _, height, width, channels = session.input_shape
     for mean, std in ((127.5, 127.5), (118.3, 61.7)):  # the table must follow the levels
         spec = PreprocessingSpec(width, height, channels="grey" if channels == 1 else "rgb", mean=mean, std=std)
         for seed in range(5):
             pixels = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-            found = runtime.run_pixels(pixels, grey_levels(spec))
-            expected = runtime.run(preprocess(Image.fromarray(pixels), spec))
+            found = session.run_pixels(pixels, grey_levels(spec))
+            expected = session.run(preprocess(Image.fromarray(pixels), spec))
             np.testing.assert_array_equal(found.values, expected.values)
             if expected.activation_map is not None:
                 np.testing.assert_array_equal(found.activation_map, expected.activation_map)
 
 
 def test_pixels_on_the_model_that_ships() -> None:
-    runtime, description = Runtime(shipped_model()), read_description(shipped_model())
+    session, description = open_session(shipped_model()), read_description(shipped_model())
     pixels = np.random.default_rng(0).integers(0, 256, description.preprocessing.shape[:2], np.uint8)
-    found = runtime.run_pixels(pixels, grey_levels(description.preprocessing))
-    expected = runtime.run(preprocess(Image.fromarray(pixels), description.preprocessing))
+    found = session.run_pixels(pixels, grey_levels(description.preprocessing))
+    expected = session.run(preprocess(Image.fromarray(pixels), description.preprocessing))
     np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_threads_share_a_runtime(tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, with_extras(tiny, ["map", "features"])))
+    session = open_session(write(tmp_path, with_extras(tiny, ["map", "features"])))
 
     def agrees(level: int) -> bool:
         pixels = np.full((4, 6), level, np.uint8)
         levels = np.arange(256, dtype=np.float32) * (1 + level % 3)
-        outputs = runtime.run_pixels(pixels, levels)
+        outputs = session.run_pixels(pixels, levels)
         arrays = (outputs.values, outputs.activation_map, outputs.features)
         return all(array is not None and np.allclose(array, levels[level]) for array in arrays)
 
@@ -229,40 +229,40 @@ def test_threads_share_a_runtime(tmp_path: Path, tiny: Any) -> None:
 
 
 def test_a_closed_runtime_says_so(tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean()))
-    runtime.close()
-    runtime.close()
+    session = open_session(write(tmp_path, tiny.mean()))
+    session.close()
+    session.close()
     with pytest.raises(UsageError, match="closed; open it again"):
-        runtime.run(np.zeros(runtime.input_shape, np.float32))
+        session.run(np.zeros(session.input_shape, np.float32))
 
 
 @pytest.mark.parametrize(
     "tensor", [np.zeros((1, 1), np.float32), np.zeros((32, 32, 1), np.float32), np.zeros((1, 32, 32, 1))]
 )
 def test_a_tensor_that_does_not_fit(tensor: Any, tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean()))
+    session = open_session(write(tmp_path, tiny.mean()))
     with pytest.raises(UsageError, match=r"the input is .*; the model takes float32 of \(1, 32, 32, 1\)"):
-        runtime.run(tensor)
+        session.run(tensor)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((32, 31), np.uint8), np.zeros((32, 32)), np.zeros((1, 32, 32), np.uint8)])
 def test_pixels_that_do_not_fit(pixels: Any, tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean()))
+    session = open_session(write(tmp_path, tiny.mean()))
     with pytest.raises(UsageError, match=r"the pixels are .*; the model takes uint8 of \(32, 32\)"):
-        runtime.run_pixels(pixels, np.arange(256, dtype=np.float32))
+        session.run_pixels(pixels, np.arange(256, dtype=np.float32))
 
 
 @pytest.mark.parametrize("levels", [np.arange(255, dtype=np.float32), np.arange(256)])
 def test_levels_that_do_not_fit(levels: Any, tmp_path: Path, tiny: Any) -> None:
-    runtime = Runtime(write(tmp_path, tiny.mean()))
+    session = open_session(write(tmp_path, tiny.mean()))
     with pytest.raises(UsageError, match=r"the levels are .*; float32 of \(256,\) is needed"):
-        runtime.run_pixels(np.zeros((32, 32), np.uint8), levels)
+        session.run_pixels(np.zeros((32, 32), np.uint8), levels)
 
 
 def test_threads(tmp_path: Path, tiny: Any) -> None:
     path = write(tmp_path, tiny.mean())
-    assert Runtime(path, 1).threads == 1
-    assert Runtime(path).threads == default_threads()
+    assert open_session(path, 1).threads == 1
+    assert open_session(path).threads == default_threads()
     assert 1 <= default_threads() <= 4
 
 
@@ -280,18 +280,18 @@ def test_the_runtime_says_its_name_and_version() -> None:
 )
 def test_what_the_interpreter_refuses(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="refuses the model"):
-        Runtime(write(tmp_path, content))
+        open_session(write(tmp_path, content))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"missing\.tflite"):
-        Runtime(tmp_path / "missing.tflite")
+        open_session(tmp_path / "missing.tflite")
 
 
 def test_outputs_that_are_neither_map_nor_features(tmp_path: Path, tiny: Any) -> None:
     for extras in (["map", "map"], ["features", "features"], ["cube"]):
         with pytest.raises(ModelFileError, match=r"its output \d is \(.*\); after the answer an activation map of"):
-            Runtime(write(tmp_path, with_extras(tiny, extras)))
+            open_session(write(tmp_path, with_extras(tiny, extras)))
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.int8], ids=["bool", "int32", "int8 without a scale"])
@@ -301,7 +301,7 @@ def test_an_input_of_no_known_meaning(dtype: type, tmp_path: Path, tiny: Any) ->
     shape = graph.constant([4], np.int32)
     given_back = graph.operator(tiny.operators.RESHAPE, [taken, shape], graph.tensor((4,), dtype))
     with pytest.raises(ModelFileError, match=r"its input is .*; float32, or a quantised int8, uint8 or int16"):
-        Runtime(write(tmp_path, graph.to_bytes([taken], [given_back])))
+        open_session(write(tmp_path, graph.to_bytes([taken], [given_back])))
 
 
 def test_without_a_runtime_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_extreme_logits_are_probabilities(save_model: SaveModel, tiny: Any) -> N
 
 
 def test_the_number_of_threads_is_passed_on(tiny_model: Path) -> None:
-    assert FractureClassifier(tiny_model, threads=1).runtime.threads == 1
+    assert FractureClassifier(tiny_model, threads=1).session.threads == 1
 
 
 # Refusing

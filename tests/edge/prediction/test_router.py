@@ -114,7 +114,7 @@ def test_a_stage_is_loaded_when_it_is_first_needed_and_kept(router_file: Path) -
     hand = router.stage("hand")
     assert router.predict(white).milliseconds["load"] < first.milliseconds["load"]
     assert router.stage("hand") is hand
-    assert hand.runtime.threads == router.runtime.threads == 1
+    assert hand.session.threads == router.session.threads == 1
 
 
 def test_a_stage_with_its_own_preprocessing_sees_what_it_would_see_alone(

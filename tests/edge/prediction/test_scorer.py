@@ -130,8 +130,8 @@ def test_the_stream_says_what_was_asked_for(tiny_model: Path) -> None:
         with FractureClassifier(tiny_model, delegate=delegate) as classifier:
             for answer in classifier.predict_stream(pictures(9)):
                 assert isinstance(answer, Prediction)
-                assert (answer.delegation.asked, answer.delegation.applied) == (delegate, applied)
-                assert answer.delegation == classifier.runtime.delegation
+                assert (answer.delegation.requested, answer.delegation.applied) == (delegate, applied)
+                assert answer.delegation == classifier.session.delegation
 
 
 def test_a_radiograph_in_full_is_not_kept(classifier: FractureClassifier) -> None:

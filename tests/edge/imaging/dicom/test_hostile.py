@@ -126,7 +126,7 @@ def test_reading_ends_in_time() -> None:
 BOMBS = """
 import sys
 from osteolite.edge.errors import ImageError
-from osteolite.edge.radiograph import Limits, read_radiograph
+from osteolite.edge.imaging.radiograph import Limits, read_radiograph
 
 def most():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

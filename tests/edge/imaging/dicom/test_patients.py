@@ -59,7 +59,7 @@ import logging, sys, traceback
 logging.basicConfig(level=logging.DEBUG)
 import pydicom.config
 pydicom.config.debug(True)
-from osteolite.edge.radiograph import Limits, read_radiograph
+from osteolite.edge.imaging.radiograph import Limits, read_radiograph
 for limits in (Limits(), Limits(modalities=None)):
     for path in sys.argv[1:]:
         try:

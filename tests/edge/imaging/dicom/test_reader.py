@@ -242,7 +242,8 @@ def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_formats_are_read_without_it(tmp_path: Path, encode: Encode) -> None:
     (tmp_path / "a.png").write_bytes(encode(Image.new("L", (4, 4)), "PNG"))
     script = (
-        "import sys\nfrom osteolite.edge import read_radiograph\nfrom osteolite.edge.imaging.discovery import image_files\n"
+        "import sys\nfrom osteolite.edge import read_radiograph\n"
+        "from osteolite.edge.imaging.discovery import image_files\n"
         "read_radiograph(image_files([sys.argv[1]])[0])\nprint('pydicom' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
