@@ -15,7 +15,7 @@ from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.labels import LABELS
 from osteolite.edge.prediction.image_checks import COLOUR_LIMIT
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
-from osteolite.train.catalogue import Catalogue, Row
+from osteolite.train.data.catalogue import Catalogue, Row
 
 _COLOURED = 0.1  # share of coloured images from which calibration data is said to be no radiographs
 

@@ -100,7 +100,7 @@ def _convert_network(
 def _convert_runs(
     folder: Path, variants: tuple[str, ...], data: Path | None, refused: str | None, out: Path | None
 ) -> list[_Found]:
-    from osteolite.train.runs import open_runs
+    from osteolite.train.runs.run_folder import open_runs
 
     from .convert import chosen_variants
     from .convert import convert as convert_subject
@@ -154,7 +154,7 @@ def tune(
     latency with the points that no other beats, and the choice.
     """
     from osteolite.edge.cli import load_command
-    from osteolite.train.runs import Run
+    from osteolite.train.runs.run_folder import Run
 
     from .front import Limits
     from .tune import tune as search

@@ -7,7 +7,7 @@ from PIL import Image
 
 from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
-from osteolite.train.cache import Pixels
+from osteolite.train.data.pixel_cache import Pixels
 
 from .gate import Array
 

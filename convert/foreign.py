@@ -16,15 +16,15 @@ from osteolite.edge.labels import LABELS, label_of_folder
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.modelfile.description import CLASSES, FRACTURE, ModelDescription
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.train.cache import read_images
-from osteolite.train.catalogue import Catalogue
-from osteolite.train.duplicates import find_duplicates, merge_groups
-from osteolite.train.evaluation import auroc
-from osteolite.train.layouts import read_dataset
-from osteolite.train.probability import calibrate, probabilities
+from osteolite.train.audit.duplicates import find_duplicates, merge_groups
+from osteolite.train.data.catalogue import Catalogue
+from osteolite.train.data.layouts import read_dataset
+from osteolite.train.data.pixel_cache import read_images
+from osteolite.train.data.splits import split
+from osteolite.train.metrics.metrics import auroc
+from osteolite.train.metrics.probability_calibration import calibrate, probabilities
+from osteolite.train.metrics.threshold import choose_threshold
 from osteolite.train.recipe import Conversion, Gate, Threshold, load_recipe
-from osteolite.train.splits import split
-from osteolite.train.threshold import choose_threshold
 
 from .calibration import calibration_data, tensors
 from .gate import Array, PartVerdict, Verdict, judge, judge_parts

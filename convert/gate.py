@@ -7,8 +7,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from osteolite.edge.labels import LABELS
-from osteolite.train.bootstrap import resamples
-from osteolite.train.evaluation import auroc
+from osteolite.train.metrics.bootstrap import resamples
+from osteolite.train.metrics.metrics import auroc
 from osteolite.train.recipe import Gate
 
 Array = np.ndarray[Any, Any]

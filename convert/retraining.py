@@ -15,15 +15,15 @@ from osteolite.edge.errors import UsageError
 from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.modelfile.description import BODY_PART
 from osteolite.edge.silence import quiet_stderr
-from osteolite.train.cache import read_images
+from osteolite.train.audit.duplicates import Duplicates
 from osteolite.train.console import console
-from osteolite.train.duplicates import Duplicates
-from osteolite.train.fit import Fit
+from osteolite.train.data.pixel_cache import read_images
+from osteolite.train.fitting.fit import Fit
+from osteolite.train.fitting.tasks import BodyPartTask, FractureTask
 from osteolite.train.keras import keras, tf
-from osteolite.train.prepare import Prepared
 from osteolite.train.recipe import Conversion, Phase
-from osteolite.train.runs import Run
-from osteolite.train.tasks import BodyPartTask, FractureTask
+from osteolite.train.runs.prepared import Prepared
+from osteolite.train.runs.run_folder import Run
 
 with quiet_stderr():
     import tensorflow_model_optimization as tfmot

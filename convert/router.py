@@ -8,7 +8,7 @@ from osteolite.edge.atomic import write_json
 from osteolite.edge.modelfile.archive import read_description, write_model
 from osteolite.edge.modelfile.description import BODY_PART, ROUTER
 from osteolite.train.console import console
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 from .convert import Converted, chosen_variants, convert
 from .subjects import description, subject_of

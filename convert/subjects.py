@@ -13,15 +13,15 @@ from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.modelfile.description import BODY_PART, FRACTURE
 from osteolite.edge.preprocess import fit
-from osteolite.train.body_part import body_part_model
-from osteolite.train.cache import Pixels
-from osteolite.train.evaluation import operating_points
-from osteolite.train.layouts import read_dataset
-from osteolite.train.model import logits_of
-from osteolite.train.probability import probabilities
+from osteolite.train.data.layouts import read_dataset
+from osteolite.train.data.pixel_cache import Pixels
+from osteolite.train.metrics.curves import operating_points
+from osteolite.train.metrics.probability_calibration import probabilities
+from osteolite.train.metrics.units import gather, rows_of
+from osteolite.train.networks.model import logits_of
 from osteolite.train.recipe import Conversion
-from osteolite.train.runs import Run
-from osteolite.train.units import gather, rows_of
+from osteolite.train.runs.run_folder import Run
+from osteolite.train.workflows.body_part import body_part_model
 
 from .calibration import CalibrationData, calibration_data, tensors
 from .gate import Array, PartVerdict, Verdict, judge, judge_parts

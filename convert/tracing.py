@@ -4,9 +4,9 @@ import tempfile
 from typing import Any
 
 from osteolite.edge.silence import quiet_stderr
-from osteolite.train.cam import has_linear_head, last_of_each_size
 from osteolite.train.keras import keras, tf
-from osteolite.train.model import split_layers
+from osteolite.train.networks.class_activation import has_linear_head, last_of_each_size
+from osteolite.train.networks.model import split_layers
 
 _STRIDE = 8  # pixels of the input that a place of the features stands for, at most
 

@@ -12,15 +12,15 @@ from osteolite.edge.errors import GateRefusal, UsageError
 from osteolite.edge.modelfile.archive import write_model
 from osteolite.edge.modelfile.description import FRACTURE
 from osteolite.edge.silence import quiet_stderr
-from osteolite.train.backbones import build_backbone
 from osteolite.train.console import console
-from osteolite.train.jobs import Job
-from osteolite.train.layouts import read_dataset
-from osteolite.train.model import build_model
+from osteolite.train.data.layouts import read_dataset
+from osteolite.train.networks.backbones import build_backbone
+from osteolite.train.networks.model import build_model
 from osteolite.train.recipe import Recipe
-from osteolite.train.runs import Run
-from osteolite.train.starts import find_weights
-from osteolite.train.train import train_one
+from osteolite.train.runs.initial_weights import find_weights
+from osteolite.train.runs.run_folder import Run
+from osteolite.train.workflows.job import Job
+from osteolite.train.workflows.train import train_one
 
 from .convert import convert
 from .front import Limits, Point, choose, draw, front

@@ -14,13 +14,13 @@ from .errors import MissingExtra, OsteoliteError
 
 # name: (module, the extra that installs what it needs, one line of help)
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "run": ("osteolite.train.commands.fitting", "all", "Train, convert, gate, benchmark and try a model in one go."),
+    "run": ("osteolite.train.commands.train", "all", "Train, convert, gate, benchmark and try a model in one go."),
     "recipes": ("osteolite.train.commands.recipes", "train", "List the recipes."),
     "audit": ("osteolite.train.commands.audit", "train", "Look for leaks, duplicates and confounders in a data set."),
-    "train": ("osteolite.train.commands.fitting", "train", "Train a recipe on labelled radiographs."),
+    "train": ("osteolite.train.commands.train", "train", "Train a recipe on labelled radiographs."),
     "crossval": ("osteolite.train.commands.crossval", "train", "Cross-validate a recipe on labelled radiographs."),
     "evaluate": (
-        "osteolite.train.commands.fitting",
+        "osteolite.train.commands.train",
         "train",
         "Figures of a file or a run on labelled radiographs.",
     ),

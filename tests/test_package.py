@@ -14,7 +14,7 @@ from osteolite.edge import FractureClassifier
 from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.modelfile.shipped import shipped_model
 from osteolite.edge.preprocess import fit
-from osteolite.train.phantoms import write_phantoms
+from osteolite.train.data.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

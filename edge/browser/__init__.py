@@ -47,12 +47,7 @@ def runtime_name() -> str:
 def constants() -> dict[str, Any]:
     """What JavaScript must not write twice, as JSON has it."""
     from ..prediction.heatmap import OPACITY, colours
-    from ..prediction.image_checks import (  # Pillow is not for who only lists the files
-        COLOUR_LIMIT,
-        ENLARGED_LIMIT,
-        FLAT,
-        TEXTS,
-    )
+    from ..prediction.image_checks import COLOUR_LIMIT, ENLARGED_LIMIT, FLAT, TEXTS
 
     return {
         "heatmap": {"colours": colours().tolist(), "opacity": OPACITY},

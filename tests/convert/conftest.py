@@ -11,9 +11,9 @@ import pytest
 
 from osteolite.convert.subjects import Subject, subject_of
 from osteolite.convert.variants import VARIANTS, Source
-from osteolite.train.catalogue import write_catalogue
+from osteolite.train.data.catalogue import write_catalogue
 from osteolite.train.keras import keras
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 
 def small_network(outputs: int = 1, activation: str | None = "sigmoid", library: Any = keras, sign: int = 1) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from osteolite.convert.calibration import _by_body_part, tensors
 from osteolite.edge.errors import UnreadableImage
 from osteolite.edge.preprocess import PreprocessingSpec
-from osteolite.train.catalogue import Catalogue, Row
+from osteolite.train.data.catalogue import Catalogue, Row
 
 
 @given(

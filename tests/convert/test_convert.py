@@ -14,7 +14,7 @@ from osteolite.convert.convert import convert
 from osteolite.convert.subjects import subject_of
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_description
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 VARIANTS = ("float32", "float16", "dynamic", "int8")

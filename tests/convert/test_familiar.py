@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from osteolite.convert.familiar import varied
 from osteolite.edge import FractureClassifier, Prediction, read_description
 from osteolite.edge.modelfile.description import ModelDescription
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(0, 99))

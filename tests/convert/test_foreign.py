@@ -19,8 +19,8 @@ from osteolite.edge.inference.opening import open_session
 from osteolite.edge.labels import LABELS
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.prediction.classifier import FractureClassifier
+from osteolite.train.data.phantoms import write_phantoms
 from osteolite.train.keras import tf
-from osteolite.train.phantoms import write_phantoms
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 SHAPE = (32, 32, 1)

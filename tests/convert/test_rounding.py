@@ -16,8 +16,8 @@ from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 from osteolite.edge.silence import quiet_stderr
+from osteolite.train.data.layouts import read_dataset
 from osteolite.train.keras import keras, mlir_quantize, tf
-from osteolite.train.layouts import read_dataset
 
 SIDE = 96
 

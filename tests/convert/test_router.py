@@ -16,9 +16,9 @@ from osteolite.convert.router import convert_router
 from osteolite.edge import read_description
 from osteolite.edge.cli import cli
 from osteolite.edge.modelfile.archive import write_model
-from osteolite.train.catalogue import Catalogue, Row, write_catalogue
+from osteolite.train.data.catalogue import Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Gate, load_recipe, to_toml
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 STAGES = ("body_part", "hand", "leg")
 GROUPS, LABELS = np.arange(40), np.arange(40) % 2
@@ -113,7 +113,7 @@ def test_a_folder_of_alternatives_is_converted_run_by_run(
     stub("nothing")
     asked: list[tuple[str, Path]] = []
     other = Run(run.path("stages/hand"))
-    monkeypatch.setattr("osteolite.train.runs.open_runs", lambda folder: [run, other])
+    monkeypatch.setattr("osteolite.train.runs.run_folder.open_runs", lambda folder: [run, other])
 
     def converted(one: Run, variants: tuple[str, ...], folder: Path) -> list[Converted]:
         asked.append((one.folder.name, folder))

@@ -16,7 +16,7 @@ from osteolite.convert.front import Limits, Point, choose, draw, front
 from osteolite.convert.tune import _candidates, _largest
 from osteolite.edge.errors import GateRefusal, UsageError
 from osteolite.train.recipe import Recipe, load_recipe, to_toml
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 

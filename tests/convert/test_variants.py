@@ -16,9 +16,9 @@ from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.tensors import quantise
 from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.edge.preprocess import grey_levels
-from osteolite.train.cam import activation_mapper, last_feature_map
 from osteolite.train.keras import keras, tf
-from osteolite.train.runs import Run
+from osteolite.train.networks.class_activation import activation_mapper, last_feature_map
+from osteolite.train.runs.run_folder import Run
 
 QUANTISED = ("int8", "int8_int8", "int8_uint8", "int16x8")
 

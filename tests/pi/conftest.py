@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 from osteolite.edge.modelfile.archive import write_model
-from osteolite.train.phantoms import draw_phantom
+from osteolite.train.data.phantoms import draw_phantom
 
 from . import board
 from .cache import Unavailable

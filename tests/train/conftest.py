@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from osteolite.edge.atomic import write_json, write_text
-from osteolite.train.assess import judge_logits, write_predictions
-from osteolite.train.catalogue import PARTS, Catalogue, Row, write_catalogue
+from osteolite.train.data.catalogue import PARTS, Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Threshold, load_recipe, to_toml
-from osteolite.train.runs import Run
+from osteolite.train.runs.run_folder import Run
+from osteolite.train.workflows.assess import judge_logits, write_predictions
 
 
 def draw_rows(part: str, count: int, seed: int) -> list[Row]:

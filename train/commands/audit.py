@@ -19,10 +19,10 @@ def audit(data: str, as_json: bool, html: str | None, repaired: str | None, seed
 
     DATA is a folder of labelled radiographs, or a CSV manifest.
     """
-    from ..audit import audit as audit_data
-    from ..audit_page import write_audit_page
+    from ..audit.audit import audit as audit_data
+    from ..audit.page import write_audit_page
+    from ..audit.repair import repair
     from ..console import console
-    from ..repair import repair
 
     with tempfile.TemporaryDirectory() as cache:
         found = audit_data(Path(data), Path(cache), seed)

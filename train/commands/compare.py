@@ -16,7 +16,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     Runs on the same test images are compared with the first one, by paired bootstrap intervals. Runs
     of one recipe on one data set that differ by their seed are summed up by mean and spread.
     """
-    from ..compare import compare as compare_runs
+    from ..evaluation.compare import compare as compare_runs
 
     found = compare_runs([Path(run) for run in runs])
     if as_json:
@@ -26,9 +26,9 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from ..compare import DIFFERENCES
     from ..console import print_table
-    from ..evaluation import FIGURES
+    from ..evaluation.compare import DIFFERENCES
+    from ..metrics.metrics import FIGURES
 
     runs = found["runs"]
     names = [Path(run["run"]).name for run in runs]

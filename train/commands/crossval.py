@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .fitting import JSON, SEED, WEIGHTS
+from .options import JSON, SEED, WEIGHTS
 
 _SHOWN = ("auroc", "accuracy", "recall", "precision")
 
@@ -28,7 +28,7 @@ def crossval(
     which `osteolite convert` takes. Called again after a kill, with the same arguments, it goes on
     where it was.
     """
-    from ..crossval import crossval as cross_validate
+    from ..workflows.crossval import crossval as cross_validate
 
     folder = Path(out or f"runs/{Path(recipe).stem}-crossval")
     found = cross_validate(Path(data), recipe, folds, folder, weights, seed)
@@ -41,7 +41,7 @@ def crossval(
 
 def _print(found: dict[str, Any]) -> None:
     from ..console import print_table
-    from ..evaluation import FIGURES
+    from ..metrics.metrics import FIGURES
 
     names = [FIGURES[name] for name in _SHOWN]
     title = (

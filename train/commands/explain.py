@@ -10,7 +10,7 @@ import click
 from osteolite.edge.errors import OsteoliteError
 
 if TYPE_CHECKING:
-    from ..explain import Explainer
+    from ..evaluation.explain import Explainer
 
 
 @click.command()
@@ -36,8 +36,8 @@ def explain(
     """
     from osteolite.edge.imaging.discovery import image_files
 
-    from ..explain import Explainer, explain_images, play
-    from ..runs import Run
+    from ..evaluation.explain import Explainer, explain_images, play
+    from ..runs.run_folder import Run
 
     if paths and out is None:
         raise click.UsageError("IMAGE needs --out DIR, where the maps go")

@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osteolite.edge.errors import DatasetError
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.train.data.boxes import BOX_FILES, Box, Boxed, covered, read_boxes
+from osteolite.train.data.catalogue import Catalogue, Row
+from osteolite.train.data.layouts import read_dataset
+from osteolite.train.metrics.pointing_game import Pointed, pointing_figures
+
+EIGHTHS = st.integers(0, 8)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> tuple[Box, ...]:
+    """Boxes whose edges lie on eighths."""
+    found = []
+    for _ in range(draw(st.integers(1, 5))):
+        left, right = sorted(draw(st.tuples(EIGHTHS, EIGHTHS)))
+        top, bottom = sorted(draw(st.tuples(EIGHTHS, EIGHTHS)))
+        found.append(Box(left / 8, top / 8, right / 8, bottom / 8))
+    return tuple(found)
+
+
+@given(boxes())
+def test_the_covered_share_is_that_of_the_cells_inside(found: tuple[Box, ...]) -> None:
+    centres = (np.arange(8) + 0.5) / 8
+    cells = [any(box.holds(x, y) for box in found) for x in centres for y in centres]
+    assert covered(found) == pytest.approx(np.mean(cells))
+
+
+@given(st.integers(300, 4000), st.integers(300, 4000), st.floats(0.1, 1))
+def test_a_scaled_image_fits_its_boxes_and_a_turned_one_does_not(width: int, height: int, scale: float) -> None:
+    boxed = Boxed(width, height, ())
+    assert boxed.fits(round(width * scale), round(height * scale))
+    if max(width, height) > 1.1 * min(width, height):
+        assert not boxed.fits(round(height * scale), round(width * scale))
+
+
+def test_every_fractured_image_of_fracatlas_has_boxes_that_fit_it(shared_data: Path) -> None:
+    catalogue = read_dataset(shared_data / "fracatlas")
+    fractured = {row.file: row for row in catalogue.rows if row.label == 1}
+    found = read_boxes(catalogue)
+    assert found.keys() == fractured.keys()
+    # two that were downscaled, one that EXIF turns, one as it was published
+    for name in ("IMG0000019", "IMG0000025", "IMG0002628", "IMG0000466"):
+        file = f"images/Fractured/{name}.jpg"
+        image = read_radiograph(catalogue.path(fractured[file]))
+        assert found[file].fits(*image.size)
+    for boxed in found.values():
+        for box in boxed.boxes:
+            assert 0 <= box.left < box.right <= 1
+            assert 0 <= box.top < box.bottom <= 1
+
+
+def catalogue(root: Path, layout: str = "fracatlas") -> Catalogue:
+    return Catalogue(root, layout, (Row("images/a.png", 1, part="test"),))
+
+
+def coco(root: Path, text: str) -> None:
+    path = root / BOX_FILES["fracatlas"]
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+def test_boxes_come_in_shares_of_the_image_they_were_drawn_on(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": "a.png", "width": 200, "height": 100}]
+    annotations = [{"image_id": 7, "bbox": [20, 10, 60, 50]}, {"image_id": 7, "bbox": [-1, 0, 300, 100]}]
+    coco(tmp_path, json.dumps({"images": images, "annotations": annotations}))
+    expected = Boxed(200, 100, (Box(0.1, 0.1, 0.4, 0.6), Box(0, 0, 1, 1)))
+    assert read_boxes(catalogue(tmp_path)) == {"images/a.png": expected}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"images": [], "annotations": [{"image_id": 1, "bbox": []}]}'])
+def test_a_damaged_file_of_boxes_is_named(tmp_path: Path, text: str) -> None:
+    coco(tmp_path, text)
+    with pytest.raises(DatasetError, match=r"COCO_fracture_masks\.json is no COCO file"):
+        read_boxes(catalogue(tmp_path))
+
+
+@pytest.mark.parametrize("layout", ["fracatlas", "classes"])
+def test_data_without_boxes_says_what_to_do(tmp_path: Path, layout: str) -> None:
+    with pytest.raises(DatasetError, match=r"no fracture boxes.*name the images"):
+        read_boxes(catalogue(tmp_path, layout))
+
+
+def test_the_pointing_game_counts_hits_chance_and_detected_ones() -> None:
+    left, middle = (Box(0, 0, 0.5, 0.4),), (Box(0.4, 0.4, 0.6, 0.6),)
+    played = [
+        Pointed("g", left, 0.9, (0.25, 0.25)),
+        Pointed("g", left, 0.9, (0.25, 0.45)),
+        Pointed("h", middle, 0.5, (0.6, 0.6)),  # the border counts
+        Pointed("i", left, 0.1, None),
+    ]
+    found = pointing_figures(played, 0.5)
+    assert found["nowhere"] == 1
+    assert (found["all"]["images"], found["all"]["groups"]) == (4, 3)
+    assert found["all"]["share"]["value"] == 0.5
+    assert found["all"]["centre"]["value"] == 0.25
+    assert found["all"]["chance"]["value"] == pytest.approx((3 * 0.2 + 0.04) / 4)
+    assert found["detected"]["images"] == 3
+    assert found["detected"]["share"]["value"] == pytest.approx(2 / 3, abs=1e-5)
+    assert found["all"]["share"]["low"] < 0.5 < found["all"]["share"]["high"]
+    assert pointing_figures(played, 0.95)["detected"] is None
+
+
+def test_images_of_one_group_make_a_wider_interval() -> None:
+    hits = [True] * 20 + [False] * 20
+    box = (Box(0, 0, 0.4, 0.4),)
+
+    def width(groups: list[str]) -> float:
+        played = [Pointed(g, box, 1.0, (0.1, 0.1) if hit else None) for g, hit in zip(groups, hits, strict=True)]
+        share = pointing_figures(played, 0.5)["all"]["share"]
+        return float(share["high"] - share["low"])
+
+    assert width([str(i // 10) for i in range(40)]) > 1.5 * width([str(i) for i in range(40)])

@@ -1,0 +1,135 @@
+"""What `osteolite run` leaves behind."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from osteolite.convert import subjects as convert_room
+from osteolite.convert.calibration import CalibrationData
+from osteolite.edge.cli import cli
+from osteolite.train.recipe import parse_recipe, to_toml
+from osteolite.train.workflows.end_to_end import whole_run
+
+OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
+
+
+def test_int8_finds_fractures_on_phantoms_it_has_not_seen(phantom_run: Path) -> None:
+    results = json.loads((phantom_run / "benchmark.json").read_text())["results"]
+    auroc = {one["variant"]: one["auroc"] for one in results}
+    assert set(auroc) == {"float32", "float16", "dynamic", "int8"}
+    assert auroc["int8"] >= 0.9
+    assert auroc["int8"] >= auroc["float32"] - 0.01
+
+
+def test_it_says_what_it_does_and_predicts_an_unseen_image(phantom_run: Path) -> None:
+    log = (phantom_run.parent / "run.err").read_text()
+    for step in ("train", "convert", "bench", "predict"):
+        assert f"$ osteolite {step} " in log
+    last = (phantom_run.parent / "run.out").read_text().splitlines()[-1]
+    assert re.search(r"unseen_phantom\.png +fractured +[01]\.\d+", last)
+
+
+def test_the_report_stands_alone(phantom_run: Path) -> None:
+    page = (phantom_run / "report.html").read_text()
+    assert "Research use only" in page
+    for heading in ("Data", "Figures of the trained model", "Variants and the gate", "Speed and accuracy"):
+        assert f"<h2>{heading}" in page
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 6
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+
+
+def test_the_keras_model_and_the_file_agree_through_evaluate(phantom_run: Path) -> None:
+    def auroc(model: Path) -> dict:
+        data = phantom_run / "catalogue.csv"
+        arguments = [OSTEOLITE, "evaluate", str(model), str(data), "--part", "test", "--json"]
+        result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True)
+        return json.loads(result.stdout)
+
+    stored = json.loads((phantom_run / "evaluation.json").read_text())["test"]
+    keras, float32 = auroc(phantom_run), auroc(phantom_run / "models" / "phantoms_float32.tflite")
+    assert keras["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
+    assert float32["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
+    assert float32["confusion"] == stored["confusion"]
+
+
+def test_predictions_are_those_of_the_stored_figures(phantom_run: Path) -> None:
+    evaluation = json.loads((phantom_run / "evaluation.json").read_text())
+    with (phantom_run / "predictions.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["part"] == "test"]
+    hits = sum(float(r["fracture_probability"]) >= evaluation["threshold"]["value"] for r in rows if r["label"] == "1")
+    assert hits == evaluation["test"]["confusion"]["tp"]
+
+
+def test_data_without_a_recipe_is_a_wrong_call(tmp_path: Path) -> None:
+    result = subprocess.run([OSTEOLITE, "run", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "--recipe" in result.stderr
+
+
+def test_an_image_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    command = [OSTEOLITE, "run", "--out", str(tmp_path / "run"), "--image", str(tmp_path / "xray.png")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "no such file; name a radiograph" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_about_an_image_that_is_named_the_shipped_model_is_asked(
+    phantom_run: Path, tmp_path: Path, named: bool
+) -> None:
+    folder = shutil.copytree(phantom_run, tmp_path / "phantoms", ignore=shutil.ignore_patterns("cache", "checkpoints"))
+    calls: list[tuple[str, ...]] = []
+
+    def command(name: str) -> click.Command:
+        def note(arguments: tuple[str, ...]) -> None:
+            calls.append((name, *arguments))
+
+        everything = {"ignore_unknown_options": True}
+        arguments = click.Argument(["arguments"], nargs=-1)
+        return click.Command(name, context_settings=everything, callback=note, params=[arguments])
+
+    image = phantom_run / "unseen_phantom.png"
+    with click.Context(cli) as context:
+        data = str(phantom_run.parent / "phantoms-data")
+        whole_run(context, command, data, "phantoms", str(folder), None, 1, False, str(image) if named else None)
+    assert [name for name, *_ in calls] == ["train", "convert", "bench", "predict"]
+    _, asked, *options = calls[-1]
+    assert Path(asked).name == "unseen_phantom.png"
+    assert options == ([] if named else ["--model", str(folder / "models" / "phantoms_int8.tflite")])
+
+
+@pytest.mark.slow
+def test_a_refused_variant_is_told_at_the_end_and_the_others_are_measured(
+    phantom_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is trained already is taken over, with calibration data that ruins int8 and leaves float32 alone."""
+    own = Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
+    recipe = tmp_path / "two.toml"
+    before = parse_recipe((own / "recipe.toml").read_text(), "recipe.toml")
+    recipe.write_text(to_toml(replace(before, conversion=replace(before.conversion, variants=("float32", "int8")))))
+    shutil.copy(recipe, own / "recipe.toml")
+    real = convert_room.calibration_data
+
+    def faint(*arguments: object) -> CalibrationData:
+        data = real(*arguments)  # type: ignore[arg-type]
+        return replace(data, tensors=[tensor * np.float32(0.01) for tensor in data.tensors])
+
+    monkeypatch.setattr(convert_room, "calibration_data", faint)
+    data = json.loads((own / "run.json").read_text())["data"]
+    result = CliRunner().invoke(cli, ["run", data, "--recipe", str(recipe), "--out", str(own)])
+    assert result.exit_code == 3, result.output
+    assert "refused and not written: int8" in result.output.splitlines()[-1]
+    benchmark = json.loads((own / "benchmark.json").read_text())
+    assert {one["variant"] for one in benchmark["results"]} == {"float32"}
+    assert "refused:" in (own / "report.html").read_text()

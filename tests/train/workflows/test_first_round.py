@@ -1,0 +1,61 @@
+"""A first round of training must not have seen what the second is tested on."""
+
+import csv
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from osteolite.edge.cli import cli
+from osteolite.train.data.phantoms import write_phantoms
+
+SHORT = Path(__file__).parents[1] / "short.toml"
+
+
+def train(data: Path, out: Path, *more: object) -> Result:
+    arguments = ["train", data, "--recipe", SHORT, "--out", out, *more]
+    return CliRunner().invoke(cli, [str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A data set, and a finished first round on 60 of its images beside 20 others."""
+    folder = tmp_path_factory.mktemp("rounds")
+    data = write_phantoms(folder / "data", 90, 3)
+    larger = write_phantoms(folder / "larger", 20, 9)
+    for number, path in enumerate(sorted(data.glob("*/*.png"))[::3] + sorted(data.glob("*/*.png"))[1::3]):
+        shutil.copy(path, larger / path.parent.name / f"again{number}.png")
+    result = train(larger, folder / "first", "--weights", "none")
+    assert result.exit_code == 0, result.output
+    return data, folder / "first"
+
+
+def test_it_is_refused_and_with_leave_told(rounds: tuple[Path, Path], tmp_path: Path) -> None:
+    data, first = rounds
+    refused = train(data, tmp_path / "second", "--weights", first)
+    assert refused.exit_code == 3
+    assert "The run that --weights names was trained on" in refused.output
+    assert not (tmp_path / "second" / "weights.h5").exists()
+
+    allowed = train(data, tmp_path / "second", "--weights", first, "--allow-leaks")
+    assert allowed.exit_code == 0, allowed.output
+    seen = set((first / "seen.txt").read_text().split())
+    with (tmp_path / "second" / "catalogue.csv").open(newline="") as stream:
+        tested = [data / line["file"] for line in csv.DictReader(stream) if line["part"] == "test"]
+    again = sum(sha256(path.read_bytes()).hexdigest() in seen for path in tested)
+    assert again > 0
+    leaks = json.loads((tmp_path / "second" / "run.json").read_text())["audit"]["leaks"]
+    assert leaks["test"]["identical"] == again
+    assert seen < set((tmp_path / "second" / "seen.txt").read_text().split())
+    assert "Trained with --allow-leaks" in (tmp_path / "second" / "report.html").read_text()
+
+
+def test_other_data_is_no_leak(rounds: tuple[Path, Path], tmp_path: Path) -> None:
+    fresh = write_phantoms(tmp_path / "fresh", 60, 11)
+    result = train(fresh, tmp_path / "second", "--weights", rounds[1])
+    assert result.exit_code == 0, result.output
+    leaks = json.loads((tmp_path / "second" / "run.json").read_text())["audit"]["leaks"]
+    assert leaks["test"]["identical"] == 0

@@ -1,0 +1,73 @@
+"""The audit as one HTML file, with the pairs of images to look at."""
+
+import base64
+import io
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from PIL import Image
+
+from ..html import write_page
+from .audit import Audit
+from .leaks import Array, duplicate_groups
+
+_PAIRS = 40
+_SIDE, _QUALITY = 176, 80  # of a thumbnail, pixels; of its JPEG
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of a pair."""
+
+    file: str
+    label: str
+    part: str
+    picture: str  # data URI
+
+
+def write_audit_page(audit: Audit, path: Path) -> None:
+    """Write the findings and up to 40 pairs of duplicates, those that matter most first."""
+    pairs = [(kind, _shown(audit, i), _shown(audit, j)) for kind, i, j in choose_pairs(audit)]
+    write_page(path, "audit.html", found=audit.findings, pairs=pairs)
+
+
+def choose_pairs(audit: Audit) -> list[tuple[str, int, int]]:
+    """What kind of pair, and its two rows: at most 40, one of each set of duplicates.
+
+    Conflicting labels come first, then pairs across parts, then pairs inside one; of pairs across
+    parts, near-duplicates and copies take turns.
+    """
+    rows = audit.catalogue.rows
+    of_group = {
+        int(index): number
+        for number, group in enumerate(duplicate_groups(len(rows), audit.duplicates.pairs()))
+        for index in group
+    }
+    kinds: dict[str, dict[int, tuple[str, int, int]]] = {}  # of each kind one pair of each set
+    for name, pairs in (("near-duplicates", audit.duplicates.near), ("identical files", audit.duplicates.identical)):
+        for i, j in pairs:
+            if rows[i].label != rows[j].label:
+                kind = f"{name}, labels differ"
+            elif rows[i].part != rows[j].part:
+                kind = f"{name} across parts"
+            else:
+                kind = f"{name} inside one part" if rows[i].part else name
+            kinds.setdefault(kind, {}).setdefault(of_group[i], (kind, i, j))
+    chosen: dict[int, tuple[str, int, int]] = {}
+    for ending in ("differ", "across parts", "inside one part", ""):
+        turns = zip_longest(*(found.values() for kind, found in kinds.items() if kind.endswith(ending)))
+        for pair in filter(None, chain.from_iterable(turns)):
+            chosen.setdefault(of_group[pair[1]], pair)
+    return list(chosen.values())[:_PAIRS]
+
+
+def _shown(audit: Audit, index: int) -> Shown:
+    row = audit.catalogue.rows[index]
+    return Shown(row.file, "fractured" if row.label else "normal", row.part, _picture(audit.images.pixels[index]))
+
+
+def _picture(pixels: Array) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).resize((_SIDE, _SIDE)).save(stream, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

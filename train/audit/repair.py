@@ -1,0 +1,73 @@
+"""A clean split of a data set that was audited, as a manifest."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from osteolite.edge.atomic import write_csv
+from osteolite.edge.errors import UsageError
+
+from ..data.catalogue import PARTS, Catalogue, Row
+from ..data.manifest import NAME as MANIFEST
+from ..data.splits import split
+from .audit import Audit
+from .leaks import first_copies
+
+_VALIDATION, _TEST = 0.1, 0.2
+_COLUMNS = ("file", "label", "split", "group", "body_part", "view", "hardware", "study")
+
+
+def repair(audit: Audit, data: Path, file: Path, seed: int) -> dict[str, Any]:
+    """Write a manifest of the usable images, split so that nothing leaks.
+
+    One row for each different file; its copies, unreadable files, and all images of duplicates
+    that carry both labels are left out. Near-duplicates and the data's own groups stay in one part;
+    the data's own parts are given up.
+
+    Args:
+        audit: of the data.
+        data: as it was audited.
+        file: the manifest to write. Paths in it are relative to its folder where that holds the
+            images, and otherwise to the column `root`.
+        seed: of the split.
+
+    Returns:
+        How many images were kept, left out, and put into each part.
+
+    Raises:
+        UsageError: `file` is the audited manifest itself, or no .csv file.
+        DatasetError: too few groups for three parts.
+    """
+    if file.suffix.lower() != ".csv" or file.resolve() in (data.resolve(), (data / MANIFEST).resolve()):
+        raise UsageError(f"{file}: name a new .csv file for the repaired manifest; the data stays as it is")
+    rows = audit.catalogue.rows
+    first = first_copies(len(rows), audit.duplicates)
+    conflicting = {int(index) for group in audit.conflicting for index in group}
+    copies = sum(first[index] != index and index not in conflicting for index in range(len(rows)))
+    kept = [
+        replace(row, part="") for index, row in enumerate(rows) if first[index] == index and index not in conflicting
+    ]
+    clean = split(audit.catalogue.with_rows(kept), _VALIDATION, _TEST, seed)
+    _write(clean, file)
+    return {
+        "file": str(file),
+        "kept": len(kept),
+        "copies_left_out": int(copies),
+        "conflicting_left_out": len(conflicting),
+        "unreadable_left_out": len(audit.images.unreadable),
+        "parts": {part: len(clean.part(part)) for part in PARTS},
+    }
+
+
+def _write(catalogue: Catalogue, file: Path) -> None:
+    root, folder = catalogue.root.resolve(), file.parent.resolve()
+    inside = root.is_relative_to(folder)
+    columns, last = (_COLUMNS, ()) if inside else ((*_COLUMNS, "root"), (str(root),))
+    prefix = os.path.relpath(root, folder) if inside else "."
+
+    def line(row: Row) -> tuple[Any, ...]:
+        path = Path(prefix, row.file).as_posix()
+        return path, row.label, row.part, row.group, row.body_part, row.view, row.hardware, row.study, *last
+
+    write_csv(file, columns, map(line, catalogue.rows))

@@ -1,0 +1,84 @@
+"""`osteolite train`, `evaluate` and `run`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import ALLOW_LEAKS, JSON, SEED, STRATEGY, WEIGHTS
+
+
+def _print_figures(title: str, found: dict[str, Any]) -> None:
+    from ..console import print_table
+    from ..metrics.metrics import FIGURES
+
+    rows = [
+        [label, f"{found[name]['value']:.4f}", f"{found[name]['low']:.4f} to {found[name]['high']:.4f}"]
+        for name, label in FIGURES.items()
+    ]
+    rows += [[n, str(found["confusion"][n]), ""] for n in ("tp", "fp", "fn", "tn")]
+    units = "studies" if found["unit"] == "study" else "images"
+    print_table(
+        f"{title}: {found['count']} {units}, {found['fractured']} fractured",
+        ["figure", "value", "95 % interval"],
+        rows,
+    )
+
+
+def _thresholds(evaluation: dict[str, Any]) -> str:
+    if "threshold" in evaluation:
+        return f"threshold {evaluation['threshold']['value']:.4f}"
+    share = evaluation["body_part"]["accuracy"]["value"]  # a router: each stage has its threshold
+    stages = ", ".join(f"{part} {value:.4f}" for part, value in evaluation["thresholds"].items())
+    return f"body part right {share:.1%}, thresholds {stages}"
+
+
+def _print_comparison(folder: Path) -> None:
+    from ..console import print_table
+    from ..workflows.alternatives import comparison
+
+    results = json.loads((folder / "alternatives.json").read_text(encoding="utf-8"))["results"]
+    print_table(f"The alternatives on the same test part of {results[0]['images']} images", *comparison(results))
+    click.echo(f"as CSV: {folder / 'table.csv'}")
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--recipe", required=True, metavar="NAME|FILE", help="A recipe's name, or a TOML file.")
+@click.option("--out", metavar="RUN", help="The run folder; default, runs/RECIPE.")
+@WEIGHTS
+@SEED
+@STRATEGY
+@ALLOW_LEAKS
+@JSON
+def train(
+    data: str,
+    recipe: str,
+    out: str | None,
+    weights: str | None,
+    seed: int,
+    strategy: str,
+    allow_leaks: bool,
+    as_json: bool,
+) -> None:
+    """Train a recipe on a folder of labelled radiographs.
+
+    Called again after a kill, with the same arguments, it goes on where it was.
+    """
+    from ..report.report import write_papers
+    from ..workflows.train import train as train_recipe
+
+    folder = Path(out or f"runs/{Path(recipe).stem}")
+    runs = train_recipe(Path(data), recipe, folder, weights, seed, allow_leaks, strategy=strategy)
+    evaluations = {}
+    for run in runs:
+        report = write_papers(run)
+        found = evaluations[run.folder.name] = run.json("evaluation.json")
+        if not as_json:
+            _print_figures("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
+            click.echo(f"{_thresholds(found)}, report {report}")
+    if as_json and runs:
+        click.echo(json.dumps(evaluations if len(runs) > 1 else found, indent=2))
+    elif len(runs) > 1:
+        _print_comparison(folder)

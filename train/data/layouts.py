@@ -1,0 +1,61 @@
+"""How labelled radiographs lie on disk: one entry of `LAYOUTS` for each known way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from osteolite.edge.errors import DatasetError
+
+from .catalogue import Catalogue
+from .class_folders import detect_classes, detect_parts, read_classes, read_parts
+from .fracatlas import detect_fracatlas, read_fracatlas
+from .manifest import NAME, detect_manifest, read_manifest
+from .mura import detect_mura, read_mura
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One known way to lay out a data set."""
+
+    name: str
+    looks_like: str  # for the error that lists what is known
+    detect: Callable[[Path], bool]  # of a folder
+    read: Callable[[Path], Catalogue]
+
+
+MANIFEST = Layout("manifest", f"FILE.csv or {NAME} with columns file and label", detect_manifest, read_manifest)
+
+LAYOUTS = (
+    Layout("fracatlas", "dataset.csv and images/{Fractured,Non_fractured}/", detect_fracatlas, read_fracatlas),
+    Layout("mura", "{train,valid}/XR_PART/patientN/studyN_{positive,negative}/", detect_mura, read_mura),
+    Layout("parts", "{train,val,test}/{fractured,normal}/", detect_parts, read_parts),
+    Layout("classes", "{fractured,normal}/", detect_classes, read_classes),
+    MANIFEST,
+)
+
+
+def read_dataset(data: str | Path) -> Catalogue:
+    """Detect the layout of a folder, or read a manifest, and list the labelled images.
+
+    Raises:
+        DatasetError: nothing there, no known layout, a mistake in it, or a class without images.
+    """
+    data = Path(data)
+    if data.is_file() and data.suffix.lower() == ".csv":
+        layout = MANIFEST
+    elif data.is_dir():
+        layout = _detect(data)
+    else:
+        raise DatasetError(f"{data} is no folder and no .csv file; give what holds or lists the labelled radiographs")
+    catalogue = layout.read(data)
+    if {row.label for row in catalogue.rows} != {0, 1}:
+        raise DatasetError(f"{data} ({layout.name} layout) needs images of both classes, fractured and normal")
+    return catalogue
+
+
+def _detect(folder: Path) -> Layout:
+    for layout in LAYOUTS:
+        if layout.detect(folder):
+            return layout
+    known = "; ".join(f"{layout.name}: {layout.looks_like}" for layout in LAYOUTS)
+    raise DatasetError(f"{folder} has no known layout. Known are {known}")

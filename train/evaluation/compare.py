@@ -1,0 +1,130 @@
+"""Runs side by side: their test figures, paired differences, and the spread over all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from osteolite.edge.errors import UsageError
+
+from ..metrics.bootstrap import draws, interval
+from ..metrics.metrics import FIGURES, weighted_figures
+from ..metrics.units import Units, gather, rows_of
+from ..runs.run_folder import Run
+
+Array = np.ndarray[Any, Any]
+
+DIFFERENCES = ("auroc", "average_precision", "sensitivity", "specificity", "accuracy")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a run says of its test part."""
+
+    folder: str
+    about: dict[str, Any]  # run.json
+    test: dict[str, Any]  # figures
+    units: Units  # sorted, so that the same test images stand in the same order
+    thresholds: Array  # of each unit: the stages of a router have their own
+    promise: dict[str, Any] | None = (
+        None  # what validation promised of the threshold, and whether the test part kept it
+    )
+
+
+def compare(folders: Sequence[Path]) -> dict[str, Any]:
+    """Compare finished runs by their test parts.
+
+    Args:
+        folders: two run folders or more; differences are against the first.
+
+    Returns:
+        {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
+        "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less
+        first run, or null for the first and for a run on other test images, "same_test_images"}],
+        "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs, or null where they
+        differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
+        runs see the same draws of the first run's groups.
+
+    Raises:
+        UsageError: fewer than two runs, or a folder without the figures of a fracture model.
+    """
+    if len(folders) < 2:
+        raise UsageError("compare needs two runs or more; name their folders")
+    runs = [_read(folder) for folder in folders]
+    first = runs[0]
+    return {
+        "runs": [_entry(first, run) for run in runs],
+        "summary": _summary(runs) if len({_without_seed(run) for run in runs}) == 1 else None,
+    }
+
+
+def _read(folder: Path) -> Tested:
+    run = Run.open(folder)
+    evaluation = run.json("evaluation.json")
+    try:
+        test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *FIGURES)}
+        promise = evaluation.get("threshold", {}).get("promise")
+        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), promise)
+    except (KeyError, FileNotFoundError) as error:
+        raise UsageError(
+            f"{folder} lacks {error} of a fracture model's test part; name a folder that `osteolite train` finished, "
+            "or train an older one again"
+        ) from error
+
+
+def _units(run: Run, evaluation: dict[str, Any]) -> tuple[Units, Array]:
+    lines = run.predictions("test")
+    own = "threshold" in lines[0]
+    thresholds = [float(line["threshold"]) if own else evaluation["threshold"]["value"] for line in lines]
+    rows, scores = rows_of(lines), [float(line["fracture_probability"]) for line in lines]
+    return gather(rows, np.array(scores)), gather(rows, np.array(thresholds)).scores
+
+
+def _entry(first: Tested, run: Tested) -> dict[str, Any]:
+    same = _shown(first) == _shown(run)
+    return {
+        "run": run.folder,
+        **{key: run.about[key] for key in ("recipe", "seed", "weights")},
+        **{key: run.test[key] for key in ("unit", "count", "fractured")},
+        "test": {name: run.test[name] for name in FIGURES},
+        "promise": run.promise,
+        "same_test_images": same,
+        "differences": _differences(first, run) if same and run is not first else None,
+    }
+
+
+def _shown(run: Tested) -> list[tuple[str, int]]:
+    """The test images with their labels."""
+    return [(row.file, row.label) for rows in run.units.rows for row in rows]
+
+
+def _differences(first: Tested, run: Tested) -> dict[str, Any]:
+    labels = first.units.labels
+    weights = np.vstack([np.ones(len(labels)), draws(first.units.groups, labels, 0)])  # the part itself, then draws
+    before = weighted_figures(labels, first.units.scores, first.thresholds, weights)
+    after = weighted_figures(labels, run.units.scores, run.thresholds, weights)
+    result = {}
+    for name in DIFFERENCES:
+        change = after[name] - before[name]
+        low, high = interval(change[1:])
+        result[name] = {"value": round(float(change[0]), 5), "low": round(low, 5), "high": round(high, 5)}
+    return result
+
+
+def _without_seed(run: Tested) -> tuple[str, str]:
+    return run.about["recipe"], run.about["data"]
+
+
+def _summary(runs: list[Tested]) -> dict[str, Any]:
+    return {name: _spread([run.test[name]["value"] for run in runs]) for name in FIGURES}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {
+        "mean": round(float(np.mean(values)), 5),
+        "sd": round(float(np.std(values, ddof=1)), 5),
+        "min": min(values),
+        "max": max(values),
+    }

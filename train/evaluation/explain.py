@@ -1,0 +1,235 @@
+"""Where in an image a run's answer comes from: maps drawn over radiographs, and the pointing game."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from osteolite.edge.atomic import atomic_path, write_json
+from osteolite.edge.errors import DatasetError, ImageError, UsageError
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.labels import FRACTURED, NORMAL
+from osteolite.edge.prediction.heatmap import content_map, overlay
+from osteolite.edge.preprocess import preprocess
+
+from ..console import tracked
+from ..data.boxes import Boxed, read_boxes
+from ..data.catalogue import Catalogue, Row
+from ..metrics.pointing_game import Pointed, hottest_point, pointing_figures
+from ..metrics.probability_calibration import probabilities
+from ..networks.class_activation import METHODS, activation_mapper, choose_method, default_layer
+from ..runs.run_folder import Run
+from .annotate import captioned, mark
+
+_LONGEST_STEM = 80  # of the input's name in a map's name; file systems end names at some 255 bytes
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a run says of one image, and why."""
+
+    width: int  # of the image as it was read, pixels
+    height: int
+    probability: float  # of a fracture, calibrated
+    label: str  # at the run's threshold
+    heats: tuple[Array, ...]  # for each layer, as `content_map` gives it
+
+
+class Explainer:
+    """Scores images with a run's Keras model and keeps where the score comes from.
+
+    Args:
+        run: finished.
+        layers: names of feature maps; empty, the fracture map or the last one.
+        method: a key of `cam.METHODS`; None, the fracture map or class activation map where there is one.
+
+    Raises:
+        UsageError: no such layer, or no map of it by this method.
+    """
+
+    def __init__(self, run: Run, layers: Iterable[str] = (), method: str | None = None) -> None:
+        model, evaluation = run.model(), run.json("evaluation.json")
+        self.run, self.spec = run, run.recipe.preprocessing
+        self.layers = list(dict.fromkeys(layers)) or [default_layer(model, method)]
+        self.method = choose_method(model, self.layers, method)
+        self.threshold: float = evaluation["threshold"]["value"]
+        self._calibration = evaluation["probability_calibration"]
+        self._mapper = activation_mapper(model, self.layers, self.method)
+
+    def explain(self, path: str | Path) -> Explanation:
+        """Score one image.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        radiograph = read_radiograph(path, self.spec)
+        logit, maps = self._mapper(preprocess(radiograph, self.spec))
+        probability = float(probabilities(np.array(logit), self._calibration["slope"], self._calibration["intercept"]))
+        heats = tuple(content_map(one, self.spec, *radiograph.size) for one in maps)
+        label = FRACTURED if probability >= self.threshold else NORMAL
+        return Explanation(*radiograph.size, probability, label, heats)
+
+    def draw(self, path: str | Path, explanation: Explanation, targets: list[Path], boxed: Boxed | None = None) -> None:
+        """Write one PNG for each layer; with boxes, these and the hottest point are marked.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        radiograph = read_radiograph(path)
+        for layer, heat, target in zip(self.layers, explanation.heats, targets, strict=True):
+            picture = overlay(radiograph, heat)
+            if boxed is not None:
+                mark(picture, boxed.boxes, hottest_point(heat))
+            with atomic_path(target) as part:
+                self._captioned(picture, explanation, layer, heat).save(part, format="PNG")
+
+    def _captioned(self, picture: Image.Image, explanation: Explanation, layer: str, heat: Array) -> Image.Image:
+        found = "" if heat.max() > 0 else ": nothing speaks for a fracture"
+        lines = [
+            f"{explanation.label}, probability {explanation.probability:.3f} (threshold {self.threshold:.3f})",
+            f"{METHODS[self.method]}, layer {layer}{found}",
+            "Research use only: no diagnosis",
+        ]
+        return captioned(picture, lines)
+
+
+def map_paths(out: Path, names: list[str], method: str, layers: list[str]) -> list[list[Path]]:
+    """Where the maps of each image go, a path for each layer: no two the same, and none an image to be read.
+
+    >>> map_paths(Path("out"), ["a/wrist.png", "b/wrist.jpg"], "cam", ["top"])[1][0].name
+    'wrist_cam_top_2.png'
+    """
+    taken = {_key(Path(name)) for name in names}
+
+    def free(stem: str) -> Path:
+        path, number = out / f"{stem}.png", 2
+        while _key(path) in taken:
+            path, number = out / f"{stem}_{number}.png", number + 1
+        taken.add(_key(path))
+        return path
+
+    return [
+        [free(f"{Path(name).stem[:_LONGEST_STEM]}_{method}_{layer.replace('/', '-')}") for layer in layers]
+        for name in names
+    ]
+
+
+def _key(path: Path) -> str:
+    return str(path.resolve()).casefold()  # some file systems take upper and lower case for the same
+
+
+def explain_images(explainer: Explainer, names: list[str], out: Path) -> Iterator[dict[str, Any]]:
+    """Draw the maps of images: one row each, in order.
+
+    Returns:
+        Rows of {"file", "label", "fracture_probability", "threshold", "maps": a list of {"layer",
+        "file", "hottest": [x, y] in pixels of the image, or None}}, or of {"file", "error"}.
+
+    Raises:
+        UsageError: `out` cannot be written to.
+    """
+    targets = map_paths(_made(out), names, explainer.method, explainer.layers)
+    for name, paths in zip(names, targets, strict=True):
+        try:
+            explanation = explainer.explain(name)
+            explainer.draw(name, explanation, paths)
+        except ImageError as error:
+            yield {"file": name, "error": {"type": type(error).__name__, "message": str(error)}}
+            continue
+        maps = [
+            {"layer": layer, "file": str(path), "hottest": _pixels(explanation, heat)}
+            for layer, path, heat in zip(explainer.layers, paths, explanation.heats, strict=True)
+        ]
+        yield {
+            "file": name,
+            "label": explanation.label,
+            "fracture_probability": round(explanation.probability, 6),
+            "threshold": round(explainer.threshold, 6),
+            "maps": maps,
+        }
+
+
+def _made(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; name a folder for the maps") from error
+
+
+def _pixels(explanation: Explanation, heat: Array) -> list[float] | None:
+    point = hottest_point(heat)
+    return None if point is None else [round(point[0] * explanation.width, 1), round(point[1] * explanation.height, 1)]
+
+
+def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
+    """The pointing game on the fractured images of the run's test part; writes `pointing.json` into the run.
+
+    Args:
+        explainer: of a run whose data has boxes.
+        out: where to draw the maps with boxes and hottest points; None, nowhere.
+
+    Returns:
+        {"method", "threshold", "tolerance": in pixels, "fractured": images in the part, "without_boxes",
+        "left_out": a reason for each file, "layers": what `pointing_figures` gives, with "layer"}.
+
+    Raises:
+        DatasetError: the data has no boxes, or no fractured test image could be played.
+        UsageError: `out` cannot be written to.
+    """
+    catalogue = explainer.run.catalogue
+    boxes = read_boxes(catalogue)
+    fractured = [row for row in catalogue.part("test") if row.label == 1]
+    chosen = [row for row in fractured if row.file in boxes]
+    games, left_out = _games(explainer, catalogue, chosen, boxes, out)
+    if not games[0]:
+        raise DatasetError(f"{catalogue.root}: no fractured image of the test part has boxes and can be read")
+    named = zip(explainer.layers, games, strict=True)
+    result = {
+        "method": explainer.method,
+        "threshold": explainer.threshold,
+        "tolerance": 0,
+        "fractured": len(fractured),
+        "without_boxes": len(fractured) - len(chosen),
+        "left_out": left_out,
+        "layers": [{"layer": layer, **pointing_figures(game, explainer.threshold)} for layer, game in named],
+    }
+    write_json(explainer.run.path("pointing.json"), result)
+    return result
+
+
+def _games(
+    explainer: Explainer, catalogue: Catalogue, rows: list[Row], boxes: dict[str, Boxed], out: Path | None
+) -> tuple[list[list[Pointed]], dict[str, str]]:
+    """The played images of each layer, and why others were left out."""
+    paths = [str(catalogue.path(row)) for row in rows]
+    targets = None if out is None else map_paths(_made(out), paths, explainer.method, explainer.layers)
+    games: list[list[Pointed]] = [[] for _ in explainer.layers]
+    left_out: dict[str, str] = {}
+    for index, row in enumerate(tracked(rows, "pointing", len(rows))):
+        boxed = boxes[row.file]
+        try:
+            explanation = _explain_boxed(explainer, paths[index], boxed)
+            if targets is not None:
+                explainer.draw(paths[index], explanation, targets[index], boxed)
+        except (ImageError, DatasetError) as error:
+            left_out[row.file] = str(error)
+            continue
+        for game, heat in zip(games, explanation.heats, strict=True):
+            game.append(Pointed(row.group, boxed.boxes, explanation.probability, hottest_point(heat)))
+    return games, left_out
+
+
+def _explain_boxed(explainer: Explainer, path: str, boxed: Boxed) -> Explanation:
+    explanation = explainer.explain(path)
+    if not boxed.fits(explanation.width, explanation.height):
+        raise DatasetError(
+            f"its boxes were drawn on {boxed.width} x {boxed.height} pixels, another aspect ratio than its "
+            f"{explanation.width} x {explanation.height}"
+        )
+    return explanation

@@ -1,0 +1,135 @@
+"""Cross-validation by group: every image is in the test part once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from osteolite.edge.atomic import write_json
+from osteolite.edge.errors import DatasetError, UsageError
+
+from ..console import console
+from ..data.splits import split, strata
+from ..fitting.tasks import FractureTask
+from ..keras import keras
+from ..recipe import Recipe
+from ..runs.initial_weights import find_weights
+from ..runs.prepared import Prepared
+from ..runs.run_folder import Run
+from .alternatives import shared_cache, start_of
+from .assess import assess
+from .job import Job, claim, claim_folder, open_job
+from .out_of_fold import difference, out_of_fold, summary
+from .prepare import audit_parts, read, write_parts
+from .train import fit
+
+Array = np.ndarray[Any, Any]
+
+
+def crossval(data: Path, recipe_name: str, folds: int, out: Path, weights: str | None, seed: int) -> dict[str, Any]:
+    """Train and evaluate a recipe, or each of its alternatives, once for each fold; finished folds are kept.
+
+    Parts that the data itself names are joined: every image is in the test part of one fold, its
+    group whole; the validation part of each fold, on which probability calibration and threshold are
+    chosen, is taken by group from the rest.
+
+    Args:
+        data: a folder in one of the known layouts, or a CSV manifest.
+        recipe_name: a recipe's name, or the path of a TOML file.
+        folds: 2 or more.
+        out: new, or of the same call: takes crossval.json, and a run folder for each fold, `out`/foldN
+            or, of a recipe with alternatives, `out`/NAME/foldN.
+        weights: as `starts.find_weights` takes them.
+        seed: of the folds, and of each fit.
+
+    Returns:
+        What stands in crossval.json: {"recipe", "data", "layout", "seed", "folds", "weights",
+        "versions", "images", "fractured", "groups", "results": for each alternative as
+        `out_of_fold.summary` gives it, "differences": of each later alternative from the first, as
+        `out_of_fold.difference` gives it}.
+
+    Raises:
+        DatasetError: the data cannot be used, or has fewer groups of a class than folds.
+        UsageError: `out` holds something else, or the recipe or the weights are no good.
+    """
+    job = open_job(data, recipe_name, out, weights, seed, allow_leaks=False)
+    recipe = job.recipe
+    if recipe.stages:
+        raise UsageError(f"recipe {recipe.name} has stages; crossval takes recipes of one fracture model")
+    recipes = recipe.alternatives or (recipe,)
+    starts = {one.name: start_of(job, one) for one in recipes}
+    about = claim_folder(job, "crossval.json", {"folds": folds, "weights": starts})
+    runs: dict[str, list[Run]] = {one.name: [] for one in recipes}
+    for one, prepared, number in _fits(job, recipes, folds):
+        folder = out / one.name if recipe.alternatives else out
+        runs[one.name].append(_train_fold(replace(job, recipe=one, out=folder / f"fold{number}"), prepared))
+    pooled = [out_of_fold(found) for found in runs.values()]
+    rows = [row for units in pooled[0].rows for row in units]
+    found = {
+        **about,
+        "images": len(rows),
+        "fractured": sum(row.label for row in rows),
+        "groups": len({row.group for row in rows}),
+        "results": [summary(one, runs[one.name], units) for one, units in zip(recipes, pooled, strict=True)],
+        "differences": [
+            difference(recipes[0].name, pooled[0], recipes[i].name, pooled[i]) for i in range(1, len(recipes))
+        ],
+    }
+    write_json(out / "crossval.json", found)
+    return found
+
+
+def assign_folds(prepared: Prepared, folds: int, seed: int) -> Array:
+    """The fold of each image, 1 to `folds`: groups whole, classes and body parts as even as they allow.
+
+    Raises:
+        DatasetError: fewer groups of a class than folds.
+    """
+    rows = list(prepared.catalogue.rows)
+    groups = {label: len({row.group for row in rows if row.label == label}) for label in (0, 1)}
+    if min(groups.values()) < folds:
+        raise DatasetError(
+            f"{groups[1]} groups of fractured and {groups[0]} of normal images; {folds} folds need at least {folds} "
+            "of each, give fewer --folds"
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    assigned = np.zeros(len(rows), int)
+    for number, (_, held_out) in enumerate(splitter.split(rows, strata(rows, folds), [row.group for row in rows]), 1):
+        assigned[held_out] = number
+    return assigned
+
+
+def _fits(job: Job, recipes: tuple[Recipe, ...], folds: int) -> Iterator[tuple[Recipe, Prepared, int]]:
+    """Each fit with its images and parts; the files are read once for all whose input is fitted alike."""
+    assigned: Array | None = None
+    read_by: dict[Path, Prepared] = {}
+    for recipe in recipes:
+        cache = shared_cache(job.out, recipe)
+        prepared = read_by[cache] = read_by.get(cache) or read(job.found, recipe, cache)
+        assigned = assign_folds(prepared, folds, job.seed) if assigned is None else assigned
+        for number in range(1, folds + 1):
+            console.print(f"\n{recipe.name}, fold {number} of {folds}")
+            yield recipe, _with_fold(prepared, assigned == number, recipe, job.seed), number
+
+
+def _with_fold(prepared: Prepared, tested: Array, recipe: Recipe, seed: int) -> Prepared:
+    rows = zip(prepared.catalogue.rows, tested, strict=True)
+    catalogue = prepared.catalogue.with_rows(replace(row, part="test" if held else "") for row, held in rows)
+    return prepared.with_catalogue(split(catalogue, recipe.data.validation, recipe.data.test, seed))
+
+
+def _train_fold(job: Job, prepared: Prepared) -> Run:
+    start = find_weights(job.recipe, job.weights, job.data)
+    run = claim(job, start)
+    if run.path("evaluation.json").is_file():
+        console.print(f"{run.folder} is trained already")
+        return run
+    audit_parts(job, run, start, prepared)
+    write_parts(prepared, run, start)
+    keras.backend.clear_session()  # the network of the fold before is not needed any more
+    model, progress = fit(run, job.recipe, FractureTask(job.recipe.model.outputs), prepared, start, job.seed)
+    assess(run, job.recipe, model, prepared, progress)
+    return run

@@ -1,0 +1,113 @@
+"""What a cross-validation says: figures over the folds, and of all images together, each judged while held out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.catalogue import Row
+from ..metrics.bootstrap import draws, interval
+from ..metrics.metrics import FIGURES, weighted_figures
+from ..metrics.units import Units, gather
+from ..recipe import Recipe
+from ..runs.run_folder import Run
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Every unit of evaluation with the probability that its fold's model gave it."""
+
+    units: Units
+    thresholds: Any  # of each unit: the one that its fold chose on its own validation part
+
+    @property
+    def rows(self) -> tuple[tuple[Row, ...], ...]:
+        return self.units.rows
+
+    def figures(self, weights: Array) -> dict[str, Array]:
+        """As `evaluation.weighted_figures`: each (draws,)."""
+        return weighted_figures(self.units.labels, self.units.scores, self.thresholds, weights)
+
+    def draws(self) -> Array:
+        """By group, the same for every model on the same images."""
+        return draws(self.units.groups, self.units.labels, seed=0)
+
+
+def out_of_fold(runs: list[Run]) -> Pooled:
+    """Join the test parts of all folds."""
+    rows: list[Row] = []
+    scores: list[float] = []
+    thresholds: dict[str, float] = {}
+    for run in runs:
+        threshold = run.json("evaluation.json")["threshold"]["value"]
+        given = _test_scores(run)
+        for row in run.catalogue.part("test"):
+            rows.append(row)
+            scores.append(given[row.file])
+            thresholds[row.file] = threshold
+    units = gather(rows, np.array(scores))
+    return Pooled(units, np.array([thresholds[images[0].file] for images in units.rows]))
+
+
+def summary(recipe: Recipe, runs: list[Run], pooled: Pooled) -> dict[str, Any]:
+    """One model's cross-validation.
+
+    Returns:
+        {"name", "backbone", "start", "unit", "count", "folds": [{"run", "images", "threshold", and
+        each of `FIGURES`}], "mean" and "sd": each of `FIGURES` over the folds (the sample standard
+        deviation), "pooled": for each of `FIGURES` {"value", "low", "high"} over all units together,
+        decided by the threshold of their own fold, with the interval of a bootstrap by group}.
+    """
+    folds = [_fold(run) for run in runs]
+    values = {name: [fold[name] for fold in folds] for name in FIGURES}
+    point, drawn = pooled.figures(np.ones((1, len(pooled.units.labels)))), pooled.figures(pooled.draws())
+    return {
+        "name": recipe.name,
+        "backbone": recipe.model.backbone,
+        "start": runs[0].json("run.json")["weights"]["start"],
+        "unit": pooled.units.unit,
+        "count": len(pooled.units.labels),
+        "folds": folds,
+        "mean": {name: round(float(np.mean(found)), 5) for name, found in values.items()},
+        "sd": {name: round(float(np.std(found, ddof=1)), 5) for name, found in values.items()},
+        "pooled": {name: _figure(point[name][0], drawn[name]) for name in FIGURES},
+    }
+
+
+def difference(first_name: str, first: Pooled, second_name: str, second: Pooled) -> dict[str, Any]:
+    """The second model less the first, on the same images.
+
+    Returns:
+        {"first", "second", and for each of `FIGURES` {"value", "low", "high"}}, the interval of a
+        paired bootstrap by group: both models are judged on each draw.
+    """
+    weights = np.concatenate([np.ones((1, len(first.units.labels))), first.draws()])
+    before, after = first.figures(weights), second.figures(weights)
+    changes = {name: after[name] - before[name] for name in FIGURES}
+    return {
+        "first": first_name,
+        "second": second_name,
+        **{name: _figure(change[0], change[1:]) for name, change in changes.items()},
+    }
+
+
+def _fold(run: Run) -> dict[str, Any]:
+    evaluation = run.json("evaluation.json")
+    test = evaluation["test"]
+    return {
+        "run": run.folder.name,
+        "images": test["images"],
+        "threshold": evaluation["threshold"]["value"],
+        **{name: test[name]["value"] for name in FIGURES},
+    }
+
+
+def _figure(value: Any, drawn: Array) -> dict[str, float]:
+    low, high = interval(drawn)
+    return {"value": round(float(value), 5), "low": round(low, 5), "high": round(high, 5)}
+
+
+def _test_scores(run: Run) -> dict[str, float]:
+    return {line["file"]: float(line["fracture_probability"]) for line in run.predictions("test")}
