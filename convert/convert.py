@@ -20,13 +20,13 @@ from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.console import console, tracked
 
-from .familiar import known_features
-from .gate import Array, PartVerdict, Verdict
-from .metadata import metadata, with_metadata
-from .origin import OperatorError, operator_errors, worst
-from .ranges import Excess, excess, with_ranges
-from .subjects import Subject
-from .variants import VARIANTS, Source
+from .gate.error_by_operator import OperatorError, operator_errors, worst
+from .gate.gate import Array, PartVerdict, Verdict
+from .sources.known_features import known_features
+from .sources.subject import Subject
+from .variants.activation_ranges import Excess, excess, with_ranges
+from .variants.metadata import metadata, with_metadata
+from .variants.variants import VARIANTS, Source
 
 _LOOKED_AT = 8  # images for the search of where an error starts
 _SHIFTED_BY = 64  # images, half of them fractured, by whose mean logit a variant is corrected

@@ -11,7 +11,7 @@ from osteolite.train.console import console
 from osteolite.train.runs.run_folder import Run
 
 from .convert import Converted, chosen_variants, convert
-from .subjects import description, subject_of
+from .sources.subject import description, subject_of
 
 
 def convert_router(run: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:

@@ -27,11 +27,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "explain": ("osteolite.train.commands.explain", "train", "Draw where in the image a run's answer comes from."),
     "compare": ("osteolite.train.commands.compare", "train", "Put runs side by side, with paired intervals."),
     "convert": (
-        "osteolite.convert.commands",
+        "osteolite.convert.commands.convert",
         "convert",
         "Turn a run, or another classifier, into quantised files that pass the gate.",
     ),
-    "tune": ("osteolite.convert.commands", "all", "Search width, input size and variant for this device."),
+    "tune": ("osteolite.convert.commands.convert", "all", "Search width, input size and variant for this device."),
     "predict": ("osteolite.edge.commands.predict", None, "Score radiographs with a model file."),
     "watch": ("osteolite.edge.commands.watch", None, "Score each radiograph that is put into a folder."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osteolite.convert.subjects import Subject, subject_of
-from osteolite.convert.variants import VARIANTS, Source
+from osteolite.convert.sources.subject import Subject, subject_of
+from osteolite.convert.variants.variants import VARIANTS, Source
 from osteolite.train.data.catalogue import write_catalogue
 from osteolite.train.keras import keras
 from osteolite.train.runs.run_folder import Run

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osteolite.convert.calibration import calibration_data
 from osteolite.convert.convert import convert
-from osteolite.convert.subjects import subject_of
+from osteolite.convert.sources.calibration_data import calibration_data
+from osteolite.convert.sources.subject import subject_of
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.train.runs.run_folder import Run

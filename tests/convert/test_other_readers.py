@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osteolite.convert.variants import VARIANTS, Source
+from osteolite.convert.variants.variants import VARIANTS, Source
 from osteolite.edge.browser import page_files
 from osteolite.edge.inference.opening import open_session
 

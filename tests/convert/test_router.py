@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from osteolite.convert import router
 from osteolite.convert.convert import Converted
-from osteolite.convert.gate import judge, judge_parts
+from osteolite.convert.gate.gate import judge, judge_parts
 from osteolite.convert.router import convert_router
 from osteolite.edge import read_description
 from osteolite.edge.cli import cli

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osteolite.convert.tracing import traced
+from osteolite.convert.variants.tracing import traced
 from osteolite.edge.errors import UsageError
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from osteolite.convert.tracing import traced
+from osteolite.convert.variants.tracing import traced
 from osteolite.edge.errors import UsageError
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess

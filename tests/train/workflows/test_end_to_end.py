@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from osteolite.convert import subjects as convert_room
-from osteolite.convert.calibration import CalibrationData
+from osteolite.convert.sources import subject as convert_room
+from osteolite.convert.sources.calibration_data import CalibrationData
 from osteolite.edge.cli import cli
 from osteolite.train.recipe import parse_recipe, to_toml
 from osteolite.train.workflows.end_to_end import whole_run

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from osteolite.convert.gate import Flips, PartVerdict, Verdict, judge, judge_parts
+from osteolite.convert.gate.gate import Flips, PartVerdict, Verdict, judge, judge_parts
 from osteolite.train.recipe import Gate
 
 LABELS = np.arange(200) % 2

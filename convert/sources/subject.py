@@ -23,9 +23,9 @@ from osteolite.train.recipe import Conversion
 from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.body_part import body_part_model
 
-from .calibration import CalibrationData, calibration_data, tensors
-from .gate import Array, PartVerdict, Verdict, judge, judge_parts
-from .tracing import traced
+from ..gate.gate import Array, PartVerdict, Verdict, judge, judge_parts
+from ..variants.tracing import traced
+from .calibration_data import CalibrationData, calibration_data, tensors
 
 _BATCH = 64
 _KNOWN = 400  # images, at most, that the out-of-distribution limits are learnt from
@@ -94,7 +94,10 @@ def _known(run: Run) -> Iterator[Pixels]:
 
 
 def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> bytes:
-    from .retraining import KINDS, retrain  # TensorFlow Model Optimization is slow to load, and few variants need it
+    from ..variants.finetuning import (  # TensorFlow Model Optimization is slow to load, and few variants need it
+        KINDS,
+        retrain,
+    )
 
     return traced(retrain(run, build, seen, kind), KINDS[kind].ranges_inside)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from osteolite.convert.convert import convert
-from osteolite.convert.foreign import foreign_subject
+from osteolite.convert.sources.foreign import foreign_subject
 from osteolite.edge.errors import DatasetError, ModelFileError, UsageError
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.labels import LABELS

@@ -9,7 +9,7 @@ from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 from osteolite.train.data.pixel_cache import Pixels
 
-from .gate import Array
+from ..gate.gate import Array
 
 _SHARPNESS = (0.35, 1.0)  # of a variation: the share of the resolution that is left
 _TURN = 30.0  # degrees, at most

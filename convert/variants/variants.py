@@ -18,9 +18,9 @@ from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import mlir_quantize, tf
 
-from .graph import unpacked
-from .ranges import wide_activations, with_ranges
-from .rounding import Rounding
+from .activation_ranges import wide_activations, with_ranges
+from .flatbuffer import unpacked
+from .gptq import Rounding
 
 _SELECTED = 6  # operators that the selective int8 leaves in float32
 _LOOKED_AT = 12  # images, at least, that it chooses them by

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.convert.graph import packed, unpacked
-from osteolite.convert.ranges import with_ranges
-from osteolite.convert.rounding import Rounding, spread
-from osteolite.convert.variants import Source, int8, pruned_int8
+from osteolite.convert.variants.activation_ranges import with_ranges
+from osteolite.convert.variants.flatbuffer import packed, unpacked
+from osteolite.convert.variants.gptq import Rounding, spread
+from osteolite.convert.variants.variants import Source, int8, pruned_int8
 from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess

@@ -8,7 +8,7 @@ from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import Calibrator, tf
 
-from .graph import unpacked
+from .flatbuffer import unpacked
 
 
 def with_ranges(flatbuffer: bytes, tensors: list[Tensor]) -> bytes:

@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from osteolite.edge.inference.tensors import Tensor
 from osteolite.edge.silence import quiet_stderr
 
-from .graph import code_of, packed, unpacked
+from .flatbuffer import code_of, packed, unpacked
 
 _STEPS = 127  # from zero to the largest weight of an output channel
 _IMAGES = 32  # at most, on which inputs are looked at

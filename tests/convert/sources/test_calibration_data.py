@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.convert.calibration import _by_body_part, tensors
+from osteolite.convert.sources.calibration_data import _by_body_part, tensors
 from osteolite.edge.errors import UnreadableImage
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.data.catalogue import Catalogue, Row

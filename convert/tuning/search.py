@@ -22,11 +22,11 @@ from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.job import Job
 from osteolite.train.workflows.train import train_one
 
-from .convert import convert
-from .front import Limits, Point, choose, draw, front
-from .subjects import subject_of
-from .tracing import traced
-from .variants import VARIANTS, Source
+from ..convert import convert
+from ..sources.subject import subject_of
+from ..variants.tracing import traced
+from ..variants.variants import VARIANTS, Source
+from .pareto import Limits, Point, choose, draw, front
 
 WIDTHS = (0.35, 0.5, 0.75, 1.0)  # of which ImageNet weights are published
 _SIZES = (0.5, 0.75, 1.0)  # of the run's input

@@ -19,8 +19,8 @@ from osteolite.edge.modelfile.graph import Anatomy
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, tf
 
-from .graph import packed, unpacked, with_fixed_batch
-from .tracing import converted, variables_of
+from ..variants.flatbuffer import packed, unpacked, with_fixed_batch
+from ..variants.tracing import converted, variables_of
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, int, int]  # height, width, channels

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from osteolite.convert import tune as module
-from osteolite.convert.front import Limits, Point, choose, draw, front
-from osteolite.convert.tune import _candidates, _largest
+from osteolite.convert.tuning import search as module
+from osteolite.convert.tuning.pareto import Limits, Point, choose, draw, front
+from osteolite.convert.tuning.search import _candidates, _largest
 from osteolite.edge.errors import GateRefusal, UsageError
 from osteolite.train.recipe import Recipe, load_recipe, to_toml
 from osteolite.train.runs.run_folder import Run

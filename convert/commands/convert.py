@@ -1,20 +1,16 @@
 """`osteolite convert` and `tune`."""
 
 import json
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from osteolite.edge.errors import GateRefusal, UsageError
-from osteolite.edge.machine import default_threads
 
 if TYPE_CHECKING:
-    from .convert import Converted
+    from ..convert import Converted
 
 
 _NETWORKS = (".keras", ".h5", ".hdf5", ".tflite")  # of files that hold a network; a SavedModel is a folder
@@ -88,9 +84,9 @@ def _convert_network(
 ) -> list[_Found]:
     if data is None or out is None:
         raise UsageError(f"{path} is no run: name labelled radiographs by --calibration and a folder by --out")
-    from .convert import chosen_variants
-    from .convert import convert as convert_subject
-    from .foreign import foreign_subject
+    from ..convert import chosen_variants
+    from ..convert import convert as convert_subject
+    from ..sources.foreign import foreign_subject
 
     chosen_variants(variants, ())  # before anything is loaded
     subject = foreign_subject(path, data, recipe, tuple(name for name in labels.split(",") if name))
@@ -102,10 +98,10 @@ def _convert_runs(
 ) -> list[_Found]:
     from osteolite.train.runs.run_folder import open_runs
 
-    from .convert import chosen_variants
-    from .convert import convert as convert_subject
-    from .router import convert_router
-    from .subjects import subject_of
+    from ..convert import chosen_variants
+    from ..convert import convert as convert_subject
+    from ..router import convert_router
+    from ..sources.subject import subject_of
 
     opened = open_runs(folder)
     if refused:
@@ -132,71 +128,6 @@ def _summary(folder: Path) -> Any:
     return json.loads((folder / "conversion.json").read_text(encoding="utf-8"))
 
 
-@click.command()
-@click.argument("folder", metavar="RUN")
-@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Latency of one image, p50, on this device.")
-@click.option("--max-mb", type=click.FloatRange(0, min_open=True), help="Size of the file.")
-@click.option("--min-auroc", type=click.FloatRange(0.5, 1.0), help="On the validation part.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Default: RUN/tuning.")
-@click.option("--json", "as_json", is_flag=True, help="Print tune.json instead of a table.")
-def tune(
-    folder: str,
-    max_ms: float | None,
-    max_mb: float | None,
-    min_auroc: float | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Search width, input size and variant for this device, within limits.
-
-    Candidates are timed before they are trained, and only those that may win are trained, on the
-    run's data; that takes as long as the run took, for each. The figure tune.png shows AUROC against
-    latency with the points that no other beats, and the choice.
-    """
-    from osteolite.edge.cli import load_command
-    from osteolite.train.runs.run_folder import Run
-
-    from .front import Limits
-    from .tune import tune as search
-
-    run = Run.open(folder)
-    target = out or run.path("tuning")
-
-    def bench(files: list[Path]) -> Any:
-        threads = str(default_threads())
-        with TemporaryDirectory() as measured, redirect_stdout(StringIO()):
-            arguments = [*map(str, files), "--threads", threads, "--launches", "3", "--out", measured]
-            load_command("bench").main(arguments, standalone_mode=False)
-            return json.loads((Path(measured) / "benchmark.json").read_text(encoding="utf-8"))
-
-    result = search(run, Limits(max_ms, max_mb, min_auroc), target, bench)
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-    else:
-        _print_points(result, target)
-
-
-def _print_points(result: dict[str, Any], folder: Path) -> None:
-    from osteolite.train.console import print_table
-
-    rows = [
-        [
-            f"{point['width']:g}",
-            f"{point['input'][0]} x {point['input'][1]}",
-            point["variant"],
-            f"{point['auroc']:.3f}",
-            f"{point['low']:.3f} to {point['high']:.3f}",
-            f"{point['milliseconds']:.2f}",
-            f"{point['megabytes']:.2f}",
-            "choice" if point == result["choice"] else "front" if point["file"] in result["front"] else "",
-        ]
-        for point in sorted(result["points"], key=lambda one: one["milliseconds"])
-    ]
-    columns = ["width", "input", "variant", "AUROC, validation", "95 % interval", "p50 ms", "MB", ""]
-    print_table("What passed the gate, on this device", columns, rows)
-    click.echo(f"choice: {result['choice']['file']}\nfigure: {folder / 'tune.png'}")
-
-
 def _place(result: "Converted") -> str:
     return f"{result.stage} {result.variant}" if result.stage else result.variant
 
@@ -204,7 +135,7 @@ def _place(result: "Converted") -> str:
 def _print(found: _Found) -> None:
     from osteolite.train.console import print_table
 
-    from .gate import Verdict
+    from ..gate.gate import Verdict
 
     rows = []
     for result in found.results:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osteolite.convert import variants as variants_module
 from osteolite.convert.convert import convert
-from osteolite.convert.origin import _Layers, operator_errors, worst
-from osteolite.convert.subjects import Subject
-from osteolite.convert.variants import VARIANTS, Source
+from osteolite.convert.gate.error_by_operator import _Layers, operator_errors, worst
+from osteolite.convert.sources.subject import Subject
+from osteolite.convert.variants import variants as variants_module
+from osteolite.convert.variants.variants import VARIANTS, Source
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.tensors import quantise
 from osteolite.edge.prediction.classifier import FractureClassifier

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.convert.familiar import varied
+from osteolite.convert.sources.known_features import varied
 from osteolite.edge import FractureClassifier, Prediction, read_description
 from osteolite.edge.modelfile.description import ModelDescription
 from osteolite.train.runs.run_folder import Run

@@ -26,11 +26,11 @@ from osteolite.train.metrics.probability_calibration import calibrate, probabili
 from osteolite.train.metrics.threshold import choose_threshold
 from osteolite.train.recipe import Conversion, Gate, Threshold, load_recipe
 
-from .calibration import calibration_data, tensors
-from .gate import Array, PartVerdict, Verdict, judge, judge_parts
-from .graph import cut_activation, join_outputs, packed, unpacked
+from ..gate.gate import Array, PartVerdict, Verdict, judge, judge_parts
+from ..variants.flatbuffer import cut_activation, join_outputs, packed, unpacked
+from .calibration_data import calibration_data, tensors
 from .networks import read_network
-from .subjects import Subject, versions
+from .subject import Subject, versions
 
 _HELD_OUT = 0.25  # share of the images for each held-out part
 _SMALLEST = 1e-7  # probability, before its logarithm is taken

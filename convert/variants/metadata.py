@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from osteolite.edge.modelfile.archive import LABELS_FILE, SCORES_FILE
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 
-from .graph import packed, unpacked
+from .flatbuffer import packed, unpacked
 
 _IDENTIFIER = b"M001"
 _FEATURE, _IMAGE, _NORMALISATION, _SCORES = 1, 2, 1, 2  # numbers of the unions' members

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from osteolite.convert.networks import read_network
+from osteolite.convert.sources.networks import read_network
 from osteolite.edge.errors import ModelFileError
 from osteolite.edge.inference.opening import open_session
 from osteolite.train.keras import keras
