@@ -10,8 +10,8 @@ import click
 
 from osteolite.edge.commands.options import MODEL
 
-from .counts import counts
-from .lanes import OSTEOLITE, Plan
+from .harness.records import OSTEOLITE, Plan
+from .options import counts
 
 _MEASURE = "measure"
 
@@ -88,10 +88,10 @@ def measure(
     """
     from osteolite.edge.errors import ModelFileError
 
+    from .analysis.summary import results
     from .devices import device as open_device
-    from .figures import results
-    from .images import labelled_images
-    from .peers import PEERS, PLAIN
+    from .harness.peers import PEERS, PLAIN
+    from .labelled_images import labelled_images
 
     plan = Plan(
         files=files,
@@ -121,8 +121,8 @@ def measure(
 @click.option("--out", metavar="FILE", help="The page; default, DIR/benchmark.html.")
 def report(folder: str, out: str | None) -> None:
     """Draw a page of all results in a folder: AUROC against latency, size, distributions, devices."""
+    from .analysis.results_file import find_results
     from .page.html import write_page
-    from .read import find_results
 
     target = Path(out) if out else Path(folder) / "benchmark.html"
     write_page(find_results(folder), target)
@@ -135,8 +135,8 @@ def report(folder: str, out: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def import_(file: str, out: str | None, as_json: bool) -> None:
     """Take in the figures that a page measured in a phone's browser and saved."""
-    from .figures import results
-    from .imported import read_figures
+    from .analysis.phone_import import read_figures
+    from .analysis.summary import results
 
     _show(results(read_figures(file)), out, as_json)
 
@@ -150,9 +150,9 @@ def import_(file: str, out: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def compare(before: str, after: str, limit: float, as_json: bool) -> None:
     """Say whether B differs from A in earnest; exit code 3 where it is slower by more than the limit."""
-    from .compare import check, notes, rows, to_dict
-    from .compare import compare as put_together
-    from .read import read_results
+    from .analysis.compare import check, notes, rows, to_dict
+    from .analysis.compare import compare as put_together
+    from .analysis.results_file import read_results
 
     found = put_together(read_results(before), read_results(after), limit)
     if as_json:
@@ -174,7 +174,7 @@ def _progress() -> Iterator[Any]:
 
 
 def _show(found: dict[str, Any], out: str | None, as_json: bool) -> None:
-    from .tables import table, write_results
+    from .analysis.tables import table, write_results
 
     if out:
         write_results(found, Path(out))

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from osteolite.edge.errors import UsageError
 
-from ..lanes import Measured, Plan
+from ..harness.records import Measured, Plan
 
 Progress = Callable[[str], None]  # told what is being done, in a few words
 Device = Callable[[Plan, str, Progress], Measured]  # the plan, the device as it was asked for, and whom to tell

@@ -13,7 +13,7 @@ from osteolite.edge.errors import DelegateUnavailable, DeviceError, UndescribedM
 from osteolite.edge.machine import installed
 from osteolite.edge.modelfile.archive import read_description
 
-from ..lanes import Lane, Measured, Plan
+from ..harness.records import Lane, Measured, Plan
 from . import Progress
 from .benchmark_model import complaint, read_launch, read_operators, read_verdict
 from .phone import FOLDER, Phone, find_phone, folder_on, machine, quoted, state

@@ -15,7 +15,7 @@ from typing import Any
 
 from osteolite.edge.errors import OsteoliteError
 
-from ..lanes import Plan
+from ..harness.records import Plan
 
 _LENGTH = 400  # characters of an error; some libraries explain themselves on pages
 
@@ -35,7 +35,7 @@ def main() -> None:
 
     threading.Thread(target=_end_with_the_input, daemon=True).start()
     try:
-        from ..measure import measure  # numpy may be broken here, which is an answer too
+        from ..harness.measure import measure  # numpy may be broken here, which is an answer too
 
         say({"measured": measure(Plan.from_dict(json.loads(plan)), lambda text: say({"telling": text})).to_dict()})
     except OsteoliteError as error:

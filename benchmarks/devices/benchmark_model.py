@@ -12,7 +12,7 @@ from typing import Any
 
 from osteolite.edge.errors import DelegateUnavailable, DeviceError
 
-from ..lanes import Launch
+from ..harness.records import Launch
 
 _NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 _COUNT = re.compile(r"^(?:[A-Z]+: )?count=(\d{1,9})\b(.*)$", re.MULTILINE)

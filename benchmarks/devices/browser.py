@@ -24,9 +24,9 @@ from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.modelfile.description import ROUTER, ModelDescription
 from osteolite.edge.preprocess import PreprocessingSpec, preprocess
 
-from ..conditions import machine, state
-from ..imported import measured_of
-from ..lanes import Lane, Measured, Plan
+from ..analysis.phone_import import measured_of
+from ..harness.conditions import machine, state
+from ..harness.records import Lane, Measured, Plan
 from . import Progress
 from .pageserver import PageServer, page_contents, serving
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from osteolite import benchmarks, edge
 from osteolite.edge.errors import InputError
 
-from ..lanes import Plan
+from ..harness.records import Plan
 
 _CHUNK = 2**20
 

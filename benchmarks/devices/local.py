@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from ..lanes import Measured, Plan
-from ..measure import measure as measure_here
+from ..harness.measure import measure as measure_here
+from ..harness.records import Measured, Plan
 from . import Progress
 
 
 def measure(plan: Plan, name: str, tell: Progress) -> Measured:
-    """Measure a plan here; see `osteolite.benchmarks.measure`."""
+    """Measure a plan here; see `osteolite.benchmarks.harness.measure`."""
     return replace(measure_here(plan, tell), device=name)

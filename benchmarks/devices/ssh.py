@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 from osteolite.edge.errors import DeviceError, OsteoliteError, UsageError
 from osteolite.edge.machine import installed
 
-from ..lanes import Measured, Plan
+from ..harness.records import Measured, Plan
 from . import DEVICES, Progress, bootstrap
 from .bundle import pack
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from osteolite.edge.atomic import write_text
 
-from ..read import lane_names
+from ..analysis.results_file import lane_names
 
 if TYPE_CHECKING:
     from .drawing import Drawn

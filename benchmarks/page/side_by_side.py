@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..lanes import OSTEOLITE
+from ..harness.records import OSTEOLITE
 from .drawing import COLOURS, GREY, Drawn, draw, legend, logarithmic, named_rows, plain
 from .plots import ROW, Lane, Shown, by_name, fastest, hollow, mark, p50, threads_text
 

@@ -24,12 +24,12 @@ import numpy as np
 
 from osteolite.edge.errors import MissingExtra
 
-from ..conditions import machine
-from ..counts import counts
-from ..intervals import median_interval
-from ..process import Worker
-from ..worker import Task
-from .record import SCHEMA, run, save
+from ..analysis.intervals import median_interval
+from ..harness.conditions import machine
+from ..harness.process import Worker
+from ..harness.records import Task
+from ..options import counts, run
+from .record import SCHEMA, save
 
 _WARM_UP, _RUNS = 30, 100
 

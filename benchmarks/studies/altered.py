@@ -21,8 +21,9 @@ from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import ImageError
 from osteolite.edge.modelfile.shipped import shipped_model
 
-from ..images import labelled_images
-from .record import opening, run, save
+from ..labelled_images import labelled_images
+from ..options import run
+from .record import opening, save
 
 _BILINEAR = Image.Resampling.BILINEAR
 

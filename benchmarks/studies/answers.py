@@ -28,11 +28,11 @@ from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.modelfile.shipped import shipped_model
 from osteolite.edge.silence import quiet_stderr
 
-from ..counts import counts
-from ..lanes import OSTEOLITE
-from ..peers import PEERS, PLAIN, Contender, LeftOut, Setup, another_network
+from ..harness.peers import PEERS, PLAIN, Contender, LeftOut, Setup, another_network
+from ..harness.records import OSTEOLITE
+from ..options import counts, run
 from .overhead import measure_overhead
-from .record import opening, run, save
+from .record import opening, save
 from .selection import parse_size, select, size_of
 from .turns import paired, take_turns, times
 
@@ -125,7 +125,9 @@ def _print_table(found: dict[str, Any]) -> None:
 )
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
-@click.option("--onnx", metavar="FILE", help="The same network for ONNX Runtime (see `osteolite.benchmarks.peers`).")
+@click.option(
+    "--onnx", metavar="FILE", help="The same network for ONNX Runtime (see `osteolite.benchmarks.harness.peers`)."
+)
 @click.option("--out", metavar="DIR", help="Write answers.json there instead of printing it.")
 def main(
     paths: tuple[str, ...],

@@ -37,7 +37,8 @@ from osteolite.edge.modelfile.shipped import shipped_model
 from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.edge.silence import quiet_stderr
 
-from .record import opening, run, save
+from ..options import run
+from .record import opening, save
 from .selection import select
 
 _PATIENCE = 60.0  # seconds for a start or an answer

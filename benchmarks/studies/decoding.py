@@ -25,7 +25,8 @@ from osteolite.edge.errors import UsageError
 from osteolite.edge.imaging.radiograph import ImageSource
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from .record import opening, run, save
+from ..options import run
+from .record import opening, save
 from .selection import select
 
 Answers = np.ndarray[Any, np.dtype[np.float64]]

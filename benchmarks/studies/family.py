@@ -30,8 +30,9 @@ from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.modelfile.shipped import SHIPPED, shipped_model
 from osteolite.edge.silence import quiet_stderr
 
-from ..conditions import machine
-from .record import SCHEMA, run, save
+from ..harness.conditions import machine
+from ..options import run
+from .record import SCHEMA, save
 from .turns import paired, take_turns, times
 
 REFERENCE = "MobileNetV2 1.0/224 int8"

@@ -6,8 +6,8 @@ from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.preprocess import fit, grey_levels, preprocess
 
-from ..bare import open_interpreter
-from ..peers import Setup
+from ..harness.minimal import open_interpreter
+from ..harness.peers import Setup
 from .turns import paired, take_turns, times
 
 

@@ -2,16 +2,14 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from osteolite.edge.atomic import write_json
-from osteolite.edge.errors import OsteoliteError
 
-from ..conditions import machine
+from ..harness.conditions import machine
 
 SCHEMA = 1
 
@@ -34,12 +32,3 @@ def save(found: dict[str, Any], out: str | None, name: str) -> None:
         write_json(Path(out) / name, found)
     else:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
-
-
-def run(command: click.Command) -> None:
-    """Run a command as `osteolite` runs its own: an error of this package is one line, and its exit code."""
-    try:
-        command()
-    except OsteoliteError as error:
-        click.echo(f"osteolite: {error}", err=True)
-        sys.exit(error.exit_code)

@@ -9,7 +9,7 @@ writes startup.json:
                            "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval}}}
 
 `bare` imports numpy, Pillow and LiteRT, and decodes the whole image as most scripts do; `bare_reduced`
-asks the JPEG decoder for a reduced image, as Osteolite does (see `osteolite.benchmarks.bare`). Memory is
+asks the JPEG decoder for a reduced image, as Osteolite does (see `osteolite.benchmarks.harness.minimal`). Memory is
 measured apart from time, in one more run of each.
 """
 
@@ -26,10 +26,11 @@ from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.machine import default_threads
 from osteolite.edge.modelfile.shipped import shipped_model
 
-from .. import bare
-from ..lanes import OSTEOLITE
-from ..peers import Setup
-from .record import opening, run, save
+from ..harness import minimal
+from ..harness.peers import Setup
+from ..harness.records import OSTEOLITE
+from ..options import run
+from .record import opening, save
 from .selection import size_of
 from .turns import paired, take_turns, times
 
@@ -47,7 +48,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def commands(image: str, model: str) -> dict[str, list[str]]:
     """The arguments of each contender, to follow the Python interpreter."""
-    script = [str(Path(bare.__file__)), image, model, str(default_threads())]
+    script = [str(Path(minimal.__file__)), image, model, str(default_threads())]
     return {
         OSTEOLITE: [str(Path(sysconfig.get_path("scripts"), "osteolite")), "predict", image, "--model", model],
         "bare": script,

@@ -29,7 +29,8 @@ from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.modelfile.shipped import shipped_model
 
-from .record import opening, run, save
+from ..options import run
+from .record import opening, save
 from .selection import parse_size, select
 from .turns import paired
 

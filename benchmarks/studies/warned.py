@@ -23,8 +23,9 @@ from osteolite.edge.imaging.discovery import image_files
 from osteolite.edge.imaging.radiograph import ImageSource
 from osteolite.edge.modelfile.shipped import shipped_model
 
-from ..images import labelled_images
-from .record import opening, run, save
+from ..labelled_images import labelled_images
+from ..options import run
+from .record import opening, save
 
 
 def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str, Any]:

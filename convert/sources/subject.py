@@ -94,10 +94,7 @@ def _known(run: Run) -> Iterator[Pixels]:
 
 
 def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> bytes:
-    from ..variants.finetuning import (  # TensorFlow Model Optimization is slow to load, and few variants need it
-        KINDS,
-        retrain,
-    )
+    from ..variants.finetuning import KINDS, retrain
 
     return traced(retrain(run, build, seen, kind), KINDS[kind].ranges_inside)
 

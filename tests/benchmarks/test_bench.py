@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from osteolite.benchmarks.images import labelled_images
+from osteolite.benchmarks.labelled_images import labelled_images
 from osteolite.edge.errors import UsageError
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))

@@ -49,7 +49,7 @@ async function measureHere(task, adapter) {
   }
 }
 
-// {measured, scored}: `Measured` of benchmarks/lanes.py as JSON, and what the last launch made of the images.
+// {measured, scored}: `Measured` of benchmarks/harness/records.py as JSON, and what the last launch made of the images.
 async function measure(task, adapter) {
   const clock = performance.now();
   const conditions = {...await browserConditions(task, adapter), started: new Date().toISOString()};

@@ -23,7 +23,7 @@ async function timedRun(lane) {
   return {milliseconds, answers};
 }
 
-// {lanes, scored}: `lanes` as `benchmarks/lanes.py` describes them, of one launch each, by model and accelerator;
+// {lanes, scored}: `lanes` as `benchmarks/harness/records.py` describes them, of one launch each, by model and accelerator;
 // `scored`, for each of them, the first logit and the milliseconds of each image, or null.
 globalThis.launch = async (task, adapter, say) => {
   let share = 0; // of this launch that is done: half of it is getting ready

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from osteolite.benchmarks.devices import ssh
-from osteolite.benchmarks.lanes import Plan
+from osteolite.benchmarks.harness.records import Plan
 from osteolite.edge.errors import DeviceError
 
 from .processes import children, processes_with

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from osteolite.benchmarks.devices import ssh
-from osteolite.benchmarks.lanes import Measured, Plan
+from osteolite.benchmarks.harness.records import Measured, Plan
 from osteolite.edge.errors import DeviceError
 
 from .calls import PATIENCE, gone, plan_of, ssh_clients

@@ -1,0 +1,224 @@
+"""Result files of `osteolite bench`, read as what they are: text that anybody may have written.
+
+What comes back has the fields of `results` with values of their types, finite numbers, and no control
+characters, so that a page or a terminal can show it.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from osteolite.edge.errors import UsageError
+
+from ..harness.records import OSTEOLITE
+
+SCHEMA = 2
+NAME = "benchmark.json"
+
+_MOST_BYTES = 32 * 2**20  # of one file; a hundred lanes with their operators take some 5 MB
+_MOST_FILES = 100  # that one page shows
+_MOST_LANES = 500  # of one file
+_DIGITS = 15  # of a whole number; more are no measurement
+
+# The shape of a result: a tuple offers alternatives, [x] is a list of x, [x, x] of two, {str: x} has any names, and
+# "name?" may be absent.
+_NUMBER = (int, float)
+_MAYBE = (None, *_NUMBER)
+_TEXT = (None, str)
+_PAIR = (None, [_NUMBER, _NUMBER])
+_TIMES = {"p50": _MAYBE, "p90?": _MAYBE, "p99?": _MAYBE, "runs?": _MAYBE}
+_INVOKE = _TIMES | {"intervals?": {str: _PAIR}, "launches?": [_NUMBER], "distribution?": [_NUMBER]}
+_ROW = {str: (None, str, bool, *_NUMBER, list, dict)}
+_OPERATORS = (None, {"taken": _MAYBE, "of": _MAYBE})
+_LANE = {
+    "file": str,
+    "variant": str,
+    "device": str,
+    "threads": int,
+    "bytes": int,
+    "engine": str,
+    "runtime": _TEXT,
+    "delegate": {"asked": _TEXT, "applied": _TEXT, "operators?": _OPERATORS, "reason?": _TEXT},
+    "milliseconds": {
+        "cold_start": {str: _MAYBE},
+        "invoke": (None, _INVOKE),
+        "read?": (None, _TIMES),
+        "preprocess?": (None, _TIMES),
+        "whole?": (None, _TIMES),
+    },
+    "peak_mb": _MAYBE,
+    "steady_mb": _MAYBE,
+    "accuracy": _MAYBE,
+    "auroc": _MAYBE,
+    "batch?": (None, {"size": _NUMBER, "milliseconds?": _MAYBE, "reason?": _TEXT}),
+    "scenarios?": (None, {str: _ROW}),
+    "millijoules?": _MAYBE,
+    "operators?": (None, [_ROW]),
+    "relative?": (None, {"to": str, "ratio": _NUMBER, "low": _MAYBE, "high": _MAYBE}),
+    "foreign_cores?": _MAYBE,
+    "valid": bool,
+    "reasons": [str],
+}
+_RESULT = {
+    "schema": int,
+    "device": str,
+    "conditions": {
+        str: (None, str, bool, *_NUMBER, list, dict),
+        "load_average?": (None, [_NUMBER]),
+        "seconds?": _MAYBE,
+        "before?": (None, {str: object, "throttled?": (None, [str])}),
+        "after?": (None, {str: object, "throttled?": (None, [str])}),
+    },
+    "images": int,
+    "left_out": {str: str},
+    "results": [_LANE],
+}
+
+
+def read_results(path: str) -> dict[str, Any]:
+    """The results of one benchmark.
+
+    Args:
+        path: a result file, or a folder that holds one as benchmark.json.
+
+    Returns:
+        As `results` describes it.
+
+    Raises:
+        UsageError: there is none, it is of another schema, or no result of a benchmark.
+    """
+    if os.path.isdir(path):
+        path = os.path.join(path, NAME)
+    found = _parsed(path)
+    if not isinstance(found, dict) or "schema" not in found:
+        raise UsageError(f"{path}: no result of a benchmark; give what `osteolite bench --out` wrote")
+    if (schema := found["schema"]) != SCHEMA:
+        older = isinstance(schema, int) and schema < SCHEMA
+        raise UsageError(
+            f"{path}: schema {str(schema)[:20]} is of {'an older' if older else 'another'} version, "
+            f"schema {SCHEMA} is read; measure again"
+        )
+    if fault := _fault(found, _RESULT, ""):
+        raise UsageError(f"{path}: damaged: {fault}; measure again")
+    if len(found["results"]) > _MOST_LANES:
+        raise UsageError(f"{path}: {len(found['results'])} results, at most {_MOST_LANES} are read; measure fewer")
+    cleaned: dict[str, Any] = _cleaned(found)
+    return cleaned
+
+
+def find_results(folder: str) -> dict[str, dict[str, Any]]:
+    """All results below a folder, by their paths relative to it, in order.
+
+    Every benchmark.json must be one. Of other JSON files those are taken that are results of this schema.
+
+    Raises:
+        UsageError: there are none, too many, or one that `read_results` refuses.
+    """
+    if not os.path.isdir(folder):
+        raise UsageError(f"{folder}: not a folder; give one with results of `osteolite bench --out`")
+    paths = sorted(Path(folder).rglob("*.json"))
+    chosen = [path for path in paths if path.is_file() and (path.name == NAME or _is_result(path))]
+    if not chosen:
+        raise UsageError(f"{folder}: no results below it; `osteolite bench --out` writes them")
+    if len(chosen) > _MOST_FILES:
+        raise UsageError(f"{folder}: {len(chosen)} results below it, at most {_MOST_FILES}; give a folder with fewer")
+    return {path.relative_to(folder).as_posix(): read_results(str(path)) for path in chosen}
+
+
+def lane_names(results: list[dict[str, Any]]) -> list[str]:
+    """A short name for each result of a benchmark, without its threads.
+
+    It is the variant, or the file where several files of one engine are of that variant; then the
+    engine of a peer, and the delegate where several were asked for.
+    """
+    files = {(one["engine"], one["variant"], one["file"]) for one in results}
+    shared = Counter((engine, variant) for engine, variant, _ in files)
+    several = len({one["delegate"]["asked"] for one in results}) > 1
+    names = []
+    for one in results:
+        alone = shared[one["engine"], one["variant"]] == 1 and one["variant"]
+        parts = [one["variant"] if alone else os.path.splitext(one["file"])[0]]
+        parts += [one["engine"]] if one["engine"] != OSTEOLITE else []
+        parts += [os.path.basename(one["delegate"]["asked"] or "")] if several else []
+        names.append(" · ".join(filter(None, parts)))
+    return names
+
+
+def _parsed(path: str) -> Any:
+    try:
+        with Path(path).open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror or error}); give what `osteolite bench --out` wrote"
+        ) from error
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{path}: over {_MOST_BYTES // 2**20} MiB, which no result of a benchmark is")
+    try:
+        return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON, or with numbers that are none; give a {NAME}") from error
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(text)
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)) or abs(value) > 10.0**_DIGITS:
+        raise ValueError(text)
+    return value
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        found = _parsed(str(path))
+    except UsageError:
+        return False
+    return isinstance(found, dict) and found.get("schema") == SCHEMA and {"device", "results"} <= found.keys()
+
+
+def _fault(value: Any, shape: Any, where: str) -> str:
+    """What of a value is not as its shape wants it, in words; empty: nothing."""
+    if isinstance(shape, tuple):
+        faults = [_fault(value, one, where) for one in shape]
+        return "" if "" in faults else faults[-1]
+    if isinstance(shape, dict):
+        return _fault_of_fields(value, shape, where) if isinstance(value, dict) else f"{where} is no object"
+    if isinstance(shape, list):
+        if not isinstance(value, list) or len(shape) not in (1, len(value)):
+            return f"{where} is no list" + (f" of {len(shape)}" if len(shape) > 1 else "")
+        return next(filter(None, (_fault(one, shape[0], f"{where}[{i}]") for i, one in enumerate(value))), "")
+    if shape is None:
+        return "" if value is None else f"{where} is not null"
+    fits = isinstance(value, shape) and (shape in (bool, object) or not isinstance(value, bool))
+    return "" if fits else f"{where} is no {shape.__name__}"
+
+
+def _fault_of_fields(value: dict[str, Any], shape: dict[Any, Any], where: str) -> str:
+    named = {name.removesuffix("?"): wanted for name, wanted in shape.items() if name is not str}
+    for name in (name for name in shape if name is not str and not name.endswith("?")):
+        if name not in value:
+            return f"{where or 'the result'} has no {name}"
+    for name, inner in value.items():
+        wanted = named.get(name, shape.get(str, object))
+        if fault := _fault(inner, wanted, f"{where}.{name}".lstrip(".")[:80]):
+            return fault
+    return ""
+
+
+def _cleaned(value: Any) -> Any:
+    """The same with a replacement character for each character that cannot be shown."""
+    if isinstance(value, str):
+        shown = (one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in value)
+        return "".join(shown)
+    if isinstance(value, list):
+        return [_cleaned(one) for one in value]
+    if isinstance(value, dict):
+        return {_cleaned(name): _cleaned(one) for name, one in value.items()}
+    return value
