@@ -69,7 +69,7 @@ def demo(
 
         write_space(space, models, examples)
         return
-    from .login import account_of
-    from .server import serve
+    from .server.login import account_of
+    from .server.server import serve
 
     serve(models, port, share, account_of(auth, auth_file), examples)

@@ -16,10 +16,10 @@ import osteolite.edge
 from osteolite.edge.errors import UsageError
 from osteolite.edge.silence import quiet_stderr
 
-from .card import NOTE
-from .examples import example_files
-from .login import VARIABLE
-from .scorer import Scorer
+from .page.answer_card import NOTE
+from .server.login import VARIABLE
+from .service.examples import example_files
+from .service.model_set import Scorer
 
 # Parts of the packages that the page on a server does not use, or that lie elsewhere in the folder.
 _LEFT_OUT = {"osteolite.edge": ("browser", "models", "commands"), "osteolite.demo": ("phone", "drawn")}
@@ -57,8 +57,8 @@ _APP = '''\
 
 from pathlib import Path
 
-from osteolite.demo.login import account_of
-from osteolite.demo.server import serve
+from osteolite.demo.server.login import account_of
+from osteolite.demo.server.server import serve
 
 HERE = Path(__file__).resolve().parent
 MODELS = {models!r}  # in the order that the page lists them

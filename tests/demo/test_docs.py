@@ -9,9 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from osteolite.demo import batch, page, uploads
-from osteolite.demo.examples import MOST
-from osteolite.demo.scorer import LIMITS
+from osteolite.demo.page import page
+from osteolite.demo.service import batch, uploads
+from osteolite.demo.service.examples import MOST
+from osteolite.demo.service.model_set import LIMITS
 from osteolite.edge.prediction.classifier import FractureClassifier
 
 TEXT = (Path(__file__).parents[2] / "docs" / "demo.md").read_text(encoding="utf-8")

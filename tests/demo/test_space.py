@@ -31,8 +31,8 @@ import runpy, sys
 try:
     runpy.run_path("app.py", run_name="__main__")
 finally:
-    import osteolite.demo.server, osteolite.edge.prediction.classifier
-    for module in (osteolite.demo.server, osteolite.edge.prediction.classifier):
+    import osteolite.demo.server.server, osteolite.edge.prediction.classifier
+    for module in (osteolite.demo.server.server, osteolite.edge.prediction.classifier):
         print("ran:", module.__file__)
 """
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")

@@ -88,7 +88,7 @@ def against_the_order(room: str, importer: str, modules: list[str]) -> list[str]
         ("from .errors import ImageError\nfrom . import errors", {"edge"}, set()),
         ("def f():\n    import tensorflow.lite as tfl", set(), {"tensorflow"}),
         ("from scipy.special import expit\nimport os.path, json", set(), {"scipy"}),
-        ("from importlib import import_module\nimport_module('osteolite.demo.page')", {"demo"}, set()),
+        ("from importlib import import_module\nimport_module('osteolite.demo.page.page')", {"demo"}, set()),
         ("'a text that speaks of osteolite.train in passing'", set(), set()),
     ],
 )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from osteolite.demo import live
-from osteolite.demo.live import kept_report, kept_results, measure
-from osteolite.demo.tabs import benchmark
+from osteolite.demo.page.tabs import benchmark
+from osteolite.demo.service import benchmark_job
+from osteolite.demo.service.benchmark_job import kept_report, kept_results, measure
 from osteolite.edge.errors import OsteoliteError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ FIGURES: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(live, "LAUNCHES", (1, 1))
-    monkeypatch.setattr(live, "_STEP", 0.05)
+    monkeypatch.setattr(benchmark_job, "LAUNCHES", (1, 1))
+    monkeypatch.setattr(benchmark_job, "_STEP", 0.05)
     return tmp_path
 
 
@@ -64,8 +64,8 @@ def measured(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
-        patch.setattr(live, "LAUNCHES", (1, 1))
-        patch.setattr(live, "_STEP", 0.05)
+        patch.setattr(benchmark_job, "LAUNCHES", (1, 1))
+        patch.setattr(benchmark_job, "_STEP", 0.05)
         assert kept_results([tiny_model]) is None
         show = benchmark._handlers([tiny_model], True)[0]
         yield folder, list(show())
@@ -112,11 +112,11 @@ def test_other_models_have_no_figures(measured: Any, tiny_int8_model: Path, monk
 
 
 def test_one_measurement_at_a_time_and_closing_it_ends_all_its_processes(tiny_model: Path, cache: Path) -> None:
-    assert not live.is_measuring()
+    assert not benchmark_job.is_measuring()
     running = measure([tiny_model])
     while next(running).launch == 0:  # until its processes are there
         pass
-    assert live.is_measuring()
+    assert benchmark_job.is_measuring()
     group = _started(os.getpid())
     assert group
     with pytest.raises(OsteoliteError, match="a measurement is under way on this machine"):
@@ -124,7 +124,7 @@ def test_one_measurement_at_a_time_and_closing_it_ends_all_its_processes(tiny_mo
     _, show, *_ = benchmark._handlers([tiny_model], True)
     assert "under way" in show()[0]
     running.close()
-    assert not live.is_measuring()
+    assert not benchmark_job.is_measuring()
     for process in group:
         _wait_for_end(process)
     assert kept_results([tiny_model]) is None
@@ -198,7 +198,7 @@ def test_what_the_command_says_is_shown_in_one_line(tmp_path: Path, monkeypatch:
         list(measure([broken]))
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
-    assert not live.is_measuring()
+    assert not benchmark_job.is_measuring()
     missing = tmp_path / "rich"
     missing.mkdir()
     (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\", name='rich')\n")
@@ -208,7 +208,7 @@ def test_what_the_command_says_is_shown_in_one_line(tmp_path: Path, monkeypatch:
 
 
 def test_a_measurement_that_does_not_end_is_ended(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_MOST_SECONDS", 0.2)
+    monkeypatch.setattr(benchmark_job, "_MOST_SECONDS", 0.2)
     with pytest.raises(OsteoliteError, match="did not end within"):
         list(measure([tiny_model]))
 
@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff"])
 def test_figures_that_are_damaged_or_of_another_kind_are_none(tiny_model: Path, cache: Path, content: bytes) -> None:
-    folder = live._folder([tiny_model.resolve()])
+    folder = benchmark_job._folder([tiny_model.resolve()])
     folder.mkdir(parents=True)
     (folder / "benchmark.json").write_bytes(content)
     assert kept_results([tiny_model]) is None
@@ -234,10 +234,10 @@ def test_figures_that_are_damaged_or_of_another_kind_are_none(tiny_model: Path, 
 
 def test_the_number_of_launches_keeps_to_about_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(live, "LAUNCHES", (1, 9))
-    monkeypatch.setattr(live, "_watch", lambda arguments, launches: asked.append(arguments) or iter(()))
+    monkeypatch.setattr(benchmark_job, "LAUNCHES", (1, 9))
+    monkeypatch.setattr(benchmark_job, "_watch", lambda arguments, launches: asked.append(arguments) or iter(()))
     for number in (1, 2, 5, 40):
-        list(live._run([Path(f"{index}.tflite") for index in range(number)], Path("out")))
+        list(benchmark_job._run([Path(f"{index}.tflite") for index in range(number)], Path("out")))
     launches = [int(call[call.index("--launches") + 1]) for call in asked if "--launches" in call]
     assert launches == [9, 6, 2, 1]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from osteolite.demo.threshold import operating_points, panel
+from osteolite.demo.page.threshold_slider import operating_points, panel
 from osteolite.edge import ModelDescription, Prediction
 from osteolite.edge.inference.delegation import Delegation
 

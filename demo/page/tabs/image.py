@@ -11,11 +11,11 @@ from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from .. import card
-from ..figure import figure, radiograph_uri
-from ..scorer import LIMITS, Scorer
-from ..sidebyside import side_by_side
-from ..uploads import KEPT_SECONDS, Uploads
+from ...service.model_set import LIMITS, Scorer
+from ...service.uploads import KEPT_SECONDS, Uploads
+from .. import answer_card
+from ..overlay import figure, radiograph_uri
+from ..side_by_side import side_by_side
 
 _PREVIEW_SIDE = 960  # pixels
 _THUMBNAIL_SIDE = 120  # pixels
@@ -53,11 +53,11 @@ def build(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[gr.Fi
             # "binary" hands over the bytes as uploaded; gr.Image would decode and re-encode them, and its
             # "filepath" mode of gr.File leaves a file behind at each call. No file_types: content decides.
             upload = gr.File(label="Radiograph", type="binary", height=140)
-            gr.HTML(card.accepted(LIMITS.max_bytes, KEPT_SECONDS))
+            gr.HTML(answer_card.accepted(LIMITS.max_bytes, KEPT_SECONDS))
         with gr.Column(visible=several or bool(shown)):
             strip = gr.HTML(_strip(shown), js_on_load=_CHOOSE, visible=bool(shown))
             model = gr.Dropdown(scorer.names, value=scorer.names[0], label="Model", visible=several)
-    result = gr.HTML(card.waiting(), js_on_load=_SCRIPT, elem_id="osteo-result")
+    result = gr.HTML(answer_card.waiting(), js_on_load=_SCRIPT, elem_id="osteo-result")
     compare = gr.Button("Compare all models", visible=several)
     compared = gr.HTML()
 
@@ -101,7 +101,7 @@ def _ask(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[Callab
         try:
             found = _result(scorer, image, model)
         except OsteoliteError as error:
-            return card.problem(str(error))
+            return answer_card.problem(str(error))
         if len(scorer.names) > 1:
             uploads.keep(session, image)
         return found
@@ -113,11 +113,11 @@ def _ask(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[Callab
     def show_example(event: gr.EventData, model: str, request: gr.Request) -> tuple[str, str]:
         chosen = event._data.get("example") if isinstance(event._data, dict) else None
         if not isinstance(chosen, int) or not 0 <= chosen < len(examples):
-            return card.problem("no such example; reload the page"), ""
+            return answer_card.problem("no such example; reload the page"), ""
         try:
             image = examples[chosen].read_bytes()
         except OSError:
-            return card.problem("the example is no longer there; choose another one"), ""
+            return answer_card.problem("the example is no longer there; choose another one"), ""
         return answered(image, model, _session(request)), ""
 
     return show, show_example
@@ -129,16 +129,16 @@ def _ask_again(scorer: Scorer, uploads: Uploads) -> tuple[Callable[..., str], Ca
     def show_again(model: str, request: gr.Request) -> str:
         image = uploads.get(_session(request))
         if image is None:  # nothing uploaded yet, or too long ago
-            return card.waiting()
+            return answer_card.waiting()
         try:
             return _result(scorer, image, model)
         except OsteoliteError as error:
-            return card.problem(str(error))
+            return answer_card.problem(str(error))
 
     def compare(request: gr.Request, progress: gr.Progress = gr.Progress()) -> str:
         image = uploads.get(_session(request))
         if image is None:
-            return card.problem(_GONE, "Not compared")
+            return answer_card.problem(_GONE, "Not compared")
 
         def tell(done: int, name: str) -> None:
             progress((done, len(scorer.names)), desc=name, unit="models")
@@ -146,7 +146,7 @@ def _ask_again(scorer: Scorer, uploads: Uploads) -> tuple[Callable[..., str], Ca
         try:
             return side_by_side(scorer, image, tell)
         except OsteoliteError as error:
-            return card.problem(str(error), "Not compared")
+            return answer_card.problem(str(error), "Not compared")
 
     return show_again, compare
 
@@ -156,8 +156,8 @@ def _result(scorer: Scorer, image: bytes, model: str) -> str:
     radiograph.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     answering = scorer.answering(model, prediction)
     return (
-        f'<div class="osteo-result">{card.answer(prediction)}{figure(prediction, answering.preprocessing, radiograph)}'
-        f"{card.details(prediction, model, scorer.variant(model), answering)}</div>"
+        f'<div class="osteo-result">{answer_card.answer(prediction)}{figure(prediction, answering.preprocessing, radiograph)}'
+        f"{answer_card.details(prediction, model, scorer.variant(model), answering)}</div>"
     )
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from osteolite.demo import card
+from osteolite.demo.page import answer_card
 from osteolite.edge import ModelDescription, Prediction
 from osteolite.edge.inference.delegation import Delegation
 
@@ -22,34 +22,40 @@ def description(tiny: Any) -> ModelDescription:
     ("probability", "label", "words"), [(0.25, "normal", "below"), (0.4, "fractured", "at or above")]
 )
 def test_the_card_says_label_probability_and_threshold_in_words(probability: float, label: str, words: str) -> None:
-    html = card.answer(Prediction(label, probability, 0.4, "m", {"read": 1.0}, RAN))
+    html = answer_card.answer(Prediction(label, probability, 0.4, "m", {"read": 1.0}, RAN))
     assert f"<h2>{label.capitalize()}</h2>" in html
     assert f"<b>{probability:.3f}</b>, {words} the threshold of 0.400" in html
     assert f'<i style="width:{probability:.2%}">' in html
     assert '<b style="left:40.00%">' in html
-    assert card.NOTE in html
+    assert answer_card.NOTE in html
 
 
 def test_the_details_say_the_model_and_where_the_time_went(description: ModelDescription) -> None:
-    html = card.details(Prediction("normal", 0.1, 0.4, "m", {"read": 1, "invoke": 2}, RAN), "n", "int8", description)
+    html = answer_card.details(
+        Prediction("normal", 0.1, 0.4, "m", {"read": 1, "invoke": 2}, RAN), "n", "int8", description
+    )
     assert "<dd>n</dd>" in html
     assert "<dd>int8</dd>" in html
     assert "<dt>total</dt><dd>3.0 ms</dd>" in html
 
 
 def test_every_warning_is_on_the_card_as_text() -> None:
-    shown = card.answer(prediction({"coloured": "it has <b>colours</b>", "unfamiliar": "it is strange"}))
+    shown = answer_card.answer(prediction({"coloured": "it has <b>colours</b>", "unfamiliar": "it is strange"}))
     assert "it has &lt;b&gt;colours&lt;/b&gt;" in shown
     assert "it is strange" in shown
     assert 'role="alert"' in shown
 
 
 def test_without_a_warning_there_is_no_alert() -> None:
-    assert "alert" not in card.answer(prediction({}))
+    assert "alert" not in answer_card.answer(prediction({}))
 
 
 def test_what_a_file_says_is_text_and_never_markup(description: ModelDescription) -> None:
     script = "<script>alert(1)</script>"
     found = Prediction(script, 0.1, 0.4, script, {script: 1.0}, RAN, {script: script}, None, script, 0.5)
-    shown = card.answer(found) + card.details(found, script, script, description) + card.problem(script, script)
+    shown = (
+        answer_card.answer(found)
+        + answer_card.details(found, script, script, description)
+        + answer_card.problem(script, script)
+    )
     assert "<script" not in shown

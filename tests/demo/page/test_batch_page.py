@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.demo.scorer import Scorer
+from osteolite.demo.service.model_set import Scorer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

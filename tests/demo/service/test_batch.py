@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from osteolite.demo import batch
-from osteolite.demo.batch import Row, Upload, count_images, score_images, shown, to_csv
-from osteolite.demo.scorer import LIMITS, Scorer
-from osteolite.demo.tabs import batch as tab
+from osteolite.demo.page.tabs import batch as tab
+from osteolite.demo.service import batch
+from osteolite.demo.service.batch import Row, Upload, count_images, score_images, shown, to_csv
+from osteolite.demo.service.model_set import LIMITS, Scorer
 from osteolite.edge.errors import InputError
 
 

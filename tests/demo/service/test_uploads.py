@@ -1,6 +1,6 @@
 import threading
 
-from osteolite.demo.uploads import Uploads
+from osteolite.demo.service.uploads import Uploads
 
 
 def test_each_session_has_its_last_upload_and_no_other() -> None:

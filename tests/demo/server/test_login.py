@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteolite.demo.login import VARIABLE, account_of, check
+from osteolite.demo.server.login import VARIABLE, account_of, check
 from osteolite.edge.errors import UsageError
 
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)

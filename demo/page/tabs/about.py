@@ -2,8 +2,8 @@
 
 import gradio as gr
 
-from ..modelcard import model_card
-from ..scorer import Scorer
+from ...service.model_set import Scorer
+from ..model_card import model_card
 
 
 def build(scorer: Scorer) -> None:

@@ -15,8 +15,8 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from osteolite.demo import page
-from osteolite.demo.discretion import without_messages
+from osteolite.demo.page import page
+from osteolite.demo.server.log_privacy import without_messages
 
 NAME = "PATIENT_NAME"
 
@@ -145,7 +145,7 @@ server._launch = hurried
 """
 WAITING = """
 import pathlib, time
-from osteolite.demo.scorer import Scorer
+from osteolite.demo.service.model_set import Scorer
 score = Scorer.score
 def waiting(self, *rest, **options):
     while not pathlib.Path("go").exists():

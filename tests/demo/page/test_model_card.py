@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osteolite.demo.modelcard import model_card
+from osteolite.demo.page.model_card import model_card
 from osteolite.edge import ModelDescription
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.modelfile.shipped import shipped_model

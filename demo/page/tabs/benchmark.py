@@ -11,8 +11,9 @@ from gradio.context import Context
 
 from osteolite.edge.errors import OsteoliteError
 
-from .. import live, tables
-from ..scorer import Scorer
+from ...service import benchmark_job
+from ...service.model_set import Scorer
+from .. import tables
 
 REPORT_NAME = "osteolite-benchmark.html"
 _COLUMNS = [
@@ -54,13 +55,13 @@ def build(scorer: Scorer, live: bool) -> None:
         "each file is launched several times, in processes of its own."
     )
     with gr.Row():
-        start = gr.Button("Measure on this machine", variant="primary", visible=live)
-        stop = gr.Button("Cancel", interactive=False, visible=live)
+        start = gr.Button("Measure on this machine", variant="primary", visible=benchmark_job)
+        stop = gr.Button("Cancel", interactive=False, visible=benchmark_job)
         report = gr.Button("Show the full report", visible=False)
     progress = gr.HTML(css_template=tables.TABLE_CSS)
     results = gr.HTML(css_template=tables.TABLE_CSS, js_on_load=tables.SORT_JS)
     page = gr.HTML(css_template=tables.TABLE_CSS)
-    measure, show, show_report, end = _handlers(files, live)
+    measure, show, show_report, end = _handlers(files, benchmark_job)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [progress, results, start, stop, report]
     measuring = start.click(measure, None, outputs, concurrency_limit=None, **private)
@@ -75,7 +76,7 @@ def _handlers(files: list[Path], may_measure: bool) -> tuple[Callable[..., Any],
     def measure() -> Iterator[Shown]:
         yield tables.progress(0, 1, "starting"), gr.skip(), *_buttons(True)
         try:
-            for found in live.measure(files):
+            for found in benchmark_job.measure(files):
                 yield _progress(found), gr.skip(), gr.skip(), gr.skip(), gr.skip()
         except OsteoliteError as error:
             yield tables.problem(str(error)), gr.skip(), *_buttons(False)[:2], gr.skip()
@@ -83,13 +84,17 @@ def _handlers(files: list[Path], may_measure: bool) -> tuple[Callable[..., Any],
         yield show()
 
     def show() -> Shown:
-        found = live.kept_results(files)
+        found = benchmark_job.kept_results(files)
         text = _results(found) if found else f'<p class="osteo-aside">{escape(_nothing(may_measure))}</p>'
-        others = '<p class="osteo-aside">A measurement is under way on this machine.</p>' if live.is_measuring() else ""
+        others = (
+            '<p class="osteo-aside">A measurement is under way on this machine.</p>'
+            if benchmark_job.is_measuring()
+            else ""
+        )
         return others, text, *_buttons(False)[:2], gr.update(visible=found is not None)
 
     def show_report() -> str:
-        found = live.kept_report(files)
+        found = benchmark_job.kept_report(files)
         return _report(found) if found else tables.problem("there is no report any more; measure again")
 
     def end() -> Shown:
@@ -108,7 +113,7 @@ def _buttons(measuring: bool) -> tuple[Any, Any, Any]:
     return gr.update(interactive=not measuring), gr.update(interactive=measuring), gr.skip()
 
 
-def _progress(found: live.Progress) -> str:
+def _progress(found: benchmark_job.Progress) -> str:
     text = f"launch {found.launch} of {found.of}" if found.launch else "starting"
     return tables.progress(max(0, found.launch - 1), found.of, f"{text}, {found.seconds:.0f} s")
 

@@ -14,7 +14,7 @@ from osteolite.edge.labels import FRACTURED
 from osteolite.edge.prediction.prediction import Prediction
 
 from .archive import content, entries, is_archive, open_archive
-from .scorer import LIMITS
+from .model_set import LIMITS
 
 MAX_IMAGES = 200  # at once, those in archives among them
 MAX_BYTES = 512 * 1024 * 1024  # of all of them, as they inflate

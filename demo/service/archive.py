@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from osteolite.edge.errors import InputError, OsteoliteError, UnreadableImage, UnsupportedImage
 
-from .scorer import LIMITS
+from .model_set import LIMITS
 
 MAX_ENTRIES = 1000  # of an archive, its folders and hidden files among them
 MAX_RATIO = 200  # bytes that a byte of an entry may inflate to; deflate reaches 1032, on nothing but zeros

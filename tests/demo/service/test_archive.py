@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from osteolite.demo.archive import MAX_ENTRIES, content, entries, is_archive, open_archive
-from osteolite.demo.scorer import LIMITS
+from osteolite.demo.service.archive import MAX_ENTRIES, content, entries, is_archive, open_archive
+from osteolite.demo.service.model_set import LIMITS
 from osteolite.edge.errors import InputError, OsteoliteError
 
 MIB = 1024**2

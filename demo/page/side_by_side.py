@@ -9,9 +9,9 @@ from PIL import Image
 
 from osteolite.edge.prediction.prediction import Prediction
 
-from . import card
-from .figure import heat_uri, radiograph_uri
-from .scorer import Scorer
+from ..service.model_set import Scorer
+from . import answer_card
+from .overlay import heat_uri, radiograph_uri
 
 SIDE = 320  # pixels of each picture, at most
 _RUNS = 5
@@ -76,7 +76,7 @@ def _card(
     facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in rows.items())
     other = " osteo-other" if prediction.label != first.label else ""
     return (
-        f'<li class="osteo-card osteo-{card.tone(prediction)}{other}"><div class="osteo-thumb">{over}</div>'
+        f'<li class="osteo-card osteo-{answer_card.tone(prediction)}{other}"><div class="osteo-thumb">{over}</div>'
         f'<h3>{escape(scorer.variant(name))}</h3><p class="osteo-small">{escape(name)}</p>'
         f'<p class="osteo-label">{escape(prediction.label.capitalize())}'
         f"{' (another label)' if other else ''}</p>"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.demo.figure import figure, heat_uri, radiograph_uri
+from osteolite.demo.page.overlay import figure, heat_uri, radiograph_uri
 from osteolite.edge import Prediction, PreprocessingSpec
 from osteolite.edge.inference.delegation import Delegation
 from osteolite.edge.prediction.heatmap import content_map, overlay

@@ -13,9 +13,19 @@ import gradio as gr
 
 from osteolite.edge.errors import InputError
 
+from ...service.batch import (
+    MAX_BYTES,
+    MAX_IMAGES,
+    Row,
+    Upload,
+    count_images,
+    score_images,
+    shown,
+    summary,
+    to_csv,
+)
+from ...service.model_set import LIMITS, Scorer
 from .. import tables
-from ..batch import MAX_BYTES, MAX_IMAGES, Row, Upload, count_images, score_images, shown, summary, to_csv
-from ..scorer import LIMITS, Scorer
 
 CSV_NAME = "osteolite-results.csv"
 AT_ONCE = 4  # visitors whose images are scored in turns; more wait

@@ -16,8 +16,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from osteolite.demo import card
-from osteolite.demo.scorer import LIMITS, Scorer
+from osteolite.demo.page import answer_card
+from osteolite.demo.service.model_set import LIMITS, Scorer
 from osteolite.edge.prediction.classifier import FractureClassifier
 
 
@@ -131,7 +131,7 @@ def test_the_server_fetches_no_address(client: Client, server: Any) -> None:
 def test_the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is_for(server: Any) -> None:
     html = httpx.get(server.url).text
     config = httpx.get(f"{server.url}config").json()
-    assert card.NOTE in html
+    assert answer_card.NOTE in html
     assert config["analytics_enabled"] is False
     assert config["max_file_size"] == LIMITS.max_bytes
     assert [e["api_name"] for e in config["dependencies"] if e["api_visibility"] == "public"] == ["predict"]
@@ -189,7 +189,7 @@ def test_the_page_keeps_each_persons_upload_apart(server: Any, models: Any, png:
         assert f"<b>{probability:.3f}</b>" in visitor.choose("tiny_int8")
         assert f"<b>{probability:.3f}</b>" in visitor.compare()
     assert "not an image" in ben.upload(b"no image", "tiny_float32")
-    assert ben.choose("tiny_float32") == card.waiting()
+    assert ben.choose("tiny_float32") == answer_card.waiting()
     assert "no radiograph is held here" in ben.compare()
     assert "The model says" in ada.choose("tiny_float32")
 
@@ -222,9 +222,9 @@ def test_a_closed_page_is_forgotten(server: Any, png: bytes) -> None:
         lines = heartbeat.iter_lines()
         next(lines)
         eve.upload(png, "tiny_float32")
-        assert eve.choose("tiny_float32") != card.waiting()
+        assert eve.choose("tiny_float32") != answer_card.waiting()
     for _ in range(100):
-        if eve.choose("tiny_float32") == card.waiting():
+        if eve.choose("tiny_float32") == answer_card.waiting():
             return
         time.sleep(0.1)
     raise AssertionError("the upload of a closed page is still held")

@@ -10,10 +10,10 @@ from gradio import processing_utils
 
 from osteolite.edge.errors import OsteoliteError
 
-from . import card
-from .scorer import Scorer
+from ..service.model_set import Scorer
+from ..service.uploads import Uploads
+from . import answer_card
 from .tabs import about, batch, benchmark, image
-from .uploads import Uploads
 
 _SWEEP_SECONDS = 30  # between two looks for uploads that are over their time
 UPLOAD_SECONDS = 600  # after which an uploaded file is gone: people choose many files before they press a button
@@ -35,7 +35,7 @@ def build_page(scorer: Scorer, examples: list[Path], live: bool) -> gr.Blocks:
         title="Osteolite", analytics_enabled=False, delete_cache=(_SWEEP_SECONDS, UPLOAD_SECONDS - _SWEEP_SECONDS)
     )
     with page:
-        gr.HTML(card.header())
+        gr.HTML(answer_card.header())
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("One image"):
                 upload, model = image.build(scorer, examples, uploads)

@@ -15,12 +15,12 @@ import click
 from osteolite.edge.errors import UsageError
 from osteolite.edge.silence import quiet_stderr
 
-from .card import NOTE
-from .discretion import without_messages
-from .examples import example_files
+from ..page.answer_card import NOTE
+from ..service.examples import example_files
+from ..service.model_set import LIMITS, Scorer
+from .allowed_paths import KnownPaths
+from .log_privacy import without_messages
 from .login import VARIABLE, Account, check
-from .paths import KnownPaths
-from .scorer import LIMITS, Scorer
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -76,7 +76,7 @@ def _page(scorer: Scorer, examples: Path | None, folder: Path, live: bool) -> "g
     offered = example_files(examples, folder / "examples")
     with _no_stubs():
         import gradio  # noqa: F401
-    from .page import build_page
+    from ..page.page import build_page
 
     return build_page(scorer, offered, live)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.demo import examples
-from osteolite.demo.examples import MOST, example_files
+from osteolite.demo.service import examples
+from osteolite.demo.service.examples import MOST, example_files
 from osteolite.edge.errors import UsageError
 
 DRAWN = Path(examples.__file__).parent / "drawn"

@@ -8,7 +8,7 @@ from osteolite.edge.errors import ImageError, OsteoliteError, UsageError
 from osteolite.edge.imaging.radiograph import FORMATS, read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from .scorer import LIMITS
+from .model_set import LIMITS
 
 MOST = 12  # examples
 _TRIED = 200  # files that are opened to find them

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from osteolite.demo import card
-from osteolite.demo.modelcard import model_card
-from osteolite.demo.scorer import Scorer
+from osteolite.demo.page import answer_card
+from osteolite.demo.page.model_card import model_card
+from osteolite.demo.service.model_set import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def test_the_card_names_the_part(tiny_router: Path, png: bytes) -> None:
     scorer = Scorer([str(tiny_router)])
     prediction = scorer.score(png, "tiny_router")
     assert (prediction.body_part, prediction.body_part_probability) == ("hand", pytest.approx(0.5))
-    assert "Body part: <b>hand</b>, probability <b>0.500</b>" in card.answer(prediction)
+    assert "Body part: <b>hand</b>, probability <b>0.500</b>" in answer_card.answer(prediction)
 
 
 def test_what_is_said_of_the_threshold_is_the_stages(tiny_router: Path, png: bytes) -> None:
@@ -32,7 +32,7 @@ def test_what_is_said_of_the_threshold_is_the_stages(tiny_router: Path, png: byt
 
 def test_the_card_of_one_fracture_model_has_no_part(tiny_model: Path, png: bytes) -> None:
     scorer = Scorer([str(tiny_model)])
-    assert "Body part" not in card.answer(scorer.score(png, "tiny_float32"))
+    assert "Body part" not in answer_card.answer(scorer.score(png, "tiny_float32"))
 
 
 def test_the_model_card_of_a_router_lists_its_stages(tiny_router: Path) -> None:
