@@ -1,4 +1,4 @@
-"""Several numbers in one option: 1,2,4."""
+"""What the measuring commands share: numbers in one option, and how errors are printed."""
 
 import sys
 

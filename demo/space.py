@@ -22,7 +22,7 @@ from .service.examples import example_files
 from .service.model_set import Scorer
 
 # Parts of the packages that the page on a server does not use, or that lie elsewhere in the folder.
-_LEFT_OUT = {"osteolite.edge": ("browser", "models", "commands"), "osteolite.demo": ("phone", "drawn")}
+_LEFT_OUT = {"osteolite.edge": ("browser", "models", "commands"), "osteolite.demo": ("phone", "service/drawn")}
 _PACKAGES = {"osteolite.edge": osteolite.edge, "osteolite.demo": osteolite.demo}
 _TITLE, _SHORT = "Osteolite", "Fractures in radiographs, for research only"  # a Space's short text has at most 60 signs
 

@@ -14,13 +14,13 @@ from .errors import MissingExtra, OsteoliteError
 
 # name: (module, the extra that installs what it needs, one line of help)
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "run": ("osteolite.train.commands.train", "all", "Train, convert, gate, benchmark and try a model in one go."),
+    "run": ("osteolite.train.commands.run", "all", "Train, convert, gate, benchmark and try a model in one go."),
     "recipes": ("osteolite.train.commands.recipes", "train", "List the recipes."),
     "audit": ("osteolite.train.commands.audit", "train", "Look for leaks, duplicates and confounders in a data set."),
     "train": ("osteolite.train.commands.train", "train", "Train a recipe on labelled radiographs."),
     "crossval": ("osteolite.train.commands.crossval", "train", "Cross-validate a recipe on labelled radiographs."),
     "evaluate": (
-        "osteolite.train.commands.train",
+        "osteolite.train.commands.evaluate",
         "train",
         "Figures of a file or a run on labelled radiographs.",
     ),
@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "convert",
         "Turn a run, or another classifier, into quantised files that pass the gate.",
     ),
-    "tune": ("osteolite.convert.commands.convert", "all", "Search width, input size and variant for this device."),
+    "tune": ("osteolite.convert.commands.tune", "all", "Search width, input size and variant for this device."),
     "predict": ("osteolite.edge.commands.predict", None, "Score radiographs with a model file."),
     "watch": ("osteolite.edge.commands.watch", None, "Score each radiograph that is put into a folder."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Raw times to figures and verdicts."""

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Runs on the device that is measured; needs numpy and edge alone."""

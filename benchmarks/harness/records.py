@@ -6,16 +6,8 @@ runs of one launch. How the figures follow from it is told in `figures`.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-from .records import OSTEOLITE
-
-if TYPE_CHECKING:
-    pass
-
-from dataclasses import field
-from typing import Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 OSTEOLITE = "osteolite"  # the engine that is no peer
 

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""The tables of the README, made from results/."""

@@ -148,7 +148,7 @@ def filled(text: str) -> str:
 
 
 @click.command()
-@click.argument("path", metavar="README.md", default=str(Path(__file__).parents[1] / "README.md"))
+@click.argument("path", metavar="README.md", default=str(Path(__file__).parents[2] / "README.md"))
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 where a table is not what the results say.")
 def main(path: str, check: bool) -> None:
     """Write the README's tables from benchmarks/results."""

@@ -1,4 +1,4 @@
-"""What the measuring commands share: the conditions they write down, where results go, and how errors are told."""
+"""How a study writes its result: the conditions beside it, and where it goes."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""One command a module."""

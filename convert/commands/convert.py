@@ -1,4 +1,4 @@
-"""`osteolite convert` and `tune`."""
+"""`osteolite convert`."""
 
 import json
 from dataclasses import dataclass

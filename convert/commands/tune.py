@@ -1,18 +1,15 @@
-"""TODO: caption of osteolite.convert.commands.tune."""
+"""`osteolite tune`."""
 
 import json
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from osteolite.edge.machine import default_threads
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Whether a variant may be released."""

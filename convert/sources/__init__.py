@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What is converted: a run, or another program's network."""

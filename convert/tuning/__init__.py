@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""The search for width, input size and variant under limits."""

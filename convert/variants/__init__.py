@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""A float32 flatbuffer to each variant."""

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What a person sees."""

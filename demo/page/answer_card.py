@@ -74,7 +74,8 @@ def details(prediction: Prediction, name: str, variant: str, answering: ModelDes
     spent = prediction.milliseconds
     times = {step: f"{milliseconds:.1f} ms" for step, milliseconds in spent.items()}
     return (
-        f'<section class="osteo-card osteo-details">{threshold_slider.panel(prediction, answering)}<div class="osteo-facts">'
+        f'<section class="osteo-card osteo-details">{threshold_slider.panel(prediction, answering)}'
+        '<div class="osteo-facts">'
         f"{_list('Model', {'name': name, 'variant': variant})}"
         f"{_list('Time', {**times, 'total': f'{sum(spent.values()):.1f} ms'})}</div></section>"
     )

@@ -43,7 +43,7 @@ def page_contents(models: Iterable[str] = ()) -> Contents:
     contents |= {
         "constants.json": _json(browser.constants()),
         "models.json": _json([_listed(model, _place(model)) for model in found]),
-        "bench/bench.json": _json(_task(found, contents["litertjs/litertjs.json"])),
+        "bench/bench.json": _json(_task(found, contents["third_party/litertjs/litertjs.json"])),
     }
     contents[_INDEX] = _with_policy(contents[_INDEX])
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What may be reached, by whom, and what is kept."""

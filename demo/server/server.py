@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 SESSIONS = 256  # that the page keeps something of; the oldest goes first
-_STYLE = Path(__file__).parent / "page.css"
+_STYLE = Path(__file__).parents[1] / "page" / "page.css"
 
 
 def serve(

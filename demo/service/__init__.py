@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What the page does, without HTML."""

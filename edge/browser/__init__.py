@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).parent
-_PARTS = ("js", "litertjs", "bench")  # folders that a page needs
+_PARTS = ("js", "third_party", "bench")  # folders that a page needs
 
 # What a page may do: run its own files, and reach no other server. `frame-ancestors` counts in a header alone; a <meta>
 # ignores it.
@@ -40,7 +40,7 @@ def page_files() -> dict[str, Path]:
 
 def runtime_name() -> str:
     """The package of the runtime that lies here, and its version."""
-    about = json.loads((_FOLDER / "litertjs" / "litertjs.json").read_text("utf-8"))
+    about = json.loads((_FOLDER / "third_party" / "litertjs" / "litertjs.json").read_text("utf-8"))
     return f"{about['name']} {about['version']}"
 
 

@@ -1,4 +1,4 @@
-"""Makes edge/browser/litertjs of LiteRT.js as npm has it: `make litertjs`, with npm on the PATH.
+"""Makes edge/browser/third_party/litertjs of LiteRT.js as npm has it: `make litertjs`, with npm on the PATH.
 
 Only this needs npm. What it makes is committed, so that nobody who installs or uses the package needs it.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..atomic import write_json
 
-FOLDER = Path(__file__).parent / "litertjs"
+FOLDER = Path(__file__).parent / "third_party" / "litertjs"
 VERSION = "2.5.3"
 INTEGRITY = {  # SHA-512, as npm tells it
     "@litertjs/core": "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",

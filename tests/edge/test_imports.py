@@ -23,6 +23,23 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli"},
         {"browser", "commands"},
     ],
+    "train": [
+        {"recipe", "console", "keras", "html"},
+        {"data"},
+        {"networks", "metrics", "audit"},
+        {"runs"},
+        {"fitting", "evaluation", "report"},
+        {"workflows"},
+        {"commands"},
+    ],
+    "convert": [{"variants", "gate"}, {"sources"}, {"convert"}, {"router", "tuning"}, {"commands"}],
+    "benchmarks": [
+        {"harness", "labelled_images", "options"},
+        {"analysis"},
+        {"devices", "page", "studies", "published"},
+        {"commands"},
+    ],
+    "demo": [{"service"}, {"page"}, {"server"}, {"space"}, {"commands"}, {"phone"}],
 }
 # The command line names every room in a table; a room is imported when its command is called.
 COMMAND_TABLE = ROOT / "edge" / "cli.py"

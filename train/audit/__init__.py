@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What could make the figures on this data wrong."""

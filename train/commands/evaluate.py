@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.train.commands.evaluate."""
+"""`osteolite evaluate`."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import click
 
 from osteolite.edge.commands.options import MODEL
 
+from .metrics_table import print_metrics
 from .options import JSON
-from .train import _print_figures
 
 
 def _honesty(found: dict[str, Any]) -> list[str]:
@@ -68,6 +68,6 @@ def evaluate(
         return
     for file, reason in found["unreadable"].items():
         click.echo(f"left out, unreadable: {file}: {reason}", err=True)
-    _print_figures(f"{model} on {data}", found)
+    print_metrics(f"{model} on {data}", found)
     for line in _honesty(found):
         click.echo(line)

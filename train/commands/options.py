@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.train.commands.options."""
+"""Options that several commands share."""
 
 import click
 

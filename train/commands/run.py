@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.train.commands.run."""
+"""`osteolite run`."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`osteolite train`, `evaluate` and `run`."""
+"""`osteolite train`."""
 
 import json
 from pathlib import Path
@@ -6,24 +6,8 @@ from typing import Any
 
 import click
 
+from .metrics_table import print_metrics
 from .options import ALLOW_LEAKS, JSON, SEED, STRATEGY, WEIGHTS
-
-
-def _print_figures(title: str, found: dict[str, Any]) -> None:
-    from ..console import print_table
-    from ..metrics.metrics import FIGURES
-
-    rows = [
-        [label, f"{found[name]['value']:.4f}", f"{found[name]['low']:.4f} to {found[name]['high']:.4f}"]
-        for name, label in FIGURES.items()
-    ]
-    rows += [[n, str(found["confusion"][n]), ""] for n in ("tp", "fp", "fn", "tn")]
-    units = "studies" if found["unit"] == "study" else "images"
-    print_table(
-        f"{title}: {found['count']} {units}, {found['fractured']} fractured",
-        ["figure", "value", "95 % interval"],
-        rows,
-    )
 
 
 def _thresholds(evaluation: dict[str, Any]) -> str:
@@ -76,7 +60,7 @@ def train(
         report = write_papers(run)
         found = evaluations[run.folder.name] = run.json("evaluation.json")
         if not as_json:
-            _print_figures("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
+            print_metrics("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
             click.echo(f"{_thresholds(found)}, report {report}")
     if as_json and runs:
         click.echo(json.dumps(evaluations if len(runs) > 1 else found, indent=2))

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Labelled radiographs as one catalogue."""

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""A finished model on labelled images."""

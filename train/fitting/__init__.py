@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Images to weights."""

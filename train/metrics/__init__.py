@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""Figures with their intervals."""

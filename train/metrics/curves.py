@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.train.metrics.curves."""
+"""The curves of a classifier: ROC, precision and recall, reliability, operating points."""
 
 from typing import Any
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..data.boxes import Box, covered
 from .bootstrap import draws, interval
-from .pointing_game import Point
 
 Array = np.ndarray[Any, Any]
+Point = tuple[float, float]  # x and y in shares of the image's width and height
 _CENTRE = (0.5, 0.5)
 
 
@@ -68,10 +68,6 @@ def _holds(boxes: tuple[Box, ...], point: Point | None) -> bool:
 def _mean(values: Array, weights: Array) -> dict[str, float]:
     low, high = interval(weights @ values / weights.sum(axis=1))
     return {"value": round(float(values.mean()), 5), "low": round(low, 5), "high": round(high, 5)}
-
-
-Array = np.ndarray[Any, Any]
-Point = tuple[float, float]  # x and y in shares of the image's width and height
 
 
 def hottest_point(heat: Array) -> Point | None:

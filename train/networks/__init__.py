@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""The Keras network."""

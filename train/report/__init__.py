@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""report.html and card.md of a run."""

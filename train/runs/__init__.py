@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""The run folder, and what a run starts from."""

@@ -1,4 +1,4 @@
-"""TODO: caption of osteolite.train.runs.prepared."""
+"""The images of a run, read and fitted."""
 
 from dataclasses import dataclass, replace
 

@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""What the commands run, step by step."""

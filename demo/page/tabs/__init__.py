@@ -1,1 +1,1 @@
-"""TODO caption."""
+"""The tabs of the page, one a module."""

@@ -55,13 +55,13 @@ def build(scorer: Scorer, live: bool) -> None:
         "each file is launched several times, in processes of its own."
     )
     with gr.Row():
-        start = gr.Button("Measure on this machine", variant="primary", visible=benchmark_job)
-        stop = gr.Button("Cancel", interactive=False, visible=benchmark_job)
+        start = gr.Button("Measure on this machine", variant="primary", visible=live)
+        stop = gr.Button("Cancel", interactive=False, visible=live)
         report = gr.Button("Show the full report", visible=False)
     progress = gr.HTML(css_template=tables.TABLE_CSS)
     results = gr.HTML(css_template=tables.TABLE_CSS, js_on_load=tables.SORT_JS)
     page = gr.HTML(css_template=tables.TABLE_CSS)
-    measure, show, show_report, end = _handlers(files, benchmark_job)
+    measure, show, show_report, end = _handlers(files, live)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [progress, results, start, stop, report]
     measuring = start.click(measure, None, outputs, concurrency_limit=None, **private)

@@ -156,7 +156,8 @@ def _result(scorer: Scorer, image: bytes, model: str) -> str:
     radiograph.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     answering = scorer.answering(model, prediction)
     return (
-        f'<div class="osteo-result">{answer_card.answer(prediction)}{figure(prediction, answering.preprocessing, radiograph)}'
+        f'<div class="osteo-result">{answer_card.answer(prediction)}'
+        f"{figure(prediction, answering.preprocessing, radiograph)}"
         f"{answer_card.details(prediction, model, scorer.variant(model), answering)}</div>"
     )
 

@@ -1,6 +1,6 @@
 // LiteRT.js, the runtime of browsers, as it lies beside these modules: its WebAssembly is packed, and unpacked here.
 
-const FOLDER = new URL("../litertjs/", import.meta.url);
+const FOLDER = new URL("../third_party/litertjs/", import.meta.url);
 const GZIP = [0x1f, 0x8b];
 
 const loaded = new Map(); // by the name of the build

@@ -59,7 +59,7 @@ def stand_in(chromium: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., d
     """Serve the stand-in, whose `run` first does what is given, instead of LiteRT.js."""
 
     def install(first: str = "") -> dict[str, Any]:
-        contents = page_contents() | {"/litertjs/index.js": (_STAND_IN % first).encode()}
+        contents = page_contents() | {"/third_party/litertjs/index.js": (_STAND_IN % first).encode()}
         monkeypatch.setattr(browser, "page_contents", lambda: dict(contents))
         return contents
 
@@ -320,7 +320,7 @@ def test_the_server_serves_what_is_listed_alone(page_server: PageServer) -> None
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert get("/litertjs/index.js?threaded")[1]["Content-Type"] == "text/javascript; charset=utf-8"
+    assert get("/third_party/litertjs/index.js?threaded")[1]["Content-Type"] == "text/javascript; charset=utf-8"
     assert get("/bench/models/0.tflite")[0] == 200
     outside = [
         "/",
@@ -330,7 +330,12 @@ def test_the_server_serves_what_is_listed_alone(page_server: PageServer) -> None
         "/bench/models/../../bench/index.html",
         "//etc/passwd",
     ]
-    outside += ["/litertjs/../../../../../../etc/passwd", "/bench/models/1.tflite", "/litertjs", "/bench/index.html/"]
+    outside += [
+        "/third_party/litertjs/../../../../../../etc/passwd",
+        "/bench/models/1.tflite",
+        "/third_party/litertjs",
+        "/bench/index.html/",
+    ]
     assert [get(path)[0] for path in outside] == [404] * len(outside)
     assert get("/bench/index.html", "POST")[0] == 501
 

@@ -9,13 +9,12 @@ import sys
 from osteolite.edge.browser import constants, page_files, runtime_name
 from osteolite.edge.modelfile.shipped import shipped_model
 
+VENDORED = "third_party/litertjs/"
 _MOST_BYTES = 15_000_000  # of a page's folder with the model that ships
 
 
 def test_the_runtime_is_the_one_that_npm_has() -> None:
-    files = {
-        name.removeprefix("litertjs/"): path for name, path in page_files().items() if name.startswith("litertjs/")
-    }
+    files = {name.removeprefix(VENDORED): path for name, path in page_files().items() if name.startswith(VENDORED)}
     about = json.loads(files.pop("litertjs.json").read_text())
     assert "Apache License" in files.pop("LICENSE").read_text()
     assert about["sha256"] == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
@@ -40,7 +39,7 @@ def test_each_build_is_whole_and_packed_without_a_date() -> None:
 def test_nothing_is_asked_of_another_server() -> None:
     """Neither a module of another address nor a name that only a map of imports would explain."""
     for name, path in page_files().items():
-        if path.suffix in (".js", ".html", ".css") and not name.startswith("litertjs/"):
+        if path.suffix in (".js", ".html", ".css") and not name.startswith(VENDORED):
             text = path.read_text()
             assert "http://" not in text and "https://" not in text and "//cdn" not in text, name
         if path.suffix == ".js":
