@@ -140,7 +140,8 @@ def test_a_program_that_is_killed_here_leaves_nothing_there(
     sshd: Sshd, there: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     script = (
-        "import sys; from osteolite.benchmarks.devices import ssh; from osteolite.benchmarks.harness.records import Plan\n"
+        "import sys; from osteolite.benchmarks.devices import ssh\n"
+        "from osteolite.benchmarks.harness.records import Plan\n"
         "ssh.measure(Plan((sys.argv[1],), (1,), launches=100), sys.argv[2], lambda text: print(text, flush=True))"
     )
     with start("-c", script, str(tiny_model), sshd.url(), MARKER=str(tmp_path)) as process:
