@@ -15,7 +15,7 @@ from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.inference.tensors import Outputs, Tensor
 from osteolite.edge.modelfile.archive import write_model
 from osteolite.edge.modelfile.description import FRACTURE
-from osteolite.edge.modelfile.out_of_distribution import Familiarity
+from osteolite.edge.modelfile.out_of_distribution import OutOfDistributionLimit
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.console import console, tracked
@@ -168,7 +168,7 @@ class _Conversion:
         if not held_out or self.subject.known is None:
             return None
         known = self._known_features(session) if VARIANTS[name].other_features else self._float_features
-        return Familiarity.of(known, np.stack(held_out), _FAMILIAR).to_dict()
+        return OutOfDistributionLimit.of(known, np.stack(held_out), _FAMILIAR).to_dict()
 
     @cached_property
     def _float_features(self) -> Array:

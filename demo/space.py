@@ -19,7 +19,7 @@ from osteolite.edge.silence import quiet_stderr
 from .page.answer_card import NOTE
 from .server.login import VARIABLE
 from .service.examples import example_files
-from .service.model_set import Scorer
+from .service.model_set import ModelSet
 
 # Parts of the packages that the page on a server does not use, or that lie elsewhere in the folder.
 _LEFT_OUT = {"osteolite.edge": ("browser", "models", "commands"), "osteolite.demo": ("phone", "service/drawn")}
@@ -103,7 +103,7 @@ def write_space(target: Path, models: Iterable[str] = (), examples: Path | None 
 
 def _fill(folder: Path, models: list[str], examples: Path | None) -> None:
     with quiet_stderr():
-        scorer = Scorer(models)
+        scorer = ModelSet(models)
     (folder / "models").mkdir()
     (folder / "examples").mkdir()
     names: list[str] = []
@@ -149,7 +149,7 @@ def _licences(folder: Path) -> None:
             shutil.copyfile(str(file.locate()), folder / file.name)
 
 
-def _readme(scorer: Scorer) -> str:
+def _readme(scorer: ModelSet) -> str:
     header = _HEADER.format(
         title=_TITLE,
         short=_SHORT,

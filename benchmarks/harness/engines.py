@@ -30,7 +30,7 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     """For one image."""
 
     probability: float
@@ -46,7 +46,7 @@ class Loaded(Protocol):
 
     def invoke(self) -> object: ...
 
-    def answer(self, file: str) -> Answer: ...
+    def answer(self, file: str) -> TimedAnswer: ...
 
     def side_by_side(self, seconds: float) -> tuple[int, float]:
         """How many samples were answered in how many seconds, on all threads side by side."""
@@ -109,13 +109,13 @@ class _Ours:
         """Each network with its tensor, as one image goes through them."""
         _run(self._networks)
 
-    def answer(self, file: str) -> Answer:
+    def answer(self, file: str) -> TimedAnswer:
         from osteolite.edge.labels import LABELS
 
         found = self._classifier.predict(file)
         steps = {step: found.milliseconds[step] for step in ("read", "preprocess", "invoke")}
         whole = sum(found.milliseconds.values())
-        return Answer(found.fracture_probability, LABELS.index(found.label), {**steps, "whole": whole})
+        return TimedAnswer(found.fracture_probability, LABELS.index(found.label), {**steps, "whole": whole})
 
     def side_by_side(self, seconds: float) -> tuple[int, float]:
         from osteolite.edge.prediction.router import open_classifier
@@ -148,11 +148,11 @@ class _Theirs:
         assert self._contender.invoke is not None, "a peer that takes images alone"
         self._contender.invoke(self._tensor)
 
-    def answer(self, file: str) -> Answer:
+    def answer(self, file: str) -> TimedAnswer:
         start = time.perf_counter()
         probability = self._contender.answer(file)
         whole = 1e3 * (time.perf_counter() - start)
-        return Answer(probability, int(probability >= self._threshold), {"whole": whole})
+        return TimedAnswer(probability, int(probability >= self._threshold), {"whole": whole})
 
     def side_by_side(self, seconds: float) -> tuple[int, float]:
         return _race([self.invoke], seconds)

@@ -34,7 +34,7 @@ from ..options import counts, run
 from .overhead import measure_overhead
 from .record import opening, save
 from .selection import parse_size, select, size_of
-from .turns import paired, take_turns, times
+from .turns import interleaved, paired, times
 
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # one probability an image
 
@@ -56,7 +56,7 @@ def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, A
         for name, reason in _other_networks(given).items():
             left_out[name] = reason
             del contenders[name]
-        spent = take_turns({name: one.answer for name, one in contenders.items()}, images, rounds)
+        spent = interleaved({name: one.answer for name, one in contenders.items()}, images, rounds)
     ours = spent[OSTEOLITE]
     return {
         "threads": setup.threads,

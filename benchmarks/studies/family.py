@@ -33,7 +33,7 @@ from osteolite.edge.silence import quiet_stderr
 from ..harness.conditions import machine
 from ..options import run
 from .record import SCHEMA, save
-from .turns import paired, take_turns, times
+from .turns import interleaved, paired, times
 
 REFERENCE = "MobileNetV2 1.0/224 int8"
 _SIDE = 224
@@ -74,7 +74,7 @@ def measure_family(models: dict[str, str], compared_with: bytes, rounds: int) ->
             REFERENCE: open_session(compared_with, 1),
             **{name: open_session(file, 1) for name, file in models.items()},
         }
-    spent = take_turns({name: _repeated(one) for name, one in sessions.items()}, [None], rounds)
+    spent = interleaved({name: _repeated(one) for name, one in sessions.items()}, [None], rounds)
     sizes = {REFERENCE: len(compared_with), **{name: os.path.getsize(file) for name, file in models.items()}}
     return {
         name: {

@@ -8,7 +8,7 @@ from osteolite.edge.preprocess import fit, grey_levels, preprocess
 
 from ..harness.minimal import open_interpreter
 from ..harness.peers import Setup
-from .turns import paired, take_turns, times
+from .turns import interleaved, paired, times
 
 
 def measure_overhead(setup: Setup, images: list[str], rounds: int) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def measure_overhead(setup: Setup, images: list[str], rounds: int) -> dict[str, 
     pixels = [fit(read_radiograph(image, spec), spec) for image in images]
     session, bare = open_session(setup.model, setup.threads), open_interpreter(setup.model, setup.threads)
     bare.set_tensor(bare.get_input_details()[0]["index"], preprocess(read_radiograph(images[0], spec), spec))
-    spent = take_turns(
+    spent = interleaved(
         {"bare": lambda _: bare.invoke(), "runtime": lambda one: session.run_pixels(one, levels)}, pixels, rounds
     )
     return {

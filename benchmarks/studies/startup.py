@@ -32,7 +32,7 @@ from ..harness.records import OSTEOLITE
 from ..options import run
 from .record import opening, save
 from .selection import size_of
-from .turns import paired, take_turns, times
+from .turns import interleaved, paired, times
 
 # The child tells its own peak: what the system counts for a child includes its parent's before `exec`.
 _WATCHED = """
@@ -88,7 +88,7 @@ def main(image: str, rounds: int, model: str | None, out: str | None) -> None:
     found = opening(model)
     found |= {"pixels": list(size_of(image)), "rounds": rounds}
     contenders = commands(image, model)
-    spent = take_turns({name: _process(arguments) for name, arguments in contenders.items()}, [image], rounds)
+    spent = interleaved({name: _process(arguments) for name, arguments in contenders.items()}, [image], rounds)
     found["processes"] = {
         name: {**times(spent[name]), "peak_mb": _peak_mb(arguments), "ratio": paired(spent[name] / spent[OSTEOLITE])}
         for name, arguments in contenders.items()

@@ -17,7 +17,7 @@ _PAUSE = 0.01  # seconds: threads of the contender before may still spin, waitin
 _DRAWS = 1000
 
 
-def take_turns(contenders: Mapping[str, Callable[[T], object]], items: Sequence[T], rounds: int) -> dict[str, Times]:
+def interleaved(contenders: Mapping[str, Callable[[T], object]], items: Sequence[T], rounds: int) -> dict[str, Times]:
     """Time every contender on every item, item by item, in a new order each time.
 
     One round before the others warms up and is not counted.

@@ -49,7 +49,7 @@ def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str,
         answers = list(classifier.predict_stream(images))
     read = [answer for answer in answers if isinstance(answer, Prediction)]
     warned = sum(bool(one.warnings) for one in read)
-    scores = [one.unfamiliarity for one in read if one.unfamiliarity is not None]
+    scores = [one.ood_score for one in read if one.ood_score is not None]
     return {
         "negatives": negatives,
         "images": len(read),

@@ -36,7 +36,7 @@ def tune(
     from osteolite.edge.cli import load_command
     from osteolite.train.runs.run_folder import Run
 
-    from ..tuning.pareto import Limits
+    from ..tuning.pareto import TuningLimits
     from ..tuning.search import tune as search
 
     run = Run.open(folder)
@@ -49,7 +49,7 @@ def tune(
             load_command("bench").main(arguments, standalone_mode=False)
             return json.loads((Path(measured) / "benchmark.json").read_text(encoding="utf-8"))
 
-    result = search(run, Limits(max_ms, max_mb, min_auroc), target, bench)
+    result = search(run, TuningLimits(max_ms, max_mb, min_auroc), target, bench)
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:

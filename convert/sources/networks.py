@@ -15,7 +15,7 @@ import numpy as np
 from osteolite.edge.errors import ModelFileError
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_flatbuffer
-from osteolite.edge.modelfile.graph import Anatomy
+from osteolite.edge.modelfile.graph import ModelGraph
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, tf
 
@@ -121,7 +121,7 @@ def _tflite(path: Path, shape: Shape) -> Network:
     flatbuffer = read_flatbuffer(path)
     with quiet_stderr():
         session = open_session(flatbuffer)  # reads it as a device would, and says what is wrong
-    graph = Anatomy.of(flatbuffer)
+    graph = ModelGraph.of(flatbuffer)
     kinds = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
     if kinds:
         raise ModelFileError(f"{path}: quantised already ({', '.join(sorted(kinds))}); give the float32 file")

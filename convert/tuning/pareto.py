@@ -17,7 +17,7 @@ _MARKERS = "os^DvP*X<>"
 
 
 @dataclass(frozen=True)
-class Limits:
+class TuningLimits:
     """What the result must keep; None: whatever it is."""
 
     milliseconds: float | None = None  # at most, p50 of one image
@@ -68,7 +68,7 @@ def front(points: Iterable[Point]) -> list[Point]:
     return sorted(left, key=lambda point: point.milliseconds)
 
 
-def choose(points: Iterable[Point], limits: Limits) -> Point:
+def choose(points: Iterable[Point], limits: TuningLimits) -> Point:
     """The best that keeps the limits: the fastest where an AUROC is asked for, else the most accurate.
 
     Raises:
@@ -87,7 +87,7 @@ def choose(points: Iterable[Point], limits: Limits) -> Point:
     return max(kept, key=lambda point: (point.auroc, -point.milliseconds))
 
 
-def draw(points: list[Point], limits: Limits, choice: Point | None, target: Path) -> None:
+def draw(points: list[Point], limits: TuningLimits, choice: Point | None, target: Path) -> None:
     """Draw AUROC against latency, a colour for each width and a marker for each variant, with front and limits.
 
     Args:

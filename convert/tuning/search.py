@@ -26,7 +26,7 @@ from ..convert import convert
 from ..sources.subject import subject_of
 from ..variants.tracing import traced
 from ..variants.variants import VARIANTS, Source
-from .pareto import Limits, Point, choose, draw, front
+from .pareto import Point, TuningLimits, choose, draw, front
 
 WIDTHS = (0.35, 0.5, 0.75, 1.0)  # of which ImageNet weights are published
 _SIZES = (0.5, 0.75, 1.0)  # of the run's input
@@ -36,7 +36,7 @@ _PROBED = "int8"  # the variant that tells how small and fast a candidate can be
 Bench = Callable[[list[Path]], dict[str, Any]]  # model files to what `osteolite bench` says of them
 
 
-def tune(run: Run, limits: Limits, out: Path, bench: Bench) -> dict[str, Any]:
+def tune(run: Run, limits: TuningLimits, out: Path, bench: Bench) -> dict[str, Any]:
     """Search; an interrupted search goes on where it was.
 
     Each candidate is timed before it is trained, as its weights do not matter for that: what cannot
@@ -59,7 +59,7 @@ def tune(run: Run, limits: Limits, out: Path, bench: Bench) -> dict[str, Any]:
         UsageError: no limit, or not a run of one MobileNetV2 fracture model.
         GateRefusal: nothing keeps the limits.
     """
-    if limits == Limits():
+    if limits == TuningLimits():
         raise UsageError("name at least one limit: --max-ms, --max-mb or --min-auroc")
     if run.is_router or run.json("run.json").get("kind") or run.recipe.model.backbone != "mobilenetv2":
         raise UsageError(f"{run.folder} is no run of one MobileNetV2 fracture model, whose width could be changed")
@@ -89,7 +89,7 @@ def tune(run: Run, limits: Limits, out: Path, bench: Bench) -> dict[str, Any]:
     return result
 
 
-def _explore(run: Run, feasible: list[Recipe], limits: Limits, out: Path, bench: Bench) -> list[Point]:
+def _explore(run: Run, feasible: list[Recipe], limits: TuningLimits, out: Path, bench: Bench) -> list[Point]:
     """Train and measure those candidates that may win."""
     points = _points(run, bench) if run.path("models/conversion.json").is_file() else []  # to compare with
     for recipe in feasible if limits.auroc is not None else _largest(feasible):

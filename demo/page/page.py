@@ -10,7 +10,7 @@ from gradio import processing_utils
 
 from osteolite.edge.errors import OsteoliteError
 
-from ..service.model_set import Scorer
+from ..service.model_set import ModelSet
 from ..service.uploads import Uploads
 from . import answer_card
 from .tabs import about, batch, benchmark, image
@@ -21,7 +21,7 @@ UPLOAD_SECONDS = 600  # after which an uploaded file is gone: people choose many
 QUEUE = 64
 
 
-def build_page(scorer: Scorer, examples: list[Path], live: bool) -> gr.Blocks:
+def build_page(scorer: ModelSet, examples: list[Path], live: bool) -> gr.Blocks:
     """The page on these models, not yet served; API clients call `/predict`.
 
     Args:
@@ -68,7 +68,7 @@ def _forget(uploads: Uploads) -> Callable[[gr.Request], None]:
     return forget
 
 
-def _api(scorer: Scorer) -> Callable[[bytes | None, str], dict[str, Any]]:
+def _api(scorer: ModelSet) -> Callable[[bytes | None, str], dict[str, Any]]:
     def predict(image: bytes | None, model: str) -> dict[str, Any]:
         """Score one radiograph: label, calibrated fracture probability, threshold, model, milliseconds by step."""
         if image is None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from osteolite.edge.prediction.prediction import Prediction
 
-from ..service.model_set import Scorer
+from ..service.model_set import ModelSet
 from . import answer_card
 from .overlay import heat_uri, radiograph_uri
 
@@ -20,7 +20,7 @@ _SECONDS = 1.0  # after which a model is not run again
 Progress = Callable[[int, str], None]
 
 
-def side_by_side(scorer: Scorer, image: bytes, progress: Progress) -> str:
+def side_by_side(scorer: ModelSet, image: bytes, progress: Progress) -> str:
     """A card a model: heatmap, probability, label, size and time, and what differs from the first one.
 
     Args:
@@ -35,7 +35,7 @@ def side_by_side(scorer: Scorer, image: bytes, progress: Progress) -> str:
     answers: dict[str, tuple[Prediction, float]] = {}
     for number, name in enumerate(scorer.names):
         progress(number, name)
-        prediction, radiograph = scorer.examine(image, name)
+        prediction, radiograph = scorer.predict_with_image(image, name)
         answers[name] = prediction, _median_ms(scorer, name)
     radiograph.thumbnail((SIDE, SIDE))
     first = scorer.names[0]
@@ -52,7 +52,7 @@ def side_by_side(scorer: Scorer, image: bytes, progress: Progress) -> str:
     )
 
 
-def _median_ms(scorer: Scorer, name: str) -> float:
+def _median_ms(scorer: ModelSet, name: str) -> float:
     """Of the networks alone, after the answer: a first run pays for what later ones find ready."""
     spent, end = list[float](), time.monotonic() + _SECONDS
     while not spent or (len(spent) < _RUNS and time.monotonic() < end):
@@ -61,7 +61,7 @@ def _median_ms(scorer: Scorer, name: str) -> float:
 
 
 def _card(
-    scorer: Scorer, radiograph: Image.Image, name: str, prediction: Prediction, spent: float, first: Prediction
+    scorer: ModelSet, radiograph: Image.Image, name: str, prediction: Prediction, spent: float, first: Prediction
 ) -> str:
     spec = scorer.answering(name, prediction).preprocessing
     heat = heat_uri(prediction, spec, radiograph.size, SIDE)

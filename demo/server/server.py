@@ -17,7 +17,7 @@ from osteolite.edge.silence import quiet_stderr
 
 from ..page.answer_card import NOTE
 from ..service.examples import example_files
-from ..service.model_set import LIMITS, Scorer
+from ..service.model_set import LIMITS, ModelSet
 from .allowed_paths import KnownPaths
 from .log_privacy import without_messages
 from .login import VARIABLE, Account, check
@@ -55,7 +55,7 @@ def serve(
     """
     host = os.environ.get("GRADIO_SERVER_NAME") or LOCAL
     with quiet_stderr():
-        scorer = Scorer(models)  # before Gradio, which takes seconds to import
+        scorer = ModelSet(models)  # before Gradio, which takes seconds to import
     with _environment() as folder, without_messages():
         page = _page(scorer, examples, folder, live=host == LOCAL and not share)
         try:
@@ -71,7 +71,7 @@ def serve(
             page.close(verbose=False)
 
 
-def _page(scorer: Scorer, examples: Path | None, folder: Path, live: bool) -> "gr.Blocks":
+def _page(scorer: ModelSet, examples: Path | None, folder: Path, live: bool) -> "gr.Blocks":
     (folder / "examples").mkdir()
     offered = example_files(examples, folder / "examples")
     with _no_stubs():

@@ -19,7 +19,7 @@ from osteolite.edge.prediction.router import Router, open_classifier
 LIMITS = Limits(max_bytes=64 * 1024 * 1024, max_seconds=10.0)
 
 
-class Scorer:
+class ModelSet:
     """Model files by the names they give themselves, in the order given.
 
     Args:
@@ -64,14 +64,14 @@ class Scorer:
         assert prediction.body_part is not None  # a router always finds one
         return classifier.stage(prediction.body_part).description
 
-    def examine(self, image: bytes, name: str) -> tuple[Prediction, Image.Image]:
+    def predict_with_image(self, image: bytes, name: str) -> tuple[Prediction, Image.Image]:
         """What `score` answers, and the radiograph that the model looked at, decoded once for both; as safe.
 
         Raises:
             ImageError, ModelFileError: as of `score`.
         """
         with self._lock:
-            return self._classifiers[name].examine(image)
+            return self._classifiers[name].predict_with_image(image)
 
     def network_ms(self, name: str) -> float:
         """Milliseconds of one run of the networks alone, without an image's way to them."""

@@ -41,7 +41,7 @@ def delegates_here(model: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def examine() -> dict[str, Any]:
+def diagnose() -> dict[str, Any]:
     """Conditions, runtime, extras, the outcome of one prediction by the model that ships, and its delegates."""
     found: dict[str, Any] = {
         **conditions(),

@@ -13,10 +13,10 @@ from .inspect import flattened
 def doctor(as_json: bool) -> None:
     """Show what is installed here, and score a blank image with the model that ships."""
     from ..silence import quiet_stderr
-    from .diagnosis import examine
+    from .diagnosis import diagnose
 
     with quiet_stderr():
-        found = examine()
+        found = diagnose()
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

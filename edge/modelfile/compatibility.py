@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .graph import Anatomy, Operator
+from .graph import ModelGraph, Operator
 
 _COMMON = (
     "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED LOGISTIC MAX_POOL_2D MAXIMUM MEAN "
@@ -67,15 +67,15 @@ TARGETS = {
 }
 
 
-def uptake(anatomy: Anatomy) -> dict[str, dict[str, Any]]:
+def operator_support(graph: ModelGraph) -> dict[str, dict[str, Any]]:
     """How many operators each target takes, and what it leaves to the processor, and why."""
-    return {name: {"target": target.title, **_uptake(anatomy, target)} for name, target in TARGETS.items()}
+    return {name: {"target": target.title, **_operator_support(graph, target)} for name, target in TARGETS.items()}
 
 
-def _uptake(anatomy: Anatomy, target: Target) -> dict[str, Any]:
+def _operator_support(graph: ModelGraph, target: Target) -> dict[str, Any]:
     left: Counter[str] = Counter()
-    for operator in anatomy.operators:
+    for operator in graph.operators:
         known = not target.operators or operator.name in (_COMMON + target.operators).split()
         if reason := target.objection(operator) if known else "not among its operators":
             left[f"{operator.name}: {reason}"] += 1
-    return {"taken": len(anatomy.operators) - left.total(), "of": len(anatomy.operators), "left": dict(left)}
+    return {"taken": len(graph.operators) - left.total(), "of": len(graph.operators), "left": dict(left)}

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ModelFileError
 from ..labels import LABELS
 from ..preprocess import PreprocessingSpec
-from .out_of_distribution import Familiarity
+from .out_of_distribution import OutOfDistributionLimit
 
 DESCRIPTION = "osteolite.json"
 SCHEMA = 1
@@ -30,7 +30,9 @@ class ModelDescription:
     threshold: float  # fracture probability from which the label is `fractured`
     slope: float = 1.0  # probability calibration: probability = sigmoid(slope * logit + intercept)
     intercept: float = 0.0
-    familiarity: Familiarity | None = None  # of older files, and of networks of other programs, nothing is known
+    out_of_distribution: OutOfDistributionLimit | None = (
+        None  # of older files, and of networks of other programs, nothing is known
+    )
     details: dict[str, Any] = field(default_factory=dict)  # all of osteolite.json
 
     @classmethod
@@ -52,7 +54,7 @@ class ModelDescription:
                 threshold=float(values["threshold"]["value"]),
                 slope=float(calibration["slope"]),
                 intercept=float(calibration["intercept"]),
-                familiarity=Familiarity.from_dict(limits) if limits is not None else None,
+                out_of_distribution=OutOfDistributionLimit.from_dict(limits) if limits is not None else None,
                 details=values,
             )
         except _MALFORMED as error:

@@ -46,7 +46,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelGraph:
     """The graph of a .tflite file."""
 
     operators: tuple[Operator, ...]  # in order
@@ -57,7 +57,7 @@ class Anatomy:
     metadata: tuple[str, ...]  # names of its entries
 
     @classmethod
-    def of(cls, flatbuffer: bytes) -> "Anatomy":
+    def of(cls, flatbuffer: bytes) -> "ModelGraph":
         """Read a flatbuffer.
 
         Raises:
@@ -100,10 +100,10 @@ def _names(enumeration: type) -> dict[int, str]:
     return {code: name for name, code in vars(enumeration).items() if isinstance(code, int)}
 
 
-def _read(model: Any, graph: Any, types: dict[int, str], operators: dict[int, str], size: int) -> Anatomy:
+def _read(model: Any, graph: Any, types: dict[int, str], operators: dict[int, str], size: int) -> ModelGraph:
     tensors = tuple(_tensor(tensor, model.buffers, types) for tensor in graph.tensors)
     codes = [operators[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-    return Anatomy(
+    return ModelGraph(
         operators=tuple(
             Operator(
                 codes[one.opcodeIndex],

@@ -5,8 +5,8 @@ from typing import Any
 
 from ..errors import UndescribedModel
 from .archive import read_description, read_flatbuffer
-from .compatibility import uptake
-from .graph import Anatomy
+from .compatibility import operator_support
+from .graph import ModelGraph
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def inspect_model(path: Path) -> dict[str, Any]:
         path: a model file; also one that another tool wrote, which then has no description.
 
     Returns:
-        The description's fields, and "graph" and "targets", as `Anatomy.to_dict` and `targets.uptake`
+        The description's fields, and "graph" and "targets", as `ModelGraph.to_dict` and `operator_support`
         give them; of a router both are of its body-part network.
 
     Raises:
@@ -32,5 +32,5 @@ def inspect_model(path: Path) -> dict[str, Any]:
     match details.get("evaluation"):
         case {"operating_points": list(points), **others}:
             details = {**details, "evaluation": {**others, "operating_points": len(points)}}
-    anatomy = Anatomy.of(read_flatbuffer(path))
-    return {**details, "graph": anatomy.to_dict(), "targets": uptake(anatomy)}
+    graph = ModelGraph.of(read_flatbuffer(path))
+    return {**details, "graph": graph.to_dict(), "targets": operator_support(graph)}

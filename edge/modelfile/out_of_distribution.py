@@ -17,7 +17,7 @@ Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
-class Familiarity:
+class OutOfDistributionLimit:
     """How far the features of an image lie from all that known radiographs vary in.
 
     The features, averaged over the image, are standardised, and what the main directions of the
@@ -32,7 +32,7 @@ class Familiarity:
     limit: float  # a score above it is no image of the kind
 
     @classmethod
-    def of(cls, features: Vector, held_out: Vector, share: float) -> "Familiarity":
+    def of(cls, features: Vector, held_out: Vector, share: float) -> "OutOfDistributionLimit":
         """Learn from known radiographs.
 
         Args:
@@ -49,7 +49,7 @@ class Familiarity:
         return cls(unlimited.mean, unlimited.scale, unlimited.basis, float(f"{np.quantile(scores, share):.6g}"))
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Familiarity":
+    def from_dict(cls, values: Any) -> "OutOfDistributionLimit":
         """Read what `to_dict` gave.
 
         Raises:

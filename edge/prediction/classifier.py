@@ -17,7 +17,7 @@ from ..modelfile.description import Description, ModelDescription
 from ..modelfile.shipped import shipped_model
 from ..preprocess import fit, grey_levels
 from .heatmap import content_map, overlay
-from .image_checks import doubts
+from .image_checks import image_warnings
 from .prediction import Prediction, timed
 from .scorer import Scorer
 
@@ -72,7 +72,7 @@ class FractureClassifier(Scorer):
             raise ModelFileError(
                 f"{where}: the model gives {self.session.output_shape}; one number, the logit, is needed"
             )
-        known = description.familiarity
+        known = description.out_of_distribution
         if known is not None and self.session.feature_count != len(known.mean):
             raise ModelFileError(
                 f"{where}: the model gives {self.session.feature_count} features but its description "
@@ -87,7 +87,7 @@ class FractureClassifier(Scorer):
         """Another one of the same model."""
         return FractureClassifier(self._source, threads, self.limits, self.description, delegate)
 
-    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+    def predict_with_image(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
         """What `predict` answers, and the radiograph that it looked at.
 
         Raises:
@@ -118,14 +118,14 @@ class FractureClassifier(Scorer):
         if not math.isfinite(logit):
             raise ModelFileError(f"{self.description.name}: the model's output is {logit}; convert it again")
         probability = sigmoid(self.description.slope * logit + self.description.intercept)
-        unfamiliarity = self._unfamiliarity(outputs)
+        ood_score = self._ood_score(outputs)
         with timed(spent, "check"):
-            warnings = doubts(
+            warnings = image_warnings(
                 decoded.grey,
                 self.spec.enlargement(*decoded.grey.size),
                 decoded.chroma,
-                unfamiliarity,
-                lambda: self._negative_unfamiliarity(decoded),
+                ood_score,
+                lambda: self._inverted_ood_score(decoded),
             )
         drawn = None
         if heatmap:
@@ -139,21 +139,21 @@ class FractureClassifier(Scorer):
             milliseconds=spent,
             delegation=self.session.delegation,
             warnings=warnings,
-            unfamiliarity=unfamiliarity,
+            ood_score=ood_score,
             activation_map=outputs.activation_map,
             heatmap=drawn,
         )
 
-    def _unfamiliarity(self, outputs: Outputs) -> float | None:
+    def _ood_score(self, outputs: Outputs) -> float | None:
         """The out-of-distribution score in shares of its limit."""
-        known = self.description.familiarity
+        known = self.description.out_of_distribution
         if known is None or outputs.features is None:
             return None
         return known.score(outputs.features) / known.limit
 
-    def _negative_unfamiliarity(self, decoded: Decoded) -> float:
+    def _inverted_ood_score(self, decoded: Decoded) -> float:
         pixels = fit(ImageChops.invert(decoded.grey), self.spec)
-        score = self._unfamiliarity(self.session.run_pixels(pixels, grey_levels(self.spec)))
+        score = self._ood_score(self.session.run_pixels(pixels, grey_levels(self.spec)))
         assert score is not None  # it was one for the image itself
         return score
 

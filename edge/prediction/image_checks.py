@@ -22,8 +22,8 @@ TEXTS = {  # by kind; {times} is the out-of-distribution score in shares of its 
 }
 
 
-def doubts(
-    grey: Image.Image, enlarged: float, chroma: float, unfamiliarity: float | None, negative: Callable[[], float]
+def image_warnings(
+    grey: Image.Image, enlarged: float, chroma: float, ood_score: float | None, negative: Callable[[], float]
 ) -> dict[str, str]:
     """Warnings by their kind; none where nothing was found, which proves nothing.
 
@@ -31,7 +31,7 @@ def doubts(
         grey: the image as it was read, of mode "L".
         enlarged: how many times longer its sides become in the model's input; below 1 they become shorter.
         chroma: mean of what a pixel's channels differ by in the file, grey levels.
-        unfamiliarity: its out-of-distribution score in shares of the limit; None where the model has none.
+        ood_score: its out-of-distribution score in shares of the limit; None where the model has none.
         negative: gives the same of the image with black and white exchanged; called only where it may tell.
     """
     extremes = np.asarray(grey.getextrema())
@@ -42,9 +42,9 @@ def doubts(
         found[SMALL] = TEXTS[SMALL].format(size=f"{grey.width} x {grey.height}")
     if chroma > COLOUR_LIMIT:
         found[COLOURED] = TEXTS[COLOURED]
-    if unfamiliarity is not None and unfamiliarity > 1:
+    if ood_score is not None and ood_score > 1:
         if COLOURED not in found and negative() <= 1:
             found[INVERTED] = TEXTS[INVERTED]
         else:
-            found[UNFAMILIAR] = TEXTS[UNFAMILIAR].format(times=f"{unfamiliarity:.1f}")
+            found[UNFAMILIAR] = TEXTS[UNFAMILIAR].format(times=f"{ood_score:.1f}")
     return found

@@ -23,7 +23,7 @@ class Prediction:
     milliseconds: dict[str, float]  # time spent in "read", "preprocess" and "invoke"; a router's also in "load"
     delegation: Delegation  # what ran the operators
     warnings: dict[str, str] = field(default_factory=dict)  # what speaks against a bone radiograph, by its kind
-    unfamiliarity: float | None = None  # out-of-distribution score in shares of the limit; above 1 it warns
+    ood_score: float | None = None  # out-of-distribution score in shares of the limit; above 1 it warns
     body_part: str | None = None  # that a router found, and whose fracture model answered
     body_part_probability: float | None = None  # calibrated, 0 to 1
     activation_map: Tensor | None = field(default=None, repr=False, compare=False)  # (rows, columns), of the logit
@@ -40,7 +40,7 @@ class Prediction:
             "fracture_probability": round(self.fracture_probability, 6),
             "threshold": round(self.threshold, 6),
             "warnings": self.warnings,
-            "unfamiliarity": None if self.unfamiliarity is None else round(self.unfamiliarity, 3),
+            "unfamiliarity": None if self.ood_score is None else round(self.ood_score, 3),
             "model": self.model,
             "delegate": {key: about[key] for key in ("asked", "applied", "taken", "of", "reason")},
             "milliseconds": {step: round(spent, 3) for step, spent in self.milliseconds.items()},

@@ -97,7 +97,7 @@ class Router(Scorer):
         """The networks that an image of the first body part goes through, in order."""
         return [self.session, self.stage(self.description.parts[0]).session]
 
-    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+    def predict_with_image(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
         """What `predict` answers, and the radiograph that the part's fracture model looked at.
 
         Raises:

@@ -21,7 +21,7 @@ _AHEAD = 2  # images that wait beside each one being scored: mostly names, as de
 _MOST = 8  # workers by default: each has an interpreter of its own
 _PROCESSORS = {"none": "cpu", "xnnpack": None}  # what to ask for, to get the same again on the processor
 
-Answer = Prediction | ImageError
+PredictionOrError = Prediction | ImageError
 
 
 class Scorer(ABC):
@@ -34,7 +34,7 @@ class Scorer(ABC):
     _pool: "_Pool | None" = None
 
     @abstractmethod
-    def examine(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
+    def predict_with_image(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
         """What `predict` answers, and the radiograph that it looked at: of mode "L", as it was decoded for it."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Scorer(ABC):
             ModelFileError: a network gives no finite number or, with `heatmap`, no activation map; or a stage
                 of a router is damaged.
         """
-        return self.examine(image, heatmap)[0]
+        return self.predict_with_image(image, heatmap)[0]
 
     @abstractmethod
     def copy(self, threads: int, delegate: str | None) -> "Scorer":
@@ -61,7 +61,7 @@ class Scorer(ABC):
 
     def predict_stream(
         self, images: Iterable[ImageSource], heatmap: bool = False, workers: int | None = None
-    ) -> Iterator[Answer]:
+    ) -> Iterator[PredictionOrError]:
         """Score many images: decoders and interpreters side by side, answers in order.
 
         Each worker has an interpreter of one thread, which is faster than all threads on one image:
@@ -97,7 +97,7 @@ class Scorer(ABC):
 
     def predict_batch(
         self, images: Iterable[ImageSource], heatmap: bool = False, workers: int | None = None
-    ) -> list[Answer]:
+    ) -> list[PredictionOrError]:
         """The answers of `predict_stream`, all at once."""
         return list(self.predict_stream(images, heatmap, workers))
 
@@ -135,8 +135,8 @@ class _Pool:
         self.workers, self._make, self._own = workers, make, threading.local()
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="osteolite")
 
-    def run(self, images: Iterable[ImageSource], heatmap: bool) -> Iterator[Answer]:
-        waiting: deque[Future[Answer]] = deque()
+    def run(self, images: Iterable[ImageSource], heatmap: bool) -> Iterator[PredictionOrError]:
+        waiting: deque[Future[PredictionOrError]] = deque()
         try:
             for image in images:
                 waiting.append(self._executor.submit(self._score, image, heatmap))
@@ -151,13 +151,13 @@ class _Pool:
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
 
-    def _score(self, image: ImageSource, heatmap: bool) -> Answer:
+    def _score(self, image: ImageSource, heatmap: bool) -> PredictionOrError:
         if not hasattr(self._own, "scorer"):
             self._own.scorer = self._make()
         return _answer(self._own.scorer, image, heatmap)
 
 
-def _answer(scorer: Scorer, image: ImageSource, heatmap: bool) -> Answer:
+def _answer(scorer: Scorer, image: ImageSource, heatmap: bool) -> PredictionOrError:
     try:
         return scorer.predict(image, heatmap)
     except ImageError as error:

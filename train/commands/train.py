@@ -50,14 +50,14 @@ def train(
 
     Called again after a kill, with the same arguments, it goes on where it was.
     """
-    from ..report.report import write_papers
+    from ..report.report import write_report
     from ..workflows.train import train as train_recipe
 
     folder = Path(out or f"runs/{Path(recipe).stem}")
     runs = train_recipe(Path(data), recipe, folder, weights, seed, allow_leaks, strategy=strategy)
     evaluations = {}
     for run in runs:
-        report = write_papers(run)
+        report = write_report(run)
         found = evaluations[run.folder.name] = run.json("evaluation.json")
         if not as_json:
             print_metrics("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])

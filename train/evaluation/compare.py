@@ -28,7 +28,7 @@ class Tested:
     test: dict[str, Any]  # figures
     units: Units  # sorted, so that the same test images stand in the same order
     thresholds: Array  # of each unit: the stages of a router have their own
-    promise: dict[str, Any] | None = (
+    expected_sensitivity: dict[str, Any] | None = (
         None  # what validation promised of the threshold, and whether the test part kept it
     )
 
@@ -65,8 +65,8 @@ def _read(folder: Path) -> Tested:
     evaluation = run.json("evaluation.json")
     try:
         test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *FIGURES)}
-        promise = evaluation.get("threshold", {}).get("promise")
-        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), promise)
+        expected_sensitivity = evaluation.get("threshold", {}).get("promise")
+        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), expected_sensitivity)
     except (KeyError, FileNotFoundError) as error:
         raise UsageError(
             f"{folder} lacks {error} of a fracture model's test part; name a folder that `osteolite train` finished, "
@@ -89,7 +89,7 @@ def _entry(first: Tested, run: Tested) -> dict[str, Any]:
         **{key: run.about[key] for key in ("recipe", "seed", "weights")},
         **{key: run.test[key] for key in ("unit", "count", "fractured")},
         "test": {name: run.test[name] for name in FIGURES},
-        "promise": run.promise,
+        "promise": run.expected_sensitivity,
         "same_test_images": same,
         "differences": _differences(first, run) if same and run is not first else None,
     }

@@ -22,7 +22,7 @@ from ..metrics.pointing_game import Pointed, pointing_figures
 from ..metrics.units import Units, gather, subgroups
 from ..runs.run_folder import Run
 from .failures import draw_failures, make_folder
-from .scoring import Answer, answers, open_judge
+from .scoring import ScoredImage, answers, open_judge
 
 SPECIFICITY = 0.7  # at which the sensitivity is told whatever the threshold
 _COMPARED = PreprocessingSpec(64, 64)  # of pixels that nothing but duplicates are looked for in
@@ -95,7 +95,7 @@ def _of_run(data: Path) -> bool:
     return data.name == "catalogue.csv" and (data.parent / "run.json").is_file()
 
 
-def _pictured(given: Mapping[str, Answer]) -> dict[str, dict[str, str]]:
+def _pictured(given: Mapping[str, ScoredImage]) -> dict[str, dict[str, str]]:
     """What an image is like that its content does not say, for subgroups."""
     return {
         "orientation": {file: one.orientation for file, one in given.items()},
@@ -103,7 +103,9 @@ def _pictured(given: Mapping[str, Answer]) -> dict[str, dict[str, str]]:
     }
 
 
-def _pointing(catalogue: Catalogue, scored: Sequence[tuple[Row, Answer]], threshold: float) -> dict[str, Any] | None:
+def _pointing(
+    catalogue: Catalogue, scored: Sequence[tuple[Row, ScoredImage]], threshold: float
+) -> dict[str, Any] | None:
     if not has_boxes(catalogue):
         return None
     boxes = read_boxes(catalogue)

@@ -9,7 +9,7 @@ from osteolite.edge.errors import UsageError
 from ..data.boxes import has_boxes, read_boxes
 from ..data.catalogue import Catalogue, Row
 from .annotate import captioned, mark
-from .scoring import Answer, Judge
+from .scoring import Judge, ScoredImage
 
 
 def make_folder(folder: Path) -> None:
@@ -27,7 +27,7 @@ def make_folder(folder: Path) -> None:
 
 
 def draw_failures(
-    judge: Judge, catalogue: Catalogue, scored: Sequence[tuple[Row, Answer]], folder: Path, most: int
+    judge: Judge, catalogue: Catalogue, scored: Sequence[tuple[Row, ScoredImage]], folder: Path, most: int
 ) -> dict[str, list[str]]:
     """Draw the fractures that were missed and the normal images that were not, the worst first.
 

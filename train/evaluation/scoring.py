@@ -25,7 +25,7 @@ _LARGE = 600  # pixels of the longer side: many published sets hold originals an
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScoredImage:
     """What a model says of one image."""
 
     probability: float  # of a fracture, calibrated
@@ -49,7 +49,7 @@ class Answer:
 class Judge:
     """A model that answers."""
 
-    answer: Callable[[Path], Answer]
+    answer: Callable[[Path], ScoredImage]
     threshold: float
     points: bool  # whether its answers say where
     picture: Callable[[Path], Image.Image]  # of an image, with its map over it where there is one
@@ -68,18 +68,18 @@ def open_judge(model: Path) -> Judge:
 def _of_file(model: Path) -> Judge:
     classifier = FractureClassifier(model)
 
-    def answer(path: Path) -> Answer:
-        prediction, grey = classifier.examine(path)
+    def answer(path: Path) -> ScoredImage:
+        prediction, grey = classifier.predict_with_image(path)
         point = None
         if prediction.activation_map is not None:
             point = hottest_point(content_map(prediction.activation_map, classifier.spec, *grey.size))
         size = read_radiograph(path).size  # large JPEG files were decoded at a reduced scale
-        return Answer(prediction.fracture_probability, *size, tuple(prediction.warnings), point)
+        return ScoredImage(prediction.fracture_probability, *size, tuple(prediction.warnings), point)
 
     mapped = classifier.session.map_shape is not None
 
     def picture(path: Path) -> Image.Image:
-        prediction, grey = classifier.examine(path, heatmap=mapped)
+        prediction, grey = classifier.predict_with_image(path, heatmap=mapped)
         return prediction.heatmap or grey
 
     return Judge(answer, classifier.description.threshold, mapped, picture)
@@ -89,18 +89,18 @@ def _of_run(run: Run) -> Judge:
     network, spec, evaluation = run.model(), run.recipe.preprocessing, run.json("evaluation.json")
     calibration = evaluation["probability_calibration"]
 
-    def answer(path: Path) -> Answer:
+    def answer(path: Path) -> ScoredImage:
         tensor = preprocess(read_radiograph(path, spec), spec)
         logit = np.asarray(logits_of(network(tensor, training=False)))[0, 0]
         probability = float(probabilities(logit, calibration["slope"], calibration["intercept"]))
-        return Answer(probability, *read_radiograph(path).size)
+        return ScoredImage(probability, *read_radiograph(path).size)
 
     return Judge(answer, evaluation["threshold"]["value"], False, read_radiograph)
 
 
 def answers(
     judge: Judge, catalogue: Catalogue, rows: tuple[Row, ...], unreadable: dict[str, str]
-) -> Iterator[tuple[Row, Answer]]:
+) -> Iterator[tuple[Row, ScoredImage]]:
     """Ask about each image; what cannot be read is left out and noted in `unreadable`, the reason by the file."""
     for row in tracked(rows, "scoring", len(rows)):
         try:

@@ -116,7 +116,7 @@ def copy_weights(source: Any, target: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """The processes that train together, seen from one of them.
 
     All do the same, so that their collective operations meet, each in a folder of its own. What counts
@@ -165,11 +165,11 @@ class Crew:
                 shutil.copy(source / name, folder / name)
 
 
-ALONE = Crew(tf.distribute.get_strategy(), Path(), Path())
+ALONE = Workers(tf.distribute.get_strategy(), Path(), Path())
 
 
 @contextmanager
-def open_crew(name: str, run: Path) -> Iterator[Crew]:
+def open_crew(name: str, run: Path) -> Iterator[Workers]:
     """The crew of a strategy (see `open_strategy`); all but the chief fall silent and work in a temporary folder.
 
     Args:
@@ -181,15 +181,15 @@ def open_crew(name: str, run: Path) -> Iterator[Crew]:
     """
     strategy = open_strategy(name)
     if name != "multiworker":
-        yield Crew(strategy, run, run)
+        yield Workers(strategy, run, run)
         return
     try:
         if worker_index() == 0:
-            yield Crew(strategy, run, run)
+            yield Workers(strategy, run, run)
             return
         console.quiet = True
         with tempfile.TemporaryDirectory(prefix="osteolite-worker-") as folder:
-            yield Crew(strategy, run, Path(folder) / "run")
+            yield Workers(strategy, run, Path(folder) / "run")
     except tf.errors.OpError as error:
         raise OsteoliteError(
             f"the workers lost each other ({_line(error)}); start all of them again with the same call"

@@ -20,7 +20,7 @@ from ..recipe import Phase, Recipe
 from ..runs.prepared import Prepared
 from .batch_norm import renew_batch_norm
 from .distillation import Teacher
-from .distributed import ALONE, WHOLE, Crew, Share, copy_weights
+from .distributed import ALONE, WHOLE, Share, Workers, copy_weights
 from .input_pipeline import Examples, evaluation_batches, training_batches
 from .tasks import Task
 from .tensorboard import log_epoch, log_recipe, open_board
@@ -94,7 +94,7 @@ class Fit:
         folder: Path,
         pretrained: bool,
         seed: int,
-        crew: Crew = ALONE,
+        crew: Workers = ALONE,
         callbacks: Callable[[], list[Any]] = list,
         teacher: Teacher | None = None,
     ) -> None:

@@ -28,7 +28,7 @@ def choose_threshold(labels: Array, scores: Array, groups: Array, rule: Threshol
     return _on(labels, scores, rule)
 
 
-def promise(labels: Array, scores: Array, groups: Array, rule: Threshold, found: float) -> dict[str, Any]:
+def expected_sensitivity(labels: Array, scores: Array, groups: Array, rule: Threshold, found: float) -> dict[str, Any]:
     """The sensitivity that the validation part lets one expect of new groups, and whether the test part kept it.
 
     A threshold does best on the images that it was chosen on. So it is chosen anew on each of 1,000

@@ -60,7 +60,7 @@ def _load_run(model: Any, run: Path) -> None:
         raise UsageError(f"--weights {run}: its weights do not fit the recipe's network ({reason})") from error
 
 
-def answering(model: Any, recipe: Recipe) -> Any:
+def with_map_term(model: Any, recipe: Recipe) -> Any:
     """A trained model as it is used: its logit also counts the strongest place of its map, where the recipe says so."""
     if not (recipe.model.fracture_map and recipe.model.map_weight):
         return model

@@ -9,7 +9,7 @@ from .model_card import write_card
 from .plots import draw_all
 
 
-def write_papers(run: Run) -> Path:
+def write_report(run: Run) -> Path:
     """Write `report.html` and `card.md` from whatever the run folder holds by now, and return the report's path.
 
     A router's report leads to those of its fracture stages, which are written too; each of those has
@@ -17,7 +17,7 @@ def write_papers(run: Run) -> Path:
     """
     if run.is_router:
         for part in run.json("run.json")["parts"]:
-            write_papers(Run(run.path(f"stages/{part}")))
+            write_report(Run(run.path(f"stages/{part}")))
         return write_page(run.path("report.html"), "router.html", **router_facts(run))
     write_card(run)
     known = facts(run)

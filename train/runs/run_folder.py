@@ -89,12 +89,12 @@ class Run:
 
     def model(self) -> Any:
         """The trained fracture model of Keras, whose one output is the logit, (batch, 1)."""
-        from ..networks.model import answering, build_model, with_one_logit
+        from ..networks.model import build_model, with_map_term, with_one_logit
 
         recipe = self.recipe
         model = build_model(recipe, None, recipe.model.outputs)
         model.load_weights(self.path("weights.h5"))
-        return with_one_logit(answering(model, recipe))
+        return with_one_logit(with_map_term(model, recipe))
 
 
 def open_runs(folder: str | Path) -> list[Run]:

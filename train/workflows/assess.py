@@ -11,7 +11,7 @@ from ..data.catalogue import Row
 from ..fitting.fit import Progress, outputs_of
 from ..metrics.curves import curves, reliability
 from ..metrics.probability_calibration import calibrate, probabilities
-from ..metrics.threshold import choose_threshold, promise
+from ..metrics.threshold import choose_threshold, expected_sensitivity
 from ..metrics.units import gather, subgroups
 from ..networks.model import fracture_logits
 from ..recipe import Recipe, Threshold
@@ -71,7 +71,7 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
             "rule": rule.rule,
             "chosen_on": "validation",
             "unit": validation.unit,
-            "promise": promise(
+            "promise": expected_sensitivity(
                 validation.labels, validation.scores, validation.groups, rule, found["test"]["sensitivity"]["value"]
             ),
         },

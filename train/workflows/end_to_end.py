@@ -13,7 +13,7 @@ from osteolite.edge.errors import GateRefusal, UsageError
 from ..console import console
 from ..data.catalogue import Row
 from ..data.phantoms import draw_phantom, write_phantoms
-from ..report.report import write_papers
+from ..report.report import write_report
 from ..runs.run_folder import Run, open_runs
 
 _PHANTOMS, _UNSEEN_SEED = 2400, 99
@@ -78,7 +78,7 @@ def whole_run(
     for run in runs:
         if run.folder != folder:
             _take_share(run, folder)
-        console.print(f"\nreport: {write_papers(run)}\nmodels: {run.path('models')}")
+        console.print(f"\nreport: {write_report(run)}\nmodels: {run.path('models')}")
     call("predict", *((image,) if image else (str(_unseen(runs[0])), "--model", str(files[-1]))))
     if refusals:
         raise _joined(refusals)

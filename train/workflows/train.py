@@ -7,11 +7,11 @@ from typing import Any
 
 from ..console import console
 from ..fitting.distillation import Teacher
-from ..fitting.distributed import ALONE, Crew, open_crew
+from ..fitting.distributed import ALONE, Workers, open_crew
 from ..fitting.fit import Fit, Progress
 from ..fitting.tasks import FractureTask, Task
 from ..keras import keras
-from ..networks.model import answering, build_model
+from ..networks.model import build_model, with_map_term
 from ..recipe import Recipe
 from ..runs.initial_weights import find_weights
 from ..runs.prepared import Prepared
@@ -58,7 +58,7 @@ def train(
     return runs if crew.chief else []
 
 
-def _train(job: Job, crew: Crew) -> list[Run]:
+def _train(job: Job, crew: Workers) -> list[Run]:
     if job.recipe.alternatives:
         return train_alternatives(job, partial(train_one, crew=crew))
     if job.recipe.stages:
@@ -66,7 +66,7 @@ def _train(job: Job, crew: Crew) -> list[Run]:
     return [train_one(job, crew)]
 
 
-def train_one(job: Job, crew: Crew = ALONE) -> Run:
+def train_one(job: Job, crew: Workers = ALONE) -> Run:
     """Train one fracture model."""
     recipe = job.recipe
     start = find_weights(recipe, job.weights, job.data)
@@ -82,7 +82,7 @@ def train_one(job: Job, crew: Crew = ALONE) -> Run:
 
 
 def fit(
-    run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | None, seed: int, crew: Crew = ALONE
+    run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | None, seed: int, crew: Workers = ALONE
 ) -> tuple[Any, Progress]:
     """Build the recipe's network for a task and fit it in the run's folder.
 
@@ -103,4 +103,4 @@ def fit(
     teacher = Teacher(recipe, run, prepared.catalogue) if recipe.training.teacher else None
     work = Fit(model, task, recipe, prepared, run.folder, start is not None, seed, crew, teacher=teacher)
     progress = work.run()
-    return answering(model, recipe), progress
+    return with_map_term(model, recipe), progress

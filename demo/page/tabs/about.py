@@ -2,11 +2,11 @@
 
 import gradio as gr
 
-from ...service.model_set import Scorer
+from ...service.model_set import ModelSet
 from ..model_card import model_card
 
 
-def build(scorer: Scorer) -> None:
+def build(scorer: ModelSet) -> None:
     """Build the tab in the current context: the card of the chosen model."""
 
     def show(name: str) -> str:

@@ -24,7 +24,7 @@ from ...service.batch import (
     summary,
     to_csv,
 )
-from ...service.model_set import LIMITS, Scorer
+from ...service.model_set import LIMITS, ModelSet
 from .. import tables
 
 CSV_NAME = "osteolite-results.csv"
@@ -44,7 +44,7 @@ _WHERE_FILLED = {"Body part", "Warnings and errors"}  # columns that are left ou
 Shown = tuple[str, Any, Any]  # results, and the two buttons
 
 
-def build(scorer: Scorer) -> None:
+def build(scorer: ModelSet) -> None:
     """Make the tab's components and events inside the current context.
 
     Args:
@@ -81,7 +81,7 @@ def _uploads(payload: Any) -> list[Upload]:
     return [Upload(file.orig_name or file.path, Path(file.path)) for file in payload or []]
 
 
-def _handlers(scorer: Scorer) -> tuple[Callable[..., Iterator[Shown]], Callable[..., None]]:
+def _handlers(scorer: ModelSet) -> tuple[Callable[..., Iterator[Shown]], Callable[..., None]]:
     """What happens on a press of either button."""
     running: dict[str | None, threading.Event] = {}  # by session
 

@@ -12,7 +12,7 @@ from gradio.context import Context
 from osteolite.edge.errors import OsteoliteError
 
 from ...service import benchmark_job
-from ...service.model_set import Scorer
+from ...service.model_set import ModelSet
 from .. import tables
 
 REPORT_NAME = "osteolite-benchmark.html"
@@ -42,7 +42,7 @@ _CONDITIONS = {
 Shown = tuple[str, str, Any, Any, Any]  # progress, results, and the three buttons
 
 
-def build(scorer: Scorer, live: bool) -> None:
+def build(scorer: ModelSet, live: bool) -> None:
     """Make the tab's components and events inside the current context.
 
     Args:

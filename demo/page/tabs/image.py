@@ -11,7 +11,7 @@ from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from ...service.model_set import LIMITS, Scorer
+from ...service.model_set import LIMITS, ModelSet
 from ...service.uploads import KEPT_SECONDS, Uploads
 from .. import answer_card
 from ..overlay import figure, radiograph_uri
@@ -36,7 +36,7 @@ _GONE = (
 )
 
 
-def build(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[gr.File, gr.Dropdown]:
+def build(scorer: ModelSet, examples: list[Path], uploads: Uploads) -> tuple[gr.File, gr.Dropdown]:
     """Build the tab in the current context.
 
     Args:
@@ -93,7 +93,7 @@ def _strip(examples: list[tuple[Path, str]]) -> str:
     return f'<div class="osteo-examples"><p class="osteo-kicker">Or choose an example</p><ul>{buttons}</ul></div>'
 
 
-def _ask(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _ask(scorer: ModelSet, examples: list[Path], uploads: Uploads) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What happens on an upload, and on the choice of an example."""
 
     def answered(image: bytes, model: str, session: str) -> str:
@@ -123,7 +123,7 @@ def _ask(scorer: Scorer, examples: list[Path], uploads: Uploads) -> tuple[Callab
     return show, show_example
 
 
-def _ask_again(scorer: Scorer, uploads: Uploads) -> tuple[Callable[..., str], Callable[..., str]]:
+def _ask_again(scorer: ModelSet, uploads: Uploads) -> tuple[Callable[..., str], Callable[..., str]]:
     """What happens on the choice of another model, and on the wish to compare all of them."""
 
     def show_again(model: str, request: gr.Request) -> str:
@@ -151,8 +151,8 @@ def _ask_again(scorer: Scorer, uploads: Uploads) -> tuple[Callable[..., str], Ca
     return show_again, compare
 
 
-def _result(scorer: Scorer, image: bytes, model: str) -> str:
-    prediction, radiograph = scorer.examine(image, model)
+def _result(scorer: ModelSet, image: bytes, model: str) -> str:
+    prediction, radiograph = scorer.predict_with_image(image, model)
     radiograph.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     answering = scorer.answering(model, prediction)
     return (

@@ -1,8 +1,8 @@
 // A model file and an image in, a prediction out: edge/prediction/classifier.py and edge/prediction/router.py.
 
 import {kindOf, specOf} from "./description.js";
-import {doubts} from "./doubts.js";
-import {unfamiliarityOf} from "./familiarity.js";
+import {doubts} from "./image_checks.js";
+import {unfamiliarityOf} from "./out_of_distribution.js";
 import {checkDigest, readModel} from "./modelfile.js";
 import {openNetwork} from "./network.js";
 import {enlargement, fit} from "./preprocess.js";

@@ -50,7 +50,7 @@ def call(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_contender_has_its_turn_on_every_item_in_every_round() -> None:
     calls: list[tuple[str, int]] = []
     contenders = {name: lambda item, name=name: calls.append((name, item)) for name in "ab"}
-    spent = turns.take_turns(contenders, [1, 2, 3], rounds=4)
+    spent = turns.interleaved(contenders, [1, 2, 3], rounds=4)
     assert {name: values.shape for name, values in spent.items()} == {"a": (4, 3), "b": (4, 3)}
     assert sorted(calls) == sorted(
         (name, item) for name in "ab" for item in (1, 2, 3) for _ in range(5)

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from osteolite.benchmarks.studies.family import REFERENCE, main, measure_family, reference
 from osteolite.edge.modelfile.archive import read_flatbuffer
-from osteolite.edge.modelfile.graph import Anatomy
+from osteolite.edge.modelfile.graph import ModelGraph
 
 
 def test_models_take_turns_with_what_they_are_compared_with(tiny_model: Path, tiny_int8_model: Path) -> None:
@@ -23,9 +23,9 @@ def test_models_take_turns_with_what_they_are_compared_with(tiny_model: Path, ti
 
 @pytest.mark.slow
 def test_the_reference_is_mobilenet_in_int8(tiny_model: Path, tmp_path: Path) -> None:
-    anatomy = Anatomy.of(reference())
+    graph = ModelGraph.of(reference())
     # 300.8 million with ImageNet's head of 1,280,000 (Sandler et al., 2018), here of one output.
-    assert sum(one.multiply_adds for one in anatomy.operators) == pytest.approx(300.8e6 - 1.28e6, rel=0.001)
+    assert sum(one.multiply_adds for one in graph.operators) == pytest.approx(300.8e6 - 1.28e6, rel=0.001)
     done = CliRunner().invoke(main, ["--model", str(tiny_model), "--rounds", "2", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "family.json").read_text())

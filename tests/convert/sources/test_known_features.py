@@ -32,7 +32,7 @@ def test_every_released_file_tells_noise_from_what_it_was_trained_on(phantom_run
     for file in files:
         description = read_description(file)
         assert isinstance(description, ModelDescription)
-        assert description.familiarity is not None
+        assert description.out_of_distribution is not None
         with FractureClassifier(file) as classifier:
             assert list(classifier.predict(noise).warnings) == ["unfamiliar"]
             answers = classifier.predict_batch(known)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from osteolite.convert.tuning import search as module
-from osteolite.convert.tuning.pareto import Limits, Point, choose, draw, front
+from osteolite.convert.tuning.pareto import Point, TuningLimits, choose, draw, front
 from osteolite.convert.tuning.search import _candidates, _largest
 from osteolite.edge.errors import GateRefusal, UsageError
 from osteolite.train.recipe import Recipe, load_recipe, to_toml
@@ -51,7 +51,7 @@ def test_the_choice_keeps_the_limits_and_none_that_does_is_better(
     found: list[Point], auroc: int, milliseconds: int, megabytes: int
 ) -> None:
     for least in (None, 0.5 + auroc / 20):
-        limits = Limits(milliseconds, megabytes, least)
+        limits = TuningLimits(milliseconds, megabytes, least)
         kept = [p for p in found if limits.keeps(p.milliseconds, p.megabytes, p.auroc)]
         if not kept:
             with pytest.raises(GateRefusal, match=r"nothing keeps all limits; the best there is: \d+\.tflite: AUROC"):
@@ -111,7 +111,7 @@ def test_the_figure_is_a_picture(tmp_path: Path) -> None:
         for w in (0.35, 1.0)
         for v, ms, mb in (("float32", 20.0, 9.0), ("int8", 9.0, 3.0))
     ]
-    draw(found, Limits(10.0, None, 0.85), found[-1], tmp_path / "tune.png")
+    draw(found, TuningLimits(10.0, None, 0.85), found[-1], tmp_path / "tune.png")
     with Image.open(tmp_path / "tune.png") as picture:
         assert picture.size[0] > 1000
         assert len(picture.convert("RGB").getcolors(10**6)) > 50

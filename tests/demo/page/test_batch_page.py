@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.demo.service.model_set import Scorer
+from osteolite.demo.service.model_set import ModelSet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -79,7 +79,7 @@ def test_files_and_a_zip_give_a_table_that_sorts_and_a_file(
     link.wait_for()
     names = ["a.png", FORMULA, "set.zip/ward/c.png", "set.zip/../PATIENT_NAME.png", f"set.zip/{MARKUP}", "d.png"]
     assert cells(page, "File") == names
-    scorer = Scorer([str(tiny_model)])
+    scorer = ModelSet([str(tiny_model)])
     answers = [scorer.score(images[name], "tiny_float32") for name in ("a.png", "c.png", MARKUP, "d.png")]
     expected = [f"{one.fracture_probability:.3f}" for one in answers]
     assert cells(page, "Probability") == [expected[0], "", expected[1], "", *expected[2:]]

@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from osteolite.demo.page import answer_card
-from osteolite.demo.service.model_set import LIMITS, Scorer
+from osteolite.demo.service.model_set import LIMITS, ModelSet
 from osteolite.edge.prediction.classifier import FractureClassifier
 
 
@@ -245,12 +245,12 @@ def test_it_ends_cleanly_with_the_uploads_and_without_tensorflow(
 
 
 @pytest.fixture(scope="module")
-def scorer(models: dict[str, Path]) -> Scorer:
-    return Scorer(map(str, models.values()))
+def scorer(models: dict[str, Path]) -> ModelSet:
+    return ModelSet(map(str, models.values()))
 
 
-def test_the_radiograph_to_show_is_the_one_that_was_scored(scorer: Scorer, png: bytes) -> None:
-    prediction, shown = scorer.examine(png, "tiny_float32")
+def test_the_radiograph_to_show_is_the_one_that_was_scored(scorer: ModelSet, png: bytes) -> None:
+    prediction, shown = scorer.predict_with_image(png, "tiny_float32")
     assert (shown.mode, shown.size) == ("L", (200, 300))
     assert FractureClassifier(scorer.path("tiny_float32")).predict(shown).fracture_probability == pytest.approx(
         prediction.fracture_probability
@@ -258,10 +258,10 @@ def test_the_radiograph_to_show_is_the_one_that_was_scored(scorer: Scorer, png: 
 
 
 def test_models_of_one_name_stay_apart(tiny_model: Path) -> None:
-    assert Scorer([str(tiny_model)] * 3).names == ["tiny_float32", "tiny_float32 #2", "tiny_float32 #3"]
+    assert ModelSet([str(tiny_model)] * 3).names == ["tiny_float32", "tiny_float32 #2", "tiny_float32 #3"]
 
 
-def test_scoring_is_safe_between_threads(scorer: Scorer, encode: Any) -> None:
+def test_scoring_is_safe_between_threads(scorer: ModelSet, encode: Any) -> None:
     images = [encode(Image.new("L", (64, 64), level), "PNG") for level in range(0, 256, 32)]
     expected = [scorer.score(image, "tiny_float32").fracture_probability for image in images]
     found: dict[int, set[float]] = {number: set() for number in range(len(images))}

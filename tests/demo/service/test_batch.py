@@ -20,13 +20,13 @@ from PIL import Image
 from osteolite.demo.page.tabs import batch as tab
 from osteolite.demo.service import batch
 from osteolite.demo.service.batch import Row, Upload, count_images, score_images, shown, to_csv
-from osteolite.demo.service.model_set import LIMITS, Scorer
+from osteolite.demo.service.model_set import LIMITS, ModelSet
 from osteolite.edge.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def scorer(tiny_model: Path, tiny_router: Path) -> Scorer:
-    return Scorer([str(tiny_model), str(tiny_router)])
+def scorer(tiny_model: Path, tiny_router: Path) -> ModelSet:
+    return ModelSet([str(tiny_model), str(tiny_router)])
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def test_a_row_for_each_image_in_the_order_given(scorer: Scorer, images: list[bytes], upload: Any) -> None:
+def test_a_row_for_each_image_in_the_order_given(scorer: ModelSet, images: list[bytes], upload: Any) -> None:
     archive = zipped({"ward/b.png": images[1], "notes.txt": b"no image", "../x.png": images[0], "c.png": images[2]})
     uploads = [
         upload("z.png", images[3]),
@@ -81,7 +81,7 @@ def test_a_row_for_each_image_in_the_order_given(scorer: Scorer, images: list[by
     assert batch.summary(rows) == "9 images: 2 fractured, 2 normal, 5 not scored"
 
 
-def test_a_router_says_the_body_part(scorer: Scorer, images: list[bytes], upload: Any) -> None:
+def test_a_router_says_the_body_part(scorer: ModelSet, images: list[bytes], upload: Any) -> None:
     (row,) = score_images([upload("a.png", images[0])], lambda image: scorer.score(image, "tiny_router"))
     assert row.body_part == "hand"
     assert row.warnings == ""
@@ -171,7 +171,7 @@ def steps(uploads: list[Upload], score: Any, stopped: threading.Event) -> list[s
     return [shown[0] for shown in tab._scored(uploads, score, stopped)]
 
 
-def test_the_page_shows_progress_then_the_table(scorer: Scorer, images: list[bytes], upload: Any) -> None:
+def test_the_page_shows_progress_then_the_table(scorer: ModelSet, images: list[bytes], upload: Any) -> None:
     uploads = [upload(f"<b>{number}.png", image) for number, image in enumerate(images)]
     seen = steps(uploads, lambda image: scorer.score(image, "tiny_float32"), threading.Event())
     for number in range(5):
@@ -184,7 +184,7 @@ def test_the_page_shows_progress_then_the_table(scorer: Scorer, images: list[byt
     assert "Body part" in steps(uploads, lambda image: scorer.score(image, "tiny_router"), threading.Event())[-1]
 
 
-def test_cancelling_shows_what_was_scored_until_then(scorer: Scorer, images: list[bytes], upload: Any) -> None:
+def test_cancelling_shows_what_was_scored_until_then(scorer: ModelSet, images: list[bytes], upload: Any) -> None:
     stopped = threading.Event()
 
     def score(image: bytes) -> Any:
@@ -206,7 +206,7 @@ def test_nothing_and_too_much_are_one_line(upload: Any, monkeypatch: pytest.Monk
     assert "more than 0 images" in refused
 
 
-def test_uploads_are_kept_from_the_press_on(scorer: Scorer, images: list[bytes], upload: Any) -> None:
+def test_uploads_are_kept_from_the_press_on(scorer: ModelSet, images: list[bytes], upload: Any) -> None:
     uploads = [upload(f"{number}.png", image) for number, image in enumerate(images)]
     for one in uploads:
         os.utime(one.path, (0, 0))

@@ -48,10 +48,10 @@ def assert_same(found: dict[str, Any], expected: Prediction, near: float = 1e-6)
     assert (found["label"], found["threshold"]) == (expected.label, expected.threshold)
     assert (found["model"], found["warnings"]) == (expected.model, expected.warnings)
     assert (found["bodyPart"], found["applied"]) == (expected.body_part, "wasm")
-    if expected.unfamiliarity is None:
+    if expected.ood_score is None:
         assert found["unfamiliarity"] is None
     else:
-        assert found["unfamiliarity"] == pytest.approx(expected.unfamiliarity, rel=1e-4)
+        assert found["unfamiliarity"] == pytest.approx(expected.ood_score, rel=1e-4)
     if expected.activation_map is None:
         assert found["activationMap"] is None
     else:

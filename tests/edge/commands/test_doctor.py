@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from osteolite.edge.commands import diagnosis
-from osteolite.edge.commands.diagnosis import delegates_here, examine
+from osteolite.edge.commands.diagnosis import delegates_here, diagnose
 from osteolite.edge.inference import gpu
 from osteolite.edge.inference.engine import nodes, parse_model
 from osteolite.edge.modelfile import shipped
@@ -52,7 +52,7 @@ def test_a_gpu_in_software_is_named_and_not_tried(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("without_gpu")
 def test_what_was_examined_is_whole_and_fit_for_json() -> None:
-    found = examine()
+    found = diagnose()
     assert found["works"] is True
     assert found["model"] == shipped_model().stem
     assert json.loads(json.dumps(found))["delegates"]["xnnpack"] == found["delegates"]["xnnpack"]
@@ -62,7 +62,7 @@ def test_without_the_model_that_ships_the_rest_is_still_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(shipped.SHIPPED, "base", "missing.tflite")
-    found = examine()
+    found = diagnose()
     assert found["works"] is False
     assert "no model 'base'" in found["prediction"]
     assert "delegates" not in found

@@ -147,8 +147,8 @@ def test_photographs_are_told_from_radiographs(shared_data: Path, name: str, kin
     with FractureClassifier() as classifier:
         prediction = classifier.predict(shared_data / "ood" / name)
     assert set(prediction.warnings) == kinds
-    assert prediction.unfamiliarity is not None
-    assert prediction.unfamiliarity > 1
+    assert prediction.ood_score is not None
+    assert prediction.ood_score > 1
 
 
 def test_radiographs_mostly_have_no_warning_and_their_negatives_are_told(shared_data: Path) -> None:

@@ -20,10 +20,10 @@ from osteolite.edge.inference.engine import InterpreterEngine, nodes, runtime_mo
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.inference.session import InferenceSession
 from osteolite.edge.modelfile.archive import read_flatbuffer
-from osteolite.edge.modelfile.graph import Anatomy
+from osteolite.edge.modelfile.graph import ModelGraph
 from osteolite.edge.modelfile.shipped import shipped_model
 
-OPERATORS = len(Anatomy.of(read_flatbuffer(shipped_model())).operators)
+OPERATORS = len(ModelGraph.of(read_flatbuffer(shipped_model())).operators)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_the_count_of_xnnpacks_operators_is_the_runtimes_own(partly: Path, tiny_
         alone = runtime_module()[0].Interpreter(model_path=str(path), experimental_disable_delegate_node_fusion=True)
         alone.allocate_tensors()
         delegation = open_session(path).delegation
-        assert delegation.operators == len(Anatomy.of(read_flatbuffer(path)).operators)
+        assert delegation.operators == len(ModelGraph.of(read_flatbuffer(path)).operators)
         assert delegation.operators_taken == len(nodes(alone)) - delegation.operators
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.modelfile.compatibility import TARGETS, uptake
-from osteolite.edge.modelfile.graph import Anatomy
+from osteolite.edge.modelfile.compatibility import TARGETS, operator_support
+from osteolite.edge.modelfile.graph import ModelGraph
 from osteolite.edge.modelfile.shipped import shipped_model
 
 
 def test_a_mean_and_a_dense_layer(tiny: Any) -> None:
-    anatomy = Anatomy.of(tiny.mean(outputs=3))
-    found = anatomy.to_dict()
+    graph = ModelGraph.of(tiny.mean(outputs=3))
+    found = graph.to_dict()
     assert found["operators"] == {"MEAN": 1, "FULLY_CONNECTED": 1}
     assert (found["parameters"], found["multiply_adds"]) == (6, 3)  # three weights and biases, one channel
     assert found["inputs"] == [{"name": "t0", "shape": [1, 32, 32, 1], "type": "FLOAT32"}]
@@ -29,7 +29,7 @@ def test_a_mean_and_a_dense_layer(tiny: Any) -> None:
 
 
 def test_scales_of_a_quantised_input_are_told(tiny: Any) -> None:
-    (given_in,) = Anatomy.of(tiny.mean_int8()).to_dict()["inputs"]
+    (given_in,) = ModelGraph.of(tiny.mean_int8()).to_dict()["inputs"]
     assert (given_in["type"], given_in["zero_point"]) == ("INT8", -1)
     assert given_in["scale"] == pytest.approx(2 / 255)
 
@@ -51,10 +51,10 @@ def test_multiply_adds_of_convolutions(
     last = graph.operator(
         tiny.operators.DEPTHWISE_CONV_2D, [middle, per_channel], graph.tensor((1, *size, out), np.float32)
     )
-    anatomy = Anatomy.of(graph.to_bytes([picture], [last]))
+    graph = ModelGraph.of(graph.to_bytes([picture], [last]))
     pixels, window = size[0] * size[1], kernel[0] * kernel[1]
-    assert [one.multiply_adds for one in anatomy.operators] == [pixels * window * into * out, pixels * window * out]
-    assert anatomy.parameters == window * into * out + window * out
+    assert [one.multiply_adds for one in graph.operators] == [pixels * window * into * out, pixels * window * out]
+    assert graph.parameters == window * into * out + window * out
 
 
 def test_the_shipped_model_has_mobilenets_numbers() -> None:
@@ -76,7 +76,7 @@ def test_the_shipped_model_has_mobilenets_numbers() -> None:
 @pytest.mark.parametrize("keep", [8, 100, 300])
 def test_a_damaged_graph_is_refused(tiny: Any, keep: int) -> None:
     with pytest.raises(ModelFileError, match="cannot be read"):
-        Anatomy.of(tiny.mean()[:keep])
+        ModelGraph.of(tiny.mean()[:keep])
 
 
 @given(st.data())
@@ -85,14 +85,14 @@ def test_damage_never_ends_in_another_error(tiny: Any, data: st.DataObject) -> N
     for place in data.draw(st.lists(st.integers(0, len(spoilt) - 1), min_size=1, max_size=8)):
         spoilt[place] = data.draw(st.integers(0, 255))
     with suppress(ModelFileError):
-        uptake(Anatomy.of(bytes(spoilt)))
+        operator_support(ModelGraph.of(bytes(spoilt)))
 
 
 # Targets
 
 
 def test_floats_are_left_by_the_edge_tpu_alone(tiny: Any) -> None:
-    found = uptake(Anatomy.of(tiny.mean()))
+    found = operator_support(ModelGraph.of(tiny.mean()))
     assert {name: one["taken"] for name, one in found.items()} == {**dict.fromkeys(TARGETS, 2), "edge_tpu": 0}
     assert found["edge_tpu"]["left"] == {
         "MEAN: float arithmetic; it takes int8 alone": 1,
@@ -101,20 +101,20 @@ def test_floats_are_left_by_the_edge_tpu_alone(tiny: Any) -> None:
 
 
 def test_an_edge_tpu_takes_what_is_int8_to_its_ends(tiny: Any) -> None:
-    assert uptake(Anatomy.of(tiny.mean_int8()))["edge_tpu"] == {
+    assert operator_support(ModelGraph.of(tiny.mean_int8()))["edge_tpu"] == {
         "target": "Edge TPU, by its compiler",
         "taken": 2,
         "of": 2,
         "left": {},
     }
-    assert uptake(Anatomy.of(tiny.mean_int8(float_ends=True)))["edge_tpu"]["taken"] == 2
+    assert operator_support(ModelGraph.of(tiny.mean_int8(float_ends=True)))["edge_tpu"]["taken"] == 2
 
 
 def test_an_operator_that_is_on_no_list_is_left_with_that_reason(tiny: Any) -> None:
     graph = tiny.graph()
     a = graph.tensor((1, 4), np.float32)
     b = graph.operator(tiny.operators.SIN, [a], graph.tensor((1, 4), np.float32))
-    found = uptake(Anatomy.of(graph.to_bytes([a], [b])))
+    found = operator_support(ModelGraph.of(graph.to_bytes([a], [b])))
     assert found["gpu"]["left"] == {"SIN: not among its operators": 1}
     assert found["browser"]["taken"] == 1
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osteolite.edge.errors import ModelFileError
-from osteolite.edge.modelfile.out_of_distribution import Familiarity
+from osteolite.edge.modelfile.out_of_distribution import OutOfDistributionLimit
 
 
 def known(images: int, seed: int = 0) -> np.ndarray:
@@ -20,36 +20,36 @@ def known(images: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def familiarity() -> Familiarity:
-    return Familiarity.of(known(400), known(3000, seed=1), 0.98)
+def out_of_distribution() -> OutOfDistributionLimit:
+    return OutOfDistributionLimit.of(known(400), known(3000, seed=1), 0.98)
 
 
-def test_as_many_known_images_as_asked_for_lie_within_the_limit(familiarity: Familiarity) -> None:
-    scores = np.array([familiarity.score(one) for one in known(2000, seed=2)])
-    assert np.mean(scores > familiarity.limit) == pytest.approx(0.02, abs=0.015)
+def test_as_many_known_images_as_asked_for_lie_within_the_limit(out_of_distribution: OutOfDistributionLimit) -> None:
+    scores = np.array([out_of_distribution.score(one) for one in known(2000, seed=2)])
+    assert np.mean(scores > out_of_distribution.limit) == pytest.approx(0.02, abs=0.015)
 
 
-def test_what_varies_in_other_directions_is_beyond_it(familiarity: Familiarity) -> None:
+def test_what_varies_in_other_directions_is_beyond_it(out_of_distribution: OutOfDistributionLimit) -> None:
     strange = known(200, seed=3) + 2 * np.random.default_rng(4).normal(size=(200, 40))
-    assert all(familiarity.score(one) > 3 * familiarity.limit for one in strange.astype(np.float32))
+    assert all(out_of_distribution.score(one) > 3 * out_of_distribution.limit for one in strange.astype(np.float32))
 
 
-def test_it_is_the_same_after_a_file(familiarity: Familiarity) -> None:
-    again = Familiarity.from_dict(json.loads(json.dumps(familiarity.to_dict())))
+def test_it_is_the_same_after_a_file(out_of_distribution: OutOfDistributionLimit) -> None:
+    again = OutOfDistributionLimit.from_dict(json.loads(json.dumps(out_of_distribution.to_dict())))
     for one in known(20, seed=5):
-        assert again.score(one) == familiarity.score(one)
-    assert again.limit == familiarity.limit
+        assert again.score(one) == out_of_distribution.score(one)
+    assert again.limit == out_of_distribution.limit
 
 
 @given(st.integers(2, 30), st.integers(1, 60), st.integers(0, 9))
 def test_few_images_and_few_features_give_finite_scores(images: int, features: int, seed: int) -> None:
     values = np.random.default_rng(seed).normal(size=(images, features)).astype(np.float32)
-    found = Familiarity.of(values, values, 0.98)
+    found = OutOfDistributionLimit.of(values, values, 0.98)
     assert all(np.isfinite(found.score(one)) and found.score(one) >= 0 for one in values)
 
 
 def test_features_that_never_vary_do_not_divide_by_zero() -> None:
-    found = Familiarity.of(np.ones((9, 8), np.float32), np.ones((9, 8), np.float32), 0.98)
+    found = OutOfDistributionLimit.of(np.ones((9, 8), np.float32), np.ones((9, 8), np.float32), 0.98)
     assert np.isfinite(found.score(np.zeros(8, np.float32)))
 
 
@@ -72,8 +72,8 @@ def test_features_that_never_vary_do_not_divide_by_zero() -> None:
         {"limit": 1e300},
     ],
 )
-def test_damaged_limits_are_refused(familiarity: Familiarity, changes: dict[str, Any]) -> None:
+def test_damaged_limits_are_refused(out_of_distribution: OutOfDistributionLimit, changes: dict[str, Any]) -> None:
     with pytest.raises(ModelFileError, match="out-of-distribution limits"):
-        Familiarity.from_dict({**familiarity.to_dict(), **changes})
+        OutOfDistributionLimit.from_dict({**out_of_distribution.to_dict(), **changes})
     with pytest.raises(ModelFileError, match="cannot be read"):
-        Familiarity.from_dict([])
+        OutOfDistributionLimit.from_dict([])

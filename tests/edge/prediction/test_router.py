@@ -369,6 +369,6 @@ def test_a_stages_content_is_a_model_file(stages: dict[str, bytes], tiny_model: 
 def test_the_radiograph_comes_with_the_answer(tiny_router: Path) -> None:
     array = np.arange(40 * 30, dtype=np.uint16).reshape(40, 30)
     with Router(tiny_router) as router:
-        answer, radiograph = router.examine(array)
+        answer, radiograph = router.predict_with_image(array)
         assert answer.fracture_probability == router.predict(array).fracture_probability
     assert (radiograph.mode, radiograph.size) == ("L", (30, 40))

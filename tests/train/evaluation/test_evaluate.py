@@ -180,7 +180,7 @@ def test_fractures_are_pointed_at_by_the_file_itself(shared_data: Path, tmp_path
     boxes, hits = read_boxes(catalogue), 0
     with FractureClassifier() as classifier:
         for file, boxed in boxes.items():
-            prediction, grey = classifier.examine(catalogue.root / file)
+            prediction, grey = classifier.predict_with_image(catalogue.root / file)
             assert prediction.activation_map is not None
             point = hottest_point(content_map(prediction.activation_map, classifier.spec, *grey.size))
             hits += point is not None and any(box.holds(*point) for box in boxed.boxes)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from osteolite.edge.errors import UsageError
 from osteolite.train.data.phantoms import write_phantoms
-from osteolite.train.fitting.distributed import STRATEGIES, Crew, Share, open_strategy, worker_index
+from osteolite.train.fitting.distributed import STRATEGIES, Share, Workers, open_strategy, worker_index
 from osteolite.train.keras import keras, tf
 from osteolite.train.runs.run_folder import Run
 
@@ -85,7 +85,7 @@ def test_replicas_compute_what_the_model_does() -> None:
     model = keras.Sequential([keras.layers.Normalization(input_shape=(3,)), keras.layers.Dense(2)])
     model.layers[0].adapt(np.arange(12.0).reshape(4, 3))
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    copies = Crew(strategy, Path("run"), Path("run")).replicate(model)
+    copies = Workers(strategy, Path("run"), Path("run")).replicate(model)
     assert copies is not model
     values = np.ones((2, 3), np.float32)
     np.testing.assert_allclose(copies.predict(values, verbose=0), model(values), rtol=1e-6)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from osteolite.edge.errors import UsageError
 from osteolite.train.metrics.bootstrap import draws
 from osteolite.train.metrics.probability_calibration import probabilities
-from osteolite.train.metrics.threshold import choose_threshold, promise
+from osteolite.train.metrics.threshold import choose_threshold, expected_sensitivity
 from osteolite.train.recipe import Threshold
 
 
@@ -48,10 +48,10 @@ def test_unknown_rule_is_refused() -> None:
 
 def test_a_promise_is_kept_within_its_interval() -> None:
     labels, scores = scored(300)
-    promised = promise(labels, scores, np.arange(300), Threshold(), 0.5)["sensitivity"]
+    promised = expected_sensitivity(labels, scores, np.arange(300), Threshold(), 0.5)["sensitivity"]
     assert promised["low"] < promised["value"] < promised["high"]
     for found, kept in [(promised["low"] - 0.01, False), (promised["low"], True), (promised["high"] + 0.01, False)]:
-        told = promise(labels, scores, np.arange(300), Threshold(), found)
+        told = expected_sensitivity(labels, scores, np.arange(300), Threshold(), found)
         assert told == {"sensitivity": promised, "test": found, "kept": kept}
 
 
@@ -65,6 +65,6 @@ def test_a_promise_is_of_groups_that_the_threshold_was_not_chosen_on() -> None:
         if left.any():
             threshold = choose_threshold(labels[drawn], scores[drawn], groups[drawn], rule)
             told.append((scores[left] >= threshold).mean())
-    promised = promise(labels, scores, groups, rule, 0.5)["sensitivity"]
+    promised = expected_sensitivity(labels, scores, groups, rule, 0.5)["sensitivity"]
     assert promised["value"] == pytest.approx(np.mean(told), abs=1e-4)
     assert (promised["low"], promised["high"]) == pytest.approx(np.percentile(told, [2.5, 97.5]), abs=1e-4)

@@ -8,7 +8,7 @@ import pytest
 
 from osteolite.edge.atomic import write_json
 from osteolite.train.metrics.metrics import FIGURES
-from osteolite.train.report.report import write_papers
+from osteolite.train.report.report import write_report
 from osteolite.train.runs.run_folder import Run
 
 _LEAK = {"images": 400, "identical": 80, "near_duplicate": 100, "identical_share": 0.2, "near_duplicate_share": 0.25}
@@ -41,7 +41,7 @@ class Text(HTMLParser):
 
 
 def read(run: Run) -> str:
-    page = write_papers(run).read_text()
+    page = write_report(run).read_text()
     text = Text(page)
     assert not text.open
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -115,7 +115,7 @@ def test_a_broken_promise_is_said(finished_run: Callable[..., Run]) -> None:
 
 def test_both_papers_are_written(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
-    assert write_papers(run) == run.path("report.html")
+    assert write_report(run) == run.path("report.html")
     assert run.path("card.md").is_file()
 
 
