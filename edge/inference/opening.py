@@ -38,7 +38,8 @@ def _open_engine(model: Source, threads: int, delegate: str | None, fallback: bo
         return _open_fastest(model, threads)
     # Only the Edge TPU runs a model that was compiled for it, so there is nothing to compare.
     try:
-        return open_engine(model, threads, "edgetpu" if delegate == "auto" else delegate)
+        engine, delegation = open_engine(model, threads, "edgetpu" if delegate == "auto" else delegate)
+        return engine, replace(delegation, requested=delegate)
     except DelegateUnavailable as error:
         if not fallback:
             raise
