@@ -23,7 +23,7 @@ from osteolite.train.fitting.input_pipeline import Examples, training_batches
 from osteolite.train.keras import tf
 from osteolite.train.networks.class_activation import choose_method, default_layer
 from osteolite.train.networks.fracture_map import FINE, STRIDE, box_coverage, map_loss, map_targets
-from osteolite.train.networks.model import answering, build_model, set_trainable, split_layers
+from osteolite.train.networks.model import with_map_term, build_model, set_trainable, split_layers
 from osteolite.train.recipe import Augmentation, Phase, Recipe, load_recipe
 from osteolite.train.workflows.job import open_job
 from osteolite.train.workflows.train import train
@@ -186,7 +186,7 @@ def test_a_map_stands_beside_one_logit_alone() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.75])
 def test_the_file_gives_the_map_that_keras_gives(weight: float) -> None:
     recipe = replace(mapped(), model=replace(mapped().model, map_weight=weight))
-    model = answering(build_model(recipe, None), recipe)
+    model = with_map_term(build_model(recipe, None), recipe)
     tensor = np.random.default_rng(0).uniform(-1, 1, (1, 96, 64, 1)).astype(np.float32)
     logits, drawn = (np.asarray(one) for one in model(tensor, training=False))
     given = open_session(traced(model)).run(tensor)
@@ -199,7 +199,7 @@ def test_the_file_gives_the_map_that_keras_gives(weight: float) -> None:
 def test_the_answer_counts_the_strongest_place_of_the_map(weight: float) -> None:
     recipe = replace(mapped(), model=replace(mapped().model, map_weight=weight))
     trained = build_model(recipe, None)
-    used = answering(trained, recipe)
+    used = with_map_term(trained, recipe)
     assert (used is trained) == (weight == 0)
     tensors = np.random.default_rng(0).uniform(-1, 1, (5, 96, 64, 1)).astype(np.float32)
     (before, drawn), (after, again) = (
