@@ -2,9 +2,11 @@
 
 Needs numpy, Pillow and a LiteRT runtime; never TensorFlow.
 
->>> from osteolite.edge import FractureClassifier  # doctest: +SKIP
->>> FractureClassifier().predict("xray.png").fracture_probability  # doctest: +SKIP
-0.07
+>>> from PIL import Image
+>>> from osteolite.edge import FractureClassifier
+>>> with FractureClassifier() as classifier:
+...     classifier.predict(Image.new("L", (300, 400))).label
+'normal'
 """
 
 from importlib import import_module

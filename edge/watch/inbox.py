@@ -20,7 +20,8 @@ class Inbox:
         journal: what is done.
         skipped: files and folders that are left out where they lie in it.
 
-    >>> import tempfile; folder = Path(tempfile.mkdtemp()); inside = folder / "in"; inside.mkdir()
+    >>> import tempfile; from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp()); inside = folder / "in"; inside.mkdir()
     >>> _ = (inside / "a.png").write_bytes(b"...")
     >>> with Journal(folder / "results.jsonl") as journal:
     ...     inbox = Inbox(inside, journal)

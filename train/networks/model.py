@@ -120,6 +120,7 @@ def fracture_logits(outputs: Any) -> Any:
 
     Of two sigmoid outputs the larger one decides, so their difference is the logit.
 
+    >>> import numpy as np
     >>> fracture_logits(np.array([[0.5, 2.0]])).tolist(), fracture_logits(np.array([[3.0]])).tolist()
     ([1.5], [3.0])
     """
