@@ -20,7 +20,7 @@ from osteolite.train.audit.duplicates import find_duplicates, merge_groups
 from osteolite.train.data.catalogue import Catalogue
 from osteolite.train.data.layouts import read_dataset
 from osteolite.train.data.pixel_cache import read_images
-from osteolite.train.data.splits import split
+from osteolite.train.data.splits import split_by_group
 from osteolite.train.metrics.metrics import auroc
 from osteolite.train.metrics.probability_calibration import calibrate, probabilities
 from osteolite.train.metrics.threshold import choose_threshold
@@ -81,7 +81,7 @@ def foreign_subject(path: Path, data: Path, recipe: str | None, labels: tuple[st
     network = read_network(path, terms.spec.shape)
     answer = _answer(path, network.flatbuffer, labels)
     catalogue = _split(data, terms.spec)
-    held_out = [*catalogue.part("validation"), *catalogue.part("test")]
+    held_out = [*catalogue.in_split("validation"), *catalogue.in_split("test")]
     inputs = tensors(catalogue, held_out, terms.spec)
     reference = np.concatenate([answer.logits(network.outputs(tensor)) for tensor in inputs])
     truth = np.array([row.label for row in held_out]), np.array([row.group for row in held_out])
@@ -95,7 +95,7 @@ def foreign_subject(path: Path, data: Path, recipe: str | None, labels: tuple[st
         conversion=terms.conversion,
         float32=lambda: answer.flatbuffer,
         calibration=calibration_data(
-            catalogue, catalogue.part("train"), terms.spec, terms.conversion.calibration_images, str(data)
+            catalogue, catalogue.in_split("train"), terms.spec, terms.conversion.calibration_images, str(data)
         ),
         tensors=inputs,
         judge=judged,
@@ -169,7 +169,7 @@ def _split(data: Path, spec: PreprocessingSpec) -> Catalogue:
     with tempfile.TemporaryDirectory() as folder:
         images = read_images(read_dataset(data), spec, Path(folder))
         catalogue = merge_groups(images.catalogue, find_duplicates(images).pairs())
-    return split(catalogue, _HELD_OUT, _HELD_OUT, seed=0)
+    return split_by_group(catalogue, _HELD_OUT, _HELD_OUT, seed=0)
 
 
 def _fracture(

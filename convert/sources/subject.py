@@ -58,7 +58,7 @@ def subject_of(run: Run, calibration: Path | None) -> Subject:
         DatasetError: the folder has no known layout.
         ImageError: an image cannot be read.
     """
-    recipe, rows = run.recipe, run.catalogue.part("validation")
+    recipe, rows = run.recipe, run.catalogue.in_split("validation")
     inputs = tensors(run.catalogue, rows, recipe.preprocessing)
     parts = run.json("run.json").get("kind") == BODY_PART
     build = partial(body_part_model, run) if parts else run.model
@@ -67,7 +67,7 @@ def subject_of(run: Run, calibration: Path | None) -> Subject:
     data = read_dataset(calibration) if calibration else run.catalogue
     seen = calibration_data(
         data,
-        data.rows if calibration else data.part("train"),
+        data.rows if calibration else data.in_split("train"),
         recipe.preprocessing,
         recipe.conversion.calibration_images,
         str(calibration) if calibration else "train part",
@@ -88,7 +88,7 @@ def subject_of(run: Run, calibration: Path | None) -> Subject:
 def _known(run: Run) -> Iterator[Pixels]:
     """Images of the train part, evenly drawn and fitted."""
     catalogue, spec = run.catalogue, run.recipe.preprocessing
-    rows = catalogue.part("train")
+    rows = catalogue.in_split("train")
     for row in rows[:: -(-len(rows) // _KNOWN)]:
         yield fit(read_radiograph(catalogue.path(row), spec), spec)
 
@@ -100,7 +100,7 @@ def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) 
 
 
 def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], dict[str, Any]]:
-    evaluation, rows = run.json("evaluation.json"), run.catalogue.part("validation")
+    evaluation, rows = run.json("evaluation.json"), run.catalogue.in_split("validation")
     calibration, threshold = evaluation["probability_calibration"], evaluation["threshold"]
     calibrated = partial(probabilities, slope=calibration["slope"], intercept=calibration["intercept"])
     labels, groups = np.array([row.label for row in rows]), np.array([row.group for row in rows])
@@ -121,7 +121,7 @@ def _operating_points(run: Run) -> list[list[float]]:
 
 
 def _body_part(run: Run, reference: Array) -> tuple[Callable[[Array], PartVerdict], dict[str, Any]]:
-    rows, parts, limits = run.catalogue.part("validation"), run.json("run.json")["parts"], run.recipe.gate
+    rows, parts, limits = run.catalogue.in_split("validation"), run.json("run.json")["parts"], run.recipe.gate
     targets = np.array([parts.index(row.body_part) for row in rows])
     groups = np.array([row.group for row in rows])
     calibration = run.json("evaluation.json")["probability_calibration"]
@@ -141,7 +141,7 @@ def description(run: Run) -> dict[str, Any]:
             "layout": about["layout"],
             "seed": about["seed"],
             "weights": about["weights"],
-            "images": {part: len(run.catalogue.part(part)) for part in ("train", "validation", "test")},
+            "images": {part: len(run.catalogue.in_split(part)) for part in ("train", "validation", "test")},
             "catalogue_sha256": run.catalogue_sha256,
             **({"teacher": about["teacher"]} if "teacher" in about else {}),
         },

@@ -123,7 +123,7 @@ def retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -
     if made.ranges_inside:
         _even_channels(start)
         ranges = _ranges(start, seen)
-    images, epochs = len(run.catalogue.part("train")), recipe.conversion.retraining_epochs
+    images, epochs = len(run.catalogue.in_split("train")), recipe.conversion.retraining_epochs
     try:
         wrapped = made.wrap(start, recipe.conversion, -(-images // recipe.training.batch) * epochs)
     except (ValueError, RuntimeError) as error:
@@ -171,7 +171,7 @@ def _ranges(model: Any, tensors: list[Tensor]) -> dict[str, tuple[float, float]]
     """The smallest and largest output of each layer, by its name."""
     network = keras.Model(model.input, [layer.output for layer in model.layers])
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def ends(images: Any) -> Any:
         return [(tf.reduce_min(one), tf.reduce_max(one)) for one in network(images, training=False)]
 

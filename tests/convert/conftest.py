@@ -41,7 +41,7 @@ def subject(phantom_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Subj
     folder = tmp_path_factory.mktemp("subject") / "run"
     run = Run(Path(shutil.copytree(phantom_run, folder, ignore=shutil.ignore_patterns("checkpoints", "models"))))
     rows = [
-        replace(row, part="") if row.part == "train" and number % 4 else row
+        replace(row, split="") if row.split == "train" and number % 4 else row
         for number, row in enumerate(run.catalogue.rows)
     ]
     write_catalogue(run.catalogue.with_rows(rows), folder / "catalogue.csv")

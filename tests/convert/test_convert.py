@@ -74,7 +74,7 @@ def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
 
 def test_calibration_images_are_training_images_of_both_classes(phantom_run: Path) -> None:
     run = Run.open(phantom_run)
-    rows, spec = run.catalogue.part("train"), run.recipe.preprocessing
+    rows, spec = run.catalogue.in_split("train"), run.recipe.preprocessing
     data = calibration_data(run.catalogue, rows, spec, 10)
     assert len(data.tensors) == 10
     assert data.strata == {"fractured": 5, "normal": 5}

@@ -47,7 +47,7 @@ def run(tmp_path: Path) -> Run:
         (folder / "run.json").write_text(json.dumps({**about, **more}))
         (folder / "recipe.toml").write_text(to_toml(load_recipe("router_mobilenetv2")))
         (folder / "evaluation.json").write_text(json.dumps({"test": {"images": 1}, "body_part": {"images": 1}}))
-        write_catalogue(Catalogue(tmp_path, "manifest", (Row("a.png", 1, part="test"),)), folder / "catalogue.csv")
+        write_catalogue(Catalogue(tmp_path, "manifest", (Row("a.png", 1, split="test"),)), folder / "catalogue.csv")
     return Run.open(tmp_path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from osteolite.edge.atomic import write_json, write_text
-from osteolite.train.data.catalogue import PARTS, Catalogue, Row, write_catalogue
+from osteolite.train.data.catalogue import SPLITS, Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Threshold, load_recipe, to_toml
 from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.assess import judge_logits, write_predictions
@@ -18,7 +18,7 @@ from osteolite.train.workflows.assess import judge_logits, write_predictions
 
 def draw_rows(part: str, count: int, seed: int) -> list[Row]:
     """Radiographs in groups of four, a quarter of the groups with fractures."""
-    random = np.random.default_rng((seed, PARTS.index(part)))
+    random = np.random.default_rng((seed, SPLITS.index(part)))
     fractured = random.random(count // 4) < 0.25
     fractured[:2] = True, False
     return [
@@ -27,7 +27,7 @@ def draw_rows(part: str, count: int, seed: int) -> list[Row]:
             label=int(fractured[number // 4] and number % 4 < 3),
             group=f"{part} {number // 4}",
             body_part=("hand", "leg", "hand+leg", "hip")[number // 4 % 4],
-            part=part,
+            split=part,
             view=("frontal", "lateral")[number % 2],
         )
         for number in range(count)

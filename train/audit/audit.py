@@ -71,7 +71,7 @@ def _parts(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
     names = {part: name for name, part in HELD_OUT.items()}
     found: dict[str, dict[str, Any]] = {}
     for part in ("", "train", "validation", "test"):
-        labels = [row.label for row in catalogue.part(part)]
+        labels = [row.label for row in catalogue.in_split(part)]
         if labels:
             about = {"images": len(labels), "fractured": sum(labels), "fractured_share": sum(labels) / len(labels)}
             found[names.get(part, part or "all")] = about
@@ -81,5 +81,5 @@ def _parts(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
 def _spread(catalogue: Catalogue, pairs: tuple[tuple[int, int], ...]) -> dict[str, int]:
     """How many sets of images the pairs join, and how many of these stand in several parts."""
     groups = duplicate_groups(len(catalogue.rows), pairs)
-    across = sum(len({catalogue.rows[index].part for index in group}) > 1 for group in groups)
+    across = sum(len({catalogue.rows[index].split for index in group}) > 1 for group in groups)
     return {"pairs": len(pairs), "groups_inside": len(groups) - across, "groups_across": across}

@@ -45,7 +45,7 @@ def unseen(
     for row in own:
         labels.setdefault(row.group, set()).add(row.label)
     new = [row for row in own if row.group not in seen]
-    once = {row.file: replace(row, study=row.group, part="") for row in new if len(labels[row.group]) == 1}
+    once = {row.file: replace(row, study=row.group, split="") for row in new if len(labels[row.group]) == 1}
     left = list(once.values())  # a manifest may name a file several times
     if not left:
         raise DatasetError(f"{found.root}: all its images are alike to some of {known.root}, or contradict each other")

@@ -48,7 +48,7 @@ def find_leaks(catalogue: Catalogue, duplicates: Duplicates, seen_before: Array 
         duplicates: as `find_duplicates` gives them.
         seen_before: (images,) whether the starting weights were trained on the image; it then counts as trained on.
     """
-    part = np.array([row.part for row in catalogue.rows])
+    part = np.array([row.split for row in catalogue.rows])
     first = first_copies(len(part), duplicates)
     trained = part == "train" if seen_before is None else (part == "train") | seen_before
     identical = np.zeros(len(part), bool)  # of first copies: whether the network has seen these bytes

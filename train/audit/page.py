@@ -22,7 +22,7 @@ class Shown:
 
     file: str
     label: str
-    part: str
+    split: str
     picture: str  # data URI
 
 
@@ -49,10 +49,10 @@ def choose_pairs(audit: Audit) -> list[tuple[str, int, int]]:
         for i, j in pairs:
             if rows[i].label != rows[j].label:
                 kind = f"{name}, labels differ"
-            elif rows[i].part != rows[j].part:
+            elif rows[i].split != rows[j].split:
                 kind = f"{name} across parts"
             else:
-                kind = f"{name} inside one part" if rows[i].part else name
+                kind = f"{name} inside one part" if rows[i].split else name
             kinds.setdefault(kind, {}).setdefault(of_group[i], (kind, i, j))
     chosen: dict[int, tuple[str, int, int]] = {}
     for ending in ("differ", "across parts", "inside one part", ""):
@@ -64,7 +64,7 @@ def choose_pairs(audit: Audit) -> list[tuple[str, int, int]]:
 
 def _shown(audit: Audit, index: int) -> Shown:
     row = audit.catalogue.rows[index]
-    return Shown(row.file, "fractured" if row.label else "normal", row.part, _picture(audit.images.pixels[index]))
+    return Shown(row.file, "fractured" if row.label else "normal", row.split, _picture(audit.images.pixels[index]))
 
 
 def _picture(pixels: Array) -> str:

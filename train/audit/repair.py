@@ -8,9 +8,9 @@ from typing import Any
 from osteolite.edge.atomic import write_csv
 from osteolite.edge.errors import UsageError
 
-from ..data.catalogue import PARTS, Catalogue, Row
+from ..data.catalogue import SPLITS, Catalogue, Row
 from ..data.manifest import NAME as MANIFEST
-from ..data.splits import split
+from ..data.splits import split_by_group
 from .audit import Audit
 from .leaks import first_copies
 
@@ -46,9 +46,9 @@ def repair(audit: Audit, data: Path, file: Path, seed: int) -> dict[str, Any]:
     conflicting = {int(index) for group in audit.conflicting for index in group}
     copies = sum(first[index] != index and index not in conflicting for index in range(len(rows)))
     kept = [
-        replace(row, part="") for index, row in enumerate(rows) if first[index] == index and index not in conflicting
+        replace(row, split="") for index, row in enumerate(rows) if first[index] == index and index not in conflicting
     ]
-    clean = split(audit.catalogue.with_rows(kept), _VALIDATION, _TEST, seed)
+    clean = split_by_group(audit.catalogue.with_rows(kept), _VALIDATION, _TEST, seed)
     _write(clean, file)
     return {
         "file": str(file),
@@ -56,7 +56,7 @@ def repair(audit: Audit, data: Path, file: Path, seed: int) -> dict[str, Any]:
         "copies_left_out": int(copies),
         "conflicting_left_out": len(conflicting),
         "unreadable_left_out": len(audit.images.unreadable),
-        "parts": {part: len(clean.part(part)) for part in PARTS},
+        "parts": {part: len(clean.in_split(part)) for part in SPLITS},
     }
 
 
@@ -68,6 +68,6 @@ def _write(catalogue: Catalogue, file: Path) -> None:
 
     def line(row: Row) -> tuple[Any, ...]:
         path = Path(prefix, row.file).as_posix()
-        return path, row.label, row.part, row.group, row.body_part, row.view, row.hardware, row.study, *last
+        return path, row.label, row.split, row.group, row.body_part, row.view, row.hardware, row.study, *last
 
     write_csv(file, columns, map(line, catalogue.rows))

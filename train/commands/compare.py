@@ -28,19 +28,19 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 def _print(found: dict[str, Any]) -> None:
     from ..console import print_table
     from ..evaluation.compare import DIFFERENCES
-    from ..metrics.metrics import FIGURES
+    from ..metrics.metrics import METRICS
 
     runs = found["runs"]
     names = [Path(run["run"]).name for run in runs]
     rows = [
         ["seed", *(str(run["seed"]) for run in runs)],
         ["test " + runs[0]["unit"] + "s", *(f"{run['count']}, {run['fractured']} fractured" for run in runs)],
-        *([title, *(_cell(run["test"][name]) for run in runs)] for name, title in FIGURES.items()),
+        *([title, *(_cell(run["test"][name]) for run in runs)] for name, title in METRICS.items()),
     ]
     print_table("Test part, with 95 % intervals", ["figure", *names], rows)
     compared = [run for run in runs if run["differences"]]
     if compared:
-        rows = [[FIGURES[name], *(_cell(run["differences"][name], "+") for run in compared)] for name in DIFFERENCES]
+        rows = [[METRICS[name], *(_cell(run["differences"][name], "+") for run in compared)] for name in DIFFERENCES]
         columns = ["figure", *(Path(run["run"]).name for run in compared)]
         print_table(f"Difference from {names[0]}, with paired 95 % intervals", columns, rows)
     for run in runs:
@@ -49,7 +49,7 @@ def _print(found: dict[str, Any]) -> None:
     if found["summary"]:
         rows = [
             [title, *(f"{found['summary'][name][key]:.4f}" for key in ("mean", "sd", "min", "max"))]
-            for name, title in FIGURES.items()
+            for name, title in METRICS.items()
         ]
         print_table(f"Over the {len(runs)} runs", ["figure", "mean", "sd", "min", "max"], rows)
 

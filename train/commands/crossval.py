@@ -41,9 +41,9 @@ def crossval(
 
 def _print(found: dict[str, Any]) -> None:
     from ..console import print_table
-    from ..metrics.metrics import FIGURES
+    from ..metrics.metrics import METRICS
 
-    names = [FIGURES[name] for name in _SHOWN]
+    names = [METRICS[name] for name in _SHOWN]
     title = (
         f"{found['folds']} folds: {found['images']} images, {found['fractured']} fractured, {found['groups']} groups"
     )

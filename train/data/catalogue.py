@@ -9,7 +9,8 @@ from typing import Any
 from osteolite.edge.atomic import write_csv
 from osteolite.edge.errors import DatasetError
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
+_COLUMNS = {"split": "part"}  # name of a field in catalogue.csv, where it differs
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Row:
     label: int  # 1 fractured, 0 normal
     group: str = ""  # images of one group never stand in different parts
     body_part: str = ""  # where the data names it; several are joined by "+"
-    part: str = ""  # train, validation or test; empty until it is split
+    split: str = ""  # train, validation or test; empty until it is split
     study: str = ""  # what is judged as one, where that is not the image: its figures count once
     view: str = ""  # where the data names it: frontal, lateral, oblique; several are joined by "+"
     hardware: str = ""  # "yes" or "no" where the data says whether implants are to be seen
@@ -35,9 +36,9 @@ class Catalogue:
     rows: tuple[Row, ...]
     attribution: str = ""  # what whoever publishes a model trained on it must say, where the layout knows that
 
-    def part(self, name: str) -> tuple[Row, ...]:
+    def in_split(self, name: str) -> tuple[Row, ...]:
         """The rows of `train`, `validation` or `test`."""
-        return tuple(row for row in self.rows if row.part == name)
+        return tuple(row for row in self.rows if row.split == name)
 
     def with_rows(self, rows: Iterable[Row]) -> "Catalogue":
         return replace(self, rows=tuple(rows))
@@ -55,7 +56,8 @@ class Catalogue:
 def write_catalogue(catalogue: Catalogue, path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
     names = [field.name for field in fields(Row)]
-    write_csv(path, names, ([getattr(row, name) for name in names] for row in catalogue.rows))
+    columns = [_COLUMNS.get(name, name) for name in names]
+    write_csv(path, columns, ([getattr(row, name) for name in names] for row in catalogue.rows))
 
 
 def _row(values: dict[str, Any]) -> Row:
@@ -71,7 +73,7 @@ def read_catalogue(path: Path, root: Path, layout: str) -> Catalogue:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             names = [field.name for field in fields(Row)]
-            rows = [_row({name: line[name] for name in names}) for line in csv.DictReader(stream)]
+            rows = [_row({name: line[_COLUMNS.get(name, name)] for name in names}) for line in csv.DictReader(stream)]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} is no catalogue ({error}); train the run again") from error
     return Catalogue(root, layout, tuple(rows))

@@ -8,7 +8,7 @@ from osteolite.edge.labels import label_of_folder
 
 from .catalogue import Catalogue, Row
 
-_PARTS = {
+_SPLITS = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -20,13 +20,13 @@ _PARTS = {
 }
 
 
-def part_of_name(name: str) -> str | None:
+def split_of_name(name: str) -> str | None:
     """The part that a folder or a manifest calls by this name, or None.
 
-    >>> [part_of_name(n) for n in ("Train", "val", "images")]
+    >>> [split_of_name(n) for n in ("Train", "val", "images")]
     ['train', 'validation', None]
     """
-    return _PARTS.get(name.strip().lower())
+    return _SPLITS.get(name.strip().lower())
 
 
 def images_below(folder: Path) -> Iterator[Path]:
@@ -41,13 +41,13 @@ def _class_folders(folder: Path) -> dict[Path, int]:
     return {child: label for child, label in labelled.items() if label is not None}
 
 
-def class_rows(root: Path, folder: Path, part: str) -> list[Row]:
+def class_rows(root: Path, folder: Path, split: str) -> list[Row]:
     """A row for each image in the class folders of `folder`, each a group of its own."""
     rows = []
     for child, label in _class_folders(folder).items():
         for path in images_below(child):
             file = path.relative_to(root).as_posix()
-            rows.append(Row(file, label, group=file, part=part))
+            rows.append(Row(file, label, group=file, split=split))
     return rows
 
 
@@ -56,18 +56,18 @@ def detect_classes(root: Path) -> bool:
 
 
 def read_classes(root: Path) -> Catalogue:
-    return Catalogue(root, "classes", tuple(class_rows(root, root, part="")))
+    return Catalogue(root, "classes", tuple(class_rows(root, root, split="")))
 
 
-def _part_folders(root: Path) -> dict[Path, str]:
-    children = {child: part_of_name(child.name) for child in sorted(root.iterdir()) if child.is_dir()}
-    return {child: part for child, part in children.items() if part and detect_classes(child)}
+def _split_folders(root: Path) -> dict[Path, str]:
+    children = {child: split_of_name(child.name) for child in sorted(root.iterdir()) if child.is_dir()}
+    return {child: split for child, split in children.items() if split and detect_classes(child)}
 
 
-def detect_parts(root: Path) -> bool:
-    return "train" in _part_folders(root).values()
+def detect_splits(root: Path) -> bool:
+    return "train" in _split_folders(root).values()
 
 
-def read_parts(root: Path) -> Catalogue:
-    rows = [row for folder, part in _part_folders(root).items() for row in class_rows(root, folder, part)]
+def read_splits(root: Path) -> Catalogue:
+    rows = [row for folder, split in _split_folders(root).items() for row in class_rows(root, folder, split)]
     return Catalogue(root, "parts", tuple(rows))

@@ -42,7 +42,7 @@ def read_fracatlas(root: Path) -> Catalogue:
             raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}; take FracAtlas's own dataset.csv")
         listed = {line["image_id"]: line for line in reader}
     rows = []
-    for row in class_rows(root, root / "images", part=""):
+    for row in class_rows(root, root / "images", split=""):
         line = listed.get(Path(row.file).name)
         if line is not None:
             parts, views = ("+".join(name for name in names if line[name] == "1") for names in (_BODY_PARTS, _VIEWS))

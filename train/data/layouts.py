@@ -7,7 +7,7 @@ from pathlib import Path
 from osteolite.edge.errors import DatasetError
 
 from .catalogue import Catalogue
-from .class_folders import detect_classes, detect_parts, read_classes, read_parts
+from .class_folders import detect_classes, detect_splits, read_classes, read_splits
 from .fracatlas import detect_fracatlas, read_fracatlas
 from .manifest import NAME, detect_manifest, read_manifest
 from .mura import detect_mura, read_mura
@@ -28,7 +28,7 @@ MANIFEST = Layout("manifest", f"FILE.csv or {NAME} with columns file and label",
 LAYOUTS = (
     Layout("fracatlas", "dataset.csv and images/{Fractured,Non_fractured}/", detect_fracatlas, read_fracatlas),
     Layout("mura", "{train,valid}/XR_PART/patientN/studyN_{positive,negative}/", detect_mura, read_mura),
-    Layout("parts", "{train,val,test}/{fractured,normal}/", detect_parts, read_parts),
+    Layout("parts", "{train,val,test}/{fractured,normal}/", detect_splits, read_splits),
     Layout("classes", "{fractured,normal}/", detect_classes, read_classes),
     MANIFEST,
 )

@@ -8,7 +8,7 @@ from osteolite.edge.errors import DatasetError
 from osteolite.edge.labels import label_of_folder
 
 from .catalogue import Catalogue, Row
-from .class_folders import part_of_name
+from .class_folders import split_of_name
 
 NAME = "manifest.csv"  # of a manifest that stands for its folder
 _HARDWARE = {"": "", "yes": "yes", "1": "yes", "true": "yes", "no": "no", "0": "no", "false": "no"}
@@ -77,7 +77,7 @@ def _row(values: dict[str, str]) -> Row:
     if label is None:
         raise DatasetError(f"label {name!r}; 0, 1 or a usual name of a class, such as fractured or normal, is allowed")
     part = values.get("split") or values.get("part", "")
-    known_part = part_of_name(part) if part else ""
+    known_part = split_of_name(part) if part else ""
     if known_part is None:
         raise DatasetError(f"split {part!r}; train, validation and test are allowed, or none for all lines")
     hardware = _HARDWARE.get(values.get("hardware", "").lower())

@@ -8,13 +8,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from osteolite.edge.errors import DatasetError
 
-from .catalogue import PARTS, Catalogue, Row
+from .catalogue import SPLITS, Catalogue, Row
 
 _LARGEST = 0.1  # the share of a held-out part that one group may take
 _NEVER_LARGE = 5  # images: the views of one patient, however small the data
 
 
-def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Catalogue:
+def split_by_group(catalogue: Catalogue, validation: float, test: float, seed: int) -> Catalogue:
     """Give every row a part; parts that the data itself names are kept.
 
     Where the data names a train part alone, or with one other, the missing ones are taken from it.
@@ -29,18 +29,18 @@ def split(catalogue: Catalogue, validation: float, test: float, seed: int) -> Ca
         DatasetError: too few groups of a class for the parts asked for.
     """
     rows = list(catalogue.rows)
-    named = {row.part for row in rows} - {""}
-    rows = [replace(row, part=row.part or "train") for row in rows]
+    named = {row.split for row in rows} - {""}
+    rows = [replace(row, split=row.split or "train") for row in rows]
     total = len(rows)
     for part, share in (("test", test), ("validation", validation)):
         if part not in named:
-            pool = [index for index, row in enumerate(rows) if row.part == "train"]
+            pool = [index for index, row in enumerate(rows) if row.split == "train"]
             if pool:  # else the check below says what is wrong
                 for place in _take([rows[index] for index in pool], share * total / len(pool), seed):
-                    rows[pool[place]] = replace(rows[pool[place]], part=part)
+                    rows[pool[place]] = replace(rows[pool[place]], split=part)
     result = catalogue.with_rows(rows)
-    for part in PARTS:
-        if {row.label for row in result.part(part)} != {0, 1}:
+    for part in SPLITS:
+        if {row.label for row in result.in_split(part)} != {0, 1}:
             raise DatasetError(f"the {part} part has images of one class only; more images of both are needed")
     return result
 

@@ -10,7 +10,7 @@ import numpy as np
 from osteolite.edge.errors import UsageError
 
 from ..metrics.bootstrap import draws, interval
-from ..metrics.metrics import FIGURES, weighted_figures
+from ..metrics.metrics import METRICS, weighted_metrics
 from ..metrics.units import Units, gather, rows_of
 from ..runs.run_folder import Run
 
@@ -43,7 +43,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
         "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less
         first run, or null for the first and for a run on other test images, "same_test_images"}],
-        "summary": for each of `FIGURES` {"mean", "sd", "min", "max"} over the runs, or null where they
+        "summary": for each of `METRICS` {"mean", "sd", "min", "max"} over the runs, or null where they
         differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
         runs see the same draws of the first run's groups.
 
@@ -64,7 +64,7 @@ def _read(folder: Path) -> Tested:
     run = Run.open(folder)
     evaluation = run.json("evaluation.json")
     try:
-        test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *FIGURES)}
+        test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *METRICS)}
         expected_sensitivity = evaluation.get("threshold", {}).get("promise")
         return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), expected_sensitivity)
     except (KeyError, FileNotFoundError) as error:
@@ -88,7 +88,7 @@ def _entry(first: Tested, run: Tested) -> dict[str, Any]:
         "run": run.folder,
         **{key: run.about[key] for key in ("recipe", "seed", "weights")},
         **{key: run.test[key] for key in ("unit", "count", "fractured")},
-        "test": {name: run.test[name] for name in FIGURES},
+        "test": {name: run.test[name] for name in METRICS},
         "promise": run.expected_sensitivity,
         "same_test_images": same,
         "differences": _differences(first, run) if same and run is not first else None,
@@ -103,8 +103,8 @@ def _shown(run: Tested) -> list[tuple[str, int]]:
 def _differences(first: Tested, run: Tested) -> dict[str, Any]:
     labels = first.units.labels
     weights = np.vstack([np.ones(len(labels)), draws(first.units.groups, labels, 0)])  # the part itself, then draws
-    before = weighted_figures(labels, first.units.scores, first.thresholds, weights)
-    after = weighted_figures(labels, run.units.scores, run.thresholds, weights)
+    before = weighted_metrics(labels, first.units.scores, first.thresholds, weights)
+    after = weighted_metrics(labels, run.units.scores, run.thresholds, weights)
     result = {}
     for name in DIFFERENCES:
         change = after[name] - before[name]
@@ -118,7 +118,7 @@ def _without_seed(run: Tested) -> tuple[str, str]:
 
 
 def _summary(runs: list[Tested]) -> dict[str, Any]:
-    return {name: _spread([run.test[name]["value"] for run in runs]) for name in FIGURES}
+    return {name: _spread([run.test[name]["value"] for run in runs]) for name in METRICS}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -17,8 +17,8 @@ from ..data.catalogue import Catalogue, Row
 from ..data.layouts import read_dataset
 from ..metrics.bootstrap import draws, interval
 from ..metrics.curves import curves
-from ..metrics.metrics import auroc, sensitivity_at, weighted_figures
-from ..metrics.pointing_game import Pointed, pointing_figures
+from ..metrics.metrics import auroc, sensitivity_at, weighted_metrics
+from ..metrics.pointing_game import Pointed, pointing_metrics
 from ..metrics.units import Units, gather, subgroups
 from ..runs.run_folder import Run
 from .failures import draw_failures, make_folder
@@ -44,10 +44,10 @@ def evaluate(
         failures: a folder for pictures of the worst mistakes, and how many of each kind.
 
     Returns:
-        What `Units.figures` gives, with
+        What `Units.metrics` gives, with
         "threshold"; "subgroups", also by orientation and size of the images; "curves";
         "at_specificity": as `sensitivity_at` gives it;
-        "pointing": as `pointing_figures` gives it, None without boxes or a map;
+        "pointing": as `pointing_metrics` gives it, None without boxes or a map;
         "warnings": {"images": with any, "kinds": {kind: images}};
         "unreadable": a message for each file left out;
         "failures" as `draw_failures`, and "external" as `unseen` gives them, or None;
@@ -64,7 +64,7 @@ def evaluate(
     if known is not None:
         with tempfile.TemporaryDirectory() as folder:
             catalogue, external = unseen(catalogue, _catalogue(known), _COMPARED, Path(folder))
-    rows = catalogue.part(part) if part else catalogue.rows
+    rows = catalogue.in_split(part) if part else catalogue.rows
     judge, unreadable = open_judge(model), dict[str, str]()
     scored = list(answers(judge, catalogue, rows, unreadable))
     if {row.label for row, _ in scored} != {0, 1}:
@@ -73,7 +73,7 @@ def evaluate(
     given = {row.file: one for row, one in scored}
     drawn = draw_failures(judge, catalogue, scored, *failures) if failures else None
     return {
-        **units.figures(judge.threshold),
+        **units.metrics(judge.threshold),
         "threshold": judge.threshold,
         "subgroups": subgroups(units, judge.threshold, _pictured(given)),
         "curves": curves(units.labels, units.scores),
@@ -114,7 +114,7 @@ def _pointing(
         for row, one in scored
         if row.label == 1 and row.file in boxes and boxes[row.file].fits(one.width, one.height)
     ]
-    return pointing_figures(played, threshold) if played else None
+    return pointing_metrics(played, threshold) if played else None
 
 
 def _warnings(given: Any) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _against_run(data: Path, part: str | None, units: Units, threshold: float) -
 def _difference(units: Units, before: Array) -> dict[str, float]:
     """Of the AUROC, with its interval by a paired bootstrap of groups."""
     weights = np.concatenate([np.ones((1, len(before))), draws(units.groups, units.labels, seed=0)])
-    after, first = (weighted_figures(units.labels, scores, 0.5, weights)["auroc"] for scores in (units.scores, before))
+    after, first = (weighted_metrics(units.labels, scores, 0.5, weights)["auroc"] for scores in (units.scores, before))
     changes = after - first
     low, high = interval(changes[1:])
     return {"value": round(float(changes[0]), 5), "low": round(low, 5), "high": round(high, 5)}

@@ -18,7 +18,7 @@ from osteolite.edge.preprocess import preprocess
 from ..console import tracked
 from ..data.boxes import Boxed, read_boxes
 from ..data.catalogue import Catalogue, Row
-from ..metrics.pointing_game import Pointed, hottest_point, pointing_figures
+from ..metrics.pointing_game import Pointed, hottest_point, pointing_metrics
 from ..metrics.probability_calibration import probabilities
 from ..networks.class_activation import METHODS, activation_mapper, choose_method, default_layer
 from ..runs.run_folder import Run
@@ -176,7 +176,7 @@ def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
 
     Returns:
         {"method", "threshold", "tolerance": in pixels, "fractured": images in the part, "without_boxes",
-        "left_out": a reason for each file, "layers": what `pointing_figures` gives, with "layer"}.
+        "left_out": a reason for each file, "layers": what `pointing_metrics` gives, with "layer"}.
 
     Raises:
         DatasetError: the data has no boxes, or no fractured test image could be played.
@@ -184,7 +184,7 @@ def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
     """
     catalogue = explainer.run.catalogue
     boxes = read_boxes(catalogue)
-    fractured = [row for row in catalogue.part("test") if row.label == 1]
+    fractured = [row for row in catalogue.in_split("test") if row.label == 1]
     chosen = [row for row in fractured if row.file in boxes]
     games, left_out = _games(explainer, catalogue, chosen, boxes, out)
     if not games[0]:
@@ -197,7 +197,7 @@ def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
         "fractured": len(fractured),
         "without_boxes": len(fractured) - len(chosen),
         "left_out": left_out,
-        "layers": [{"layer": layer, **pointing_figures(game, explainer.threshold)} for layer, game in named],
+        "layers": [{"layer": layer, **pointing_metrics(game, explainer.threshold)} for layer, game in named],
     }
     write_json(explainer.run.path("pointing.json"), result)
     return result

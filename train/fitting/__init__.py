@@ -1,1 +1,1 @@
-"""Images to weights."""
+"""Fit a network's weights to images."""

@@ -1,7 +1,7 @@
-"""A trained model file that teaches a smaller network: its answers join the labels (Hinton et al., 2015).
+"""Knowledge distillation from a trained model file (Hinton et al., 2015).
 
-The teacher answers each training image as the network sees it, changed in the same way, which teaches more
-than one answer an image (Beyer et al., CVPR 2022).
+The teacher predicts each training image as the network sees it, with the same augmentation, which works better
+than one fixed prediction for each image (Beyer et al., CVPR 2022).
 """
 
 import hashlib
@@ -29,16 +29,17 @@ Array = np.ndarray[Any, Any]
 
 
 class Teacher:
-    """What the recipe's teacher says of a run's images.
+    """The recipe's teacher and its predictions for a run's images.
 
     Args:
-        recipe: names the teacher and what it counts for beside the label.
-        run: its catalogue has its parts by now; the images at the teacher's size are kept in its cache.
-        catalogue: the same images, in the order of the network's own pixels.
+        recipe: names the teacher and its weight against the label.
+        run: its catalogue is already split. The images at the teacher's input size are kept in its cache.
+        catalogue: the same images, in the order of the network's pixels.
 
     Raises:
-        UsageError: no such teacher, or one of another data set or split: it may know the answers of held-out images.
-        ModelFileError: no model file.
+        UsageError: there is no such teacher, or it was trained on another data set or split, so that it may have
+            seen held-out images.
+        ModelFileError: the file is not a model file.
     """
 
     def __init__(self, recipe: Recipe, run: Run, catalogue: Catalogue) -> None:
@@ -46,29 +47,32 @@ class Teacher:
         if description.details.get("training", {}).get("catalogue_sha256") != run.catalogue_sha256:
             raise UsageError(
                 f"recipe {recipe.name}: its teacher {recipe.training.teacher} was trained on other data or another "
-                "split, and may know images that are held out here; name a teacher of the same data and split_seed"
+                "split and may have seen held-out images; name a teacher trained on the same data and split_seed"
             )
         self.spec, self.weight = description.preprocessing, recipe.training.teacher_weight
         self.pixels = read_images(catalogue, self.spec, run.path("cache/teacher")).pixels
         self._sessions = [open_session(file, threads=1) for _ in range(default_threads())]
         self._pool = ThreadPoolExecutor(len(self._sessions))
 
-    def targets(self, images: Any, labels: Any, in_sight: Any) -> Any:
-        """What the network is to answer: the teacher's probability in part, and alone where the label may be wrong.
+    def targets(self, images: Any, labels: Any, label_visible: Any) -> Any:
+        """Mix labels and the teacher's probabilities into targets.
+
+        Where the augmentation removed the fracture, the label may be wrong and the target is the teacher's
+        probability alone.
 
         Args:
-            images: float32 (batch, height, width, channels), scaled as the teacher takes them.
+            images: float32 (batch, height, width, channels), scaled for the teacher.
             labels: float32 (batch, 1), 0 or 1.
-            in_sight: of each image whether what the label says is still to be seen, bool (batch,).
+            label_visible: bool (batch,), whether the augmented image still shows what its label says.
 
         Returns:
-            float32 (batch, 1).
+            float32 (batch, 1), 0 to 1.
         """
-        taught = tf.numpy_function(self._answers, [images], tf.float32)
-        taught.set_shape((None, 1))
-        return tf.where(in_sight[:, None], (1.0 - self.weight) * labels + self.weight * taught, taught)
+        predicted = tf.numpy_function(self._probabilities, [images], tf.float32)
+        predicted.set_shape((None, 1))
+        return tf.where(label_visible[:, None], (1.0 - self.weight) * labels + self.weight * predicted, predicted)
 
-    def _answers(self, images: Array) -> Array:
+    def _probabilities(self, images: Array) -> Array:
         shares = np.array_split(images, len(self._sessions))
         logits = np.concatenate(list(self._pool.map(_logits, self._sessions, shares)))
         return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
@@ -78,11 +82,11 @@ def _logits(session: InferenceSession, images: Array) -> Array:
     return np.array([session.invoke(image[None])[0] for image in images], np.float32).reshape(-1, 1)
 
 
-def check_teaching(recipe: Recipe) -> None:
-    """See that what the recipe says of a teacher fits together.
+def check_teacher(recipe: Recipe) -> None:
+    """Check that the recipe's teacher, its weight and the network go together.
 
     Raises:
-        UsageError: a teacher without a weight, or of a network that none can teach.
+        UsageError: a teacher without a weight, a weight without a teacher, or a network that cannot have a teacher.
     """
     weight = recipe.training.teacher_weight
     if bool(recipe.training.teacher) != (0.0 < weight <= 1.0):
@@ -91,15 +95,15 @@ def check_teaching(recipe: Recipe) -> None:
             f"{weight:g}; a teacher needs a weight above 0, at most 1, and a weight needs a teacher"
         )
     if recipe.training.teacher and (recipe.stages or recipe.model.outputs != 1):
-        raise UsageError(f"recipe {recipe.name}: a teacher teaches a fracture model of one output, not this network")
+        raise UsageError(f"recipe {recipe.name}: a teacher needs a fracture model with one output and no stages; remove the teacher")
 
 
 def describe_teacher(recipe: Recipe) -> dict[str, Any]:
-    """What run.json says of the recipe's teacher; nothing where it has none.
+    """The entry of run.json about the recipe's teacher; empty if there is none.
 
     Raises:
-        UsageError: it is no fracture model.
-        ModelFileError: no model file.
+        UsageError: the teacher is not a fracture model.
+        ModelFileError: the file is not a model file.
     """
     if not recipe.training.teacher:
         return {}
@@ -112,5 +116,5 @@ def _open(recipe: Recipe) -> tuple[Path, ModelDescription]:
     file = shipped_model(named) if named in SHIPPED else Path(named)
     description = read_description(file)
     if not isinstance(description, ModelDescription):
-        raise UsageError(f"recipe {recipe.name}: its teacher {named} is no fracture model")
+        raise UsageError(f"recipe {recipe.name}: its teacher {named} is not a fracture model; name one")
     return file, description

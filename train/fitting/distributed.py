@@ -1,8 +1,8 @@
 """Training on several devices or machines through tf.distribute.
 
-A recipe's batch is the global batch: each replica (a device with a copy of the network) takes its
-share of it, and the weights come out as one device would make them, up to rounding. `docs/distributed.md`
-says how to start it and what is left to differ.
+A recipe's batch is the global batch: each replica (a device with a copy of the network) processes its
+share, and the resulting weights equal those of a single device up to rounding. `docs/distributed.md`
+explains how to start it and which differences remain.
 """
 
 import json
@@ -28,15 +28,15 @@ _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type
 
 
 def open_strategy(name: str) -> Any:
-    """A tf.distribute strategy; it must be opened before TensorFlow computes anything.
+    """Open a tf.distribute strategy. Call this before TensorFlow computes anything.
 
     Args:
-        name: "none"; "mirrored", over the GPUs of this machine, or its processor where it has none; or
-            "multiworker", over the processes that the variable TF_CONFIG lists, for which it waits.
+        name: "none"; "mirrored", over the GPUs of this machine, or its CPU if there is none; or "multiworker",
+            over the processes listed in the variable TF_CONFIG. It waits until all of them have started.
 
     Raises:
-        UsageError: another name, or a TF_CONFIG that is missing or malformed.
-        OsteoliteError: the workers do not find each other.
+        UsageError: the name is unknown, or TF_CONFIG is missing or malformed.
+        OsteoliteError: the workers cannot connect to each other.
     """
     if name not in STRATEGIES:
         raise UsageError(f"no strategy {name!r}; known are {', '.join(STRATEGIES)}")
@@ -49,11 +49,11 @@ def open_strategy(name: str) -> Any:
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, RuntimeError) as error:
-            raise OsteoliteError(f"the workers of TF_CONFIG do not find each other: {_line(error)}") from error
+            raise OsteoliteError(f"the workers of TF_CONFIG cannot connect to each other: {_one_line(error)}") from error
 
 
 def worker_index() -> int:
-    """Which of the workers that TF_CONFIG lists this process is.
+    """The index of this process among the workers listed in TF_CONFIG.
 
     Raises:
         UsageError: TF_CONFIG is missing or malformed.
@@ -69,26 +69,26 @@ def worker_index() -> int:
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     state = f"TF_CONFIG is {text!r}" if text else "TF_CONFIG is not set"
-    raise UsageError(f"{state}; --strategy multiworker needs, on each worker with its own index, {_EXAMPLE}")
+    raise UsageError(f"{state}; --strategy multiworker needs, for each worker with its own index, {_EXAMPLE}")
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
 @dataclass(frozen=True)
-class Share:
-    """The part of each global batch that the replicas of one process take."""
+class BatchShare:
+    """The share of each global batch that the replicas of one process take."""
 
-    replicas: int = 1  # of all processes
-    mine: range = range(1)  # those of this process
+    replicas: int = 1  # in all processes together
+    local: range = range(1)  # numbers of the replicas in this process
 
-    def cut(self, rows: Any) -> Iterator[tuple[int, Any, Any]]:
-        """Deal out a global batch, of equally many rows to each replica.
+    def divide(self, rows: Any) -> Iterator[tuple[int, Any, Any]]:
+        """Divide a global batch, with the same number of rows for each replica.
 
-        Keras divides a replica's loss by its own rows and by the replicas. Where these do not divide
-        the batch, rows come twice, the second time without weight, and the others weigh more by as
-        much, so that the replicas' losses add up to the loss of one replica with all rows.
+        Keras divides a replica's loss by its number of rows and by the number of replicas. If the batch does
+        not divide evenly, some rows are repeated with weight 0 and the others weigh more by as much, so that
+        the replicas' losses add up to the loss of one replica with all rows.
 
         Args:
             rows: (batch,), any indices.
@@ -96,31 +96,32 @@ class Share:
         Yields:
             For each replica of this process its number, its rows, and the factors of their weights (float32).
 
-        >>> [(rows.tolist(), factors.tolist()) for _, rows, factors in Share(2, range(2)).cut(np.array([7, 8, 9]))]
-        [([7, 9], [1.3333333730697632, 1.3333333730697632]), ([8, 7], [1.3333333730697632, 0.0])]
+        >>> shares = BatchShare(2, range(2)).divide(np.array([7, 8, 9]))
+        >>> [(rows.tolist(), factors.round(2).tolist()) for _, rows, factors in shares]
+        [([7, 9], [1.3300000429153442, 1.3300000429153442]), ([8, 7], [1.3300000429153442, 0.0])]
         """
         total = -(-len(rows) // self.replicas) * self.replicas
-        dealt, factors = np.resize(rows, total), np.zeros(total, np.float32)
+        padded, factors = np.resize(rows, total), np.zeros(total, np.float32)
         factors[: len(rows)] = total / len(rows)
-        for replica in self.mine:
-            yield replica, dealt[replica :: self.replicas], factors[replica :: self.replicas]
+        for replica in self.local:
+            yield replica, padded[replica :: self.replicas], factors[replica :: self.replicas]
 
 
-WHOLE = Share()
+FULL_BATCH = BatchShare()
 
 
 def copy_weights(source: Any, target: Any) -> None:
-    """Give a model the weights of another of the same layers; of replicas, all processes must ask at once."""
+    """Copy weights between models with the same layers. With replicas, all processes must call this together."""
     if target is not source:
         target.set_weights(source.get_weights())
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, as seen from one of them.
 
-    All do the same, so that their collective operations meet, each in a folder of its own. What counts
-    is the chief's; the others' folders are temporary.
+    All run the same steps, so that their collective operations match, each in its own folder. Only the
+    chief's folder is kept; the others are temporary.
     """
 
     strategy: Any
@@ -132,29 +133,29 @@ class Workers:
         return self.folder == self.run
 
     def replicate(self, model: Any) -> Any:
-        """A copy of the model on each replica, or, without a strategy, the model itself."""
-        if self.strategy is ALONE.strategy:
+        """Copy the model to each replica; without a strategy, return the model itself."""
+        if self.strategy is SINGLE_PROCESS.strategy:
             return model
         with self.strategy.scope():
             copies = keras.models.clone_model(model)
         copy_weights(model, copies)
         for layer in copies.layers:
             if isinstance(layer, keras.layers.Normalization):
-                layer.finalize_state()  # it computes with constants that it makes of its weights
+                layer.finalize_state()  # the layer computes with constants derived from its weights
         return copies
 
-    def distribute(self, make: Callable[[Share], Any]) -> Any:
-        """The dataset that `make` gives for this process's share, for `fit` of a replicated model."""
+    def distribute(self, make: Callable[[BatchShare], Any]) -> Any:
+        """The dataset that `make` returns for this process's share, for `fit` of a replicated model."""
 
-        def made(context: Any) -> Any:
+        def make_local(context: Any) -> Any:
             local = context.num_replicas_in_sync // context.num_input_pipelines
             first = local * context.input_pipeline_id
-            return make(Share(context.num_replicas_in_sync, range(first, first + local)))
+            return make(BatchShare(context.num_replicas_in_sync, range(first, first + local)))
 
-        return self.strategy.distribute_datasets_from_function(made)
+        return self.strategy.distribute_datasets_from_function(make_local)
 
-    def take_over(self, folder: Path, names: tuple[str, ...]) -> None:
-        """Copy files and folders of the chief's run into the same place of this process's, where they exist."""
+    def copy_from_chief(self, folder: Path, names: tuple[str, ...]) -> None:
+        """Copy existing files and folders of the chief's run to the same place in this process's run."""
         if self.chief:
             return
         source = self.run / folder.relative_to(self.folder)
@@ -165,19 +166,19 @@ class Workers:
                 shutil.copy(source / name, folder / name)
 
 
-ALONE = Workers(tf.distribute.get_strategy(), Path(), Path())
+SINGLE_PROCESS = Workers(tf.distribute.get_strategy(), Path(), Path())
 
 
 @contextmanager
-def open_crew(name: str, run: Path) -> Iterator[Workers]:
-    """The crew of a strategy (see `open_strategy`); all but the chief fall silent and work in a temporary folder.
+def open_workers(name: str, run: Path) -> Iterator[Workers]:
+    """Open the workers of a strategy. All but the chief print nothing and use a temporary folder.
 
     Args:
-        name: of the strategy.
+        name: the strategy, as for `open_strategy`.
         run: the run folder, the same for all workers.
 
     Raises:
-        OsteoliteError: a worker was lost in the block.
+        OsteoliteError: a worker was lost inside the block.
     """
     strategy = open_strategy(name)
     if name != "multiworker":
@@ -192,5 +193,5 @@ def open_crew(name: str, run: Path) -> Iterator[Workers]:
             yield Workers(strategy, run, Path(folder) / "run")
     except tf.errors.OpError as error:
         raise OsteoliteError(
-            f"the workers lost each other ({_line(error)}); start all of them again with the same call"
+            f"the workers lost their connection ({_one_line(error)}); start all of them again with the same command"
         ) from error

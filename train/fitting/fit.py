@@ -60,7 +60,7 @@ def _balance(targets: Array, classes: int) -> np.ndarray[Any, np.dtype[np.float3
     return weights
 
 
-class _Learning(keras.callbacks.Callback):  # type: ignore[misc]
+class _Learning(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Keeps the weights that learn, in whose place Keras puts their average when `fit` ends, which is each epoch."""
 
     weights: list[Array]
@@ -102,7 +102,7 @@ class Fit:
         self.pretrained, self.seed, self.crew, self.callbacks = pretrained, seed, crew, callbacks
         self.teacher = teacher
         crew.take_over(folder, ("progress.json", "weights.h5", "checkpoints"))
-        parts = np.array([row.part for row in prepared.catalogue.rows])
+        parts = np.array([row.split for row in prepared.catalogue.rows])
         targets = np.array([task.target(row) for row in prepared.catalogue.rows])
         self.pixels = prepared.images.pixels
         self.validation = np.flatnonzero(parts == "validation")

@@ -10,7 +10,7 @@ from .bootstrap import draws, interval, resamples
 Array = np.ndarray[Any, Any]
 
 # Every figure and its name in tables, in their order; recall is sensitivity by its other name.
-FIGURES = {
+METRICS = {
     "auroc": "AUROC",
     "average_precision": "average precision",
     "sensitivity": "sensitivity",
@@ -27,7 +27,7 @@ BINS = 15  # of the expected calibration error, equal in width (Guo et al., 2017
 _CHUNK = 2_000_000  # numbers in an array of some draws
 
 
-def figures(labels: Array, scores: Array, threshold: float, groups: Array, seed: int = 0) -> dict[str, Any]:
+def compute_metrics(labels: Array, scores: Array, threshold: float, groups: Array, seed: int = 0) -> dict[str, Any]:
     """Figures at the threshold and over all thresholds, with 95 % intervals.
 
     Args:
@@ -38,25 +38,25 @@ def figures(labels: Array, scores: Array, threshold: float, groups: Array, seed:
         seed: of the bootstrap.
 
     Returns:
-        {"images", "fractured", "confusion": {"tp", "fp", "fn", "tn"}, and for each of `FIGURES`:
+        {"images", "fractured", "confusion": {"tp", "fp", "fn", "tn"}, and for each of `METRICS`:
         {"value", "low", "high"}}, the interval by percentile bootstrap of 1,000 draws. The interval of
         the expected calibration error lies high, as each draw adds its own noise to the bins.
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
-    point = weighted_figures(labels, scores, threshold, np.ones((1, len(labels))))
-    drawn = weighted_figures(labels, scores, threshold, draws(np.asarray(groups), labels, seed))
+    point = weighted_metrics(labels, scores, threshold, np.ones((1, len(labels))))
+    drawn = weighted_metrics(labels, scores, threshold, draws(np.asarray(groups), labels, seed))
     result: dict[str, Any] = {
         "images": len(labels),
         "fractured": int(labels.sum()),
         "confusion": confusion(labels, scores >= threshold),
     }
-    for name in FIGURES:
+    for name in METRICS:
         low, high = interval(drawn[name])
         result[name] = {"value": round(float(point[name][0]), 5), "low": round(low, 5), "high": round(high, 5)}
     return result
 
 
-def weighted_figures(labels: Array, scores: Array, threshold: float | Array, weights: Array) -> dict[str, Array]:
+def weighted_metrics(labels: Array, scores: Array, threshold: float | Array, weights: Array) -> dict[str, Array]:
     """All figures for many weightings of the same images at once, which a bootstrap needs.
 
     Args:
@@ -66,7 +66,7 @@ def weighted_figures(labels: Array, scores: Array, threshold: float | Array, wei
         weights: (draws, images), how often each image counts in each draw.
 
     Returns:
-        For each of `FIGURES` an array (draws,); what would be 0 / 0 is 0.
+        For each of `METRICS` an array (draws,); what would be 0 / 0 is 0.
     """
     step = max(1, _CHUNK // len(labels))
     chunks = [weights[i : i + step] for i in range(0, len(weights), step)]
@@ -74,7 +74,7 @@ def weighted_figures(labels: Array, scores: Array, threshold: float | Array, wei
         {**_ranked(labels, scores, w), **_decided(labels, scores >= threshold, w), **_calibrated(labels, scores, w)}
         for w in chunks
     ]
-    return {name: np.concatenate([one[name] for one in found]) for name in FIGURES}
+    return {name: np.concatenate([one[name] for one in found]) for name in METRICS}
 
 
 def _ranked(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:

@@ -27,7 +27,7 @@ class Pointed:
     point: Point | None  # the hottest; None where the map points nowhere, which is a miss
 
 
-def pointing_figures(played: list[Pointed], threshold: float) -> dict[str, Any]:
+def pointing_metrics(played: list[Pointed], threshold: float) -> dict[str, Any]:
     """How often the hottest point lies in a box, against chance and against the image's centre.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.catalogue import Row
-from .metrics import FIGURES, figures
+from .metrics import METRICS, compute_metrics
 
 Array = np.ndarray[Any, Any]
 
@@ -25,9 +25,9 @@ class Units:
     groups: Array
     rows: tuple[tuple[Row, ...], ...]  # the images of each
 
-    def figures(self, threshold: float) -> dict[str, Any]:
-        """As `evaluation.figures`, with "unit" and "count"; "fractured" and "confusion" count units."""
-        found = figures(self.labels, self.scores, threshold, self.groups)
+    def metrics(self, threshold: float) -> dict[str, Any]:
+        """As `compute_metrics`, with "unit" and "count"; "fractured" and "confusion" count units."""
+        found = compute_metrics(self.labels, self.scores, threshold, self.groups)
         images = sum(len(rows) for rows in self.rows)
         return {"unit": self.unit, "count": len(self.rows), **found, "images": images}
 
@@ -92,7 +92,7 @@ def subgroups(
         masks = {value: np.array([value in of_unit for of_unit in shown]) for value in values}
         if len(values) == 1 and masks[values[0]].all():
             continue
-        found += [{"by": trait, "value": v, **_supported(units.chosen(masks[v]).figures(threshold))} for v in values]
+        found += [{"by": trait, "value": v, **_supported(units.chosen(masks[v]).metrics(threshold))} for v in values]
     return found
 
 
@@ -100,4 +100,4 @@ def _supported(found: dict[str, Any]) -> dict[str, Any]:
     """The figures without those that too few units support."""
     fractured, normal = found["fractured"] >= _ENOUGH, found["count"] - found["fractured"] >= _ENOUGH
     resting = {"sensitivity": fractured, "recall": fractured, "specificity": normal}
-    return {key: value for key, value in found.items() if key not in FIGURES or resting.get(key, fractured and normal)}
+    return {key: value for key, value in found.items() if key not in METRICS or resting.get(key, fractured and normal)}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..data.catalogue import PARTS
-from ..metrics.metrics import BINS, FIGURES
+from ..data.catalogue import SPLITS
+from ..metrics.metrics import BINS, METRICS
 from ..runs.run_folder import Run
 
 _METHODS = {"platt": "Platt scaling", "temperature": "temperature scaling", "none": "none"}
@@ -19,7 +19,7 @@ def facts(run: Run) -> dict[str, Any]:
         "audit": audit,
         "leaks": _tolerated(audit),
         "parts": _parts(run),
-        "names": FIGURES,
+        "names": METRICS,
         "part_names": {"val": "validation", "validation": "validation", "test": "test"},
         "trait_names": {"body_part": "body part", "view": "view", "hardware": "hardware"},
         "percent": lambda share: f"{100 * share:.1f} %",
@@ -42,7 +42,7 @@ def router_facts(run: Run) -> dict[str, Any]:
         "recipe": run.recipe,
         "about": about,
         "leaks": _tolerated(about.get("audit")),
-        "names": FIGURES,
+        "names": METRICS,
         "body_part": evaluation["body_part"],
         "test": evaluation["test"],
         "stages": {part: Run(run.path(f"stages/{part}")).json("evaluation.json") for part in about["parts"]},
@@ -73,6 +73,6 @@ def _parts(run: Run) -> list[dict[str, Any]]:
             "studies": len({row.study for row in rows} - {""}),
             "groups": len({row.group for row in rows}),
         }
-        for part in PARTS
-        for rows in [catalogue.part(part)]
+        for part in SPLITS
+        for rows in [catalogue.in_split(part)]
     ]

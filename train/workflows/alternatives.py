@@ -8,7 +8,7 @@ from typing import Any
 from osteolite.edge.atomic import write_csv, write_json
 
 from ..keras import keras
-from ..metrics.metrics import FIGURES
+from ..metrics.metrics import METRICS
 from ..recipe import Recipe
 from ..runs.initial_weights import describe_weights, find_weights
 from ..runs.run_folder import Run
@@ -55,7 +55,7 @@ def comparison(results: list[dict[str, Any]]) -> tuple[list[str], list[list[str]
     rows = [
         [one["name"], one["backbone"], one["start"], *(_with_interval(one[f]) for f in COMPARED)] for one in results
     ]
-    return ["alternative", "backbone", "start", *(FIGURES[name] for name in COMPARED)], rows
+    return ["alternative", "backbone", "start", *(METRICS[name] for name in COMPARED)], rows
 
 
 def _with_interval(figure: dict[str, float]) -> str:

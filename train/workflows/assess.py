@@ -25,8 +25,8 @@ _COLUMNS = ("file", "part", "label", "group", "study", "logit", "fracture_probab
 
 def assess(run: Run, recipe: Recipe, model: Any, prepared: Prepared, progress: Progress) -> None:
     """Calibrate and choose the threshold on validation, then look at test once."""
-    parts = np.array([row.part for row in prepared.catalogue.rows])
-    rows = {part: prepared.catalogue.part(part) for part in _PARTS}
+    parts = np.array([row.split for row in prepared.catalogue.rows])
+    rows = {part: prepared.catalogue.in_split(part) for part in _PARTS}
     logits = {
         part: fracture_logits(outputs_of(model, prepared.images.pixels, np.flatnonzero(parts == part), recipe))
         for part in _PARTS
@@ -63,7 +63,7 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
     }
     validation = units["validation"]
     threshold = choose_threshold(validation.labels, validation.scores, validation.groups, rule)
-    found = {part: units[part].figures(threshold) for part in _PARTS}
+    found = {part: units[part].metrics(threshold) for part in _PARTS}
     return {
         "probability_calibration": calibration.to_dict(),
         "threshold": {
@@ -84,7 +84,7 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
 def _uncalibrated(rows: Sequence[Row], logits: Array) -> dict[str, Any]:
     """How far the network's own probabilities, the sigmoid of its logits, are from what happens."""
     units = gather(rows, probabilities(logits, 1.0, 0.0))
-    found = units.figures(0.5)
+    found = units.metrics(0.5)
     return {"ece": found["ece"], "brier": found["brier"], "calibration": reliability(units.labels, units.scores)}
 
 

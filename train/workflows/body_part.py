@@ -27,12 +27,12 @@ def body_part_model(run: Run) -> Any:
     return model
 
 
-def assess_parts(
+def assess_body_parts(
     run: Run, recipe: Recipe, task: BodyPartTask, model: Any, prepared: Prepared, progress: Progress
 ) -> None:
     """Fit the temperature on validation, then write the figures of validation and test into the run."""
-    parts = np.array([row.part for row in prepared.catalogue.rows])
-    rows = {part: prepared.catalogue.part(part) for part in _PARTS}
+    parts = np.array([row.split for row in prepared.catalogue.rows])
+    rows = {part: prepared.catalogue.in_split(part) for part in _PARTS}
     targets = {part: np.array([task.target(row) for row in rows[part]]) for part in _PARTS}
     logits = {part: outputs_of(model, prepared.images.pixels, np.flatnonzero(parts == part), recipe) for part in _PARTS}
     temperature = fit_temperature(targets["validation"], logits["validation"])
@@ -44,7 +44,7 @@ def assess_parts(
     lines = []
     for part in _PARTS:
         groups = np.array([row.group for row in rows[part]])
-        evaluation[part] = part_figures(targets[part], logits[part].argmax(axis=1), groups, task.classes)
+        evaluation[part] = body_part_metrics(targets[part], logits[part].argmax(axis=1), groups, task.classes)
         shares = softmax(logits[part] / temperature, axis=1)
         lines += [
             [row.file, part, row.body_part, row.group, task.classes[share.argmax()], f"{share.max():.6f}"]
@@ -72,7 +72,7 @@ def fit_temperature(targets: Array, logits: Array) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 
 
-def part_figures(targets: Array, answers: Array, groups: Array, parts: tuple[str, ...]) -> dict[str, Any]:
+def body_part_metrics(targets: Array, answers: Array, groups: Array, parts: tuple[str, ...]) -> dict[str, Any]:
     """Figures of the answers with 95 % intervals, by percentile bootstrap of 1,000 draws of groups.
 
     Args:

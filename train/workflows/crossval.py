@@ -12,7 +12,7 @@ from osteolite.edge.atomic import write_json
 from osteolite.edge.errors import DatasetError, UsageError
 
 from ..console import console
-from ..data.splits import split, strata
+from ..data.splits import split_by_group, strata
 from ..fitting.tasks import FractureTask
 from ..keras import keras
 from ..recipe import Recipe
@@ -23,7 +23,7 @@ from .alternatives import shared_cache, start_of
 from .assess import assess
 from .job import Job, claim, claim_folder, open_job
 from .out_of_fold import difference, out_of_fold, summary
-from .prepare import audit_parts, read, write_parts
+from .prepare import audit_splits, read, write_splits
 from .train import fit
 
 Array = np.ndarray[Any, Any]
@@ -117,8 +117,8 @@ def _fits(job: Job, recipes: tuple[Recipe, ...], folds: int) -> Iterator[tuple[R
 
 def _with_fold(prepared: Prepared, tested: Array, recipe: Recipe, seed: int) -> Prepared:
     rows = zip(prepared.catalogue.rows, tested, strict=True)
-    catalogue = prepared.catalogue.with_rows(replace(row, part="test" if held else "") for row, held in rows)
-    return prepared.with_catalogue(split(catalogue, recipe.data.validation, recipe.data.test, seed))
+    catalogue = prepared.catalogue.with_rows(replace(row, split="test" if held else "") for row, held in rows)
+    return prepared.with_catalogue(split_by_group(catalogue, recipe.data.validation, recipe.data.test, seed))
 
 
 def _train_fold(job: Job, prepared: Prepared) -> Run:
@@ -127,8 +127,8 @@ def _train_fold(job: Job, prepared: Prepared) -> Run:
     if run.path("evaluation.json").is_file():
         console.print(f"{run.folder} is trained already")
         return run
-    audit_parts(job, run, start, prepared)
-    write_parts(prepared, run, start)
+    audit_splits(job, run, start, prepared)
+    write_splits(prepared, run, start)
     keras.backend.clear_session()  # the network of the fold before is not needed any more
     model, progress = fit(run, job.recipe, FractureTask(job.recipe.model.outputs), prepared, start, job.seed)
     assess(run, job.recipe, model, prepared, progress)

@@ -111,5 +111,5 @@ def _unseen(run: Run) -> Path:
         path = run.path("unseen_phantom.png")
         draw_phantom(True, np.random.default_rng(_UNSEEN_SEED)).save(path)
         return path
-    rows: tuple[Row, ...] = catalogue.part("test")
+    rows: tuple[Row, ...] = catalogue.in_split("test")
     return catalogue.path(next(row for row in rows if row.label == 1))

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.catalogue import Row
 from ..metrics.bootstrap import draws, interval
-from ..metrics.metrics import FIGURES, weighted_figures
+from ..metrics.metrics import METRICS, weighted_metrics
 from ..metrics.units import Units, gather
 from ..recipe import Recipe
 from ..runs.run_folder import Run
@@ -26,9 +26,9 @@ class Pooled:
     def rows(self) -> tuple[tuple[Row, ...], ...]:
         return self.units.rows
 
-    def figures(self, weights: Array) -> dict[str, Array]:
-        """As `evaluation.weighted_figures`: each (draws,)."""
-        return weighted_figures(self.units.labels, self.units.scores, self.thresholds, weights)
+    def metrics(self, weights: Array) -> dict[str, Array]:
+        """As `weighted_metrics`: each (draws,)."""
+        return weighted_metrics(self.units.labels, self.units.scores, self.thresholds, weights)
 
     def draws(self) -> Array:
         """By group, the same for every model on the same images."""
@@ -43,7 +43,7 @@ def out_of_fold(runs: list[Run]) -> Pooled:
     for run in runs:
         threshold = run.json("evaluation.json")["threshold"]["value"]
         given = _test_scores(run)
-        for row in run.catalogue.part("test"):
+        for row in run.catalogue.in_split("test"):
             rows.append(row)
             scores.append(given[row.file])
             thresholds[row.file] = threshold
@@ -56,13 +56,13 @@ def summary(recipe: Recipe, runs: list[Run], pooled: Pooled) -> dict[str, Any]:
 
     Returns:
         {"name", "backbone", "start", "unit", "count", "folds": [{"run", "images", "threshold", and
-        each of `FIGURES`}], "mean" and "sd": each of `FIGURES` over the folds (the sample standard
-        deviation), "pooled": for each of `FIGURES` {"value", "low", "high"} over all units together,
+        each of `METRICS`}], "mean" and "sd": each of `METRICS` over the folds (the sample standard
+        deviation), "pooled": for each of `METRICS` {"value", "low", "high"} over all units together,
         decided by the threshold of their own fold, with the interval of a bootstrap by group}.
     """
     folds = [_fold(run) for run in runs]
-    values = {name: [fold[name] for fold in folds] for name in FIGURES}
-    point, drawn = pooled.figures(np.ones((1, len(pooled.units.labels)))), pooled.figures(pooled.draws())
+    values = {name: [fold[name] for fold in folds] for name in METRICS}
+    point, drawn = pooled.metrics(np.ones((1, len(pooled.units.labels)))), pooled.metrics(pooled.draws())
     return {
         "name": recipe.name,
         "backbone": recipe.model.backbone,
@@ -72,7 +72,7 @@ def summary(recipe: Recipe, runs: list[Run], pooled: Pooled) -> dict[str, Any]:
         "folds": folds,
         "mean": {name: round(float(np.mean(found)), 5) for name, found in values.items()},
         "sd": {name: round(float(np.std(found, ddof=1)), 5) for name, found in values.items()},
-        "pooled": {name: _figure(point[name][0], drawn[name]) for name in FIGURES},
+        "pooled": {name: _figure(point[name][0], drawn[name]) for name in METRICS},
     }
 
 
@@ -80,12 +80,12 @@ def difference(first_name: str, first: Pooled, second_name: str, second: Pooled)
     """The second model less the first, on the same images.
 
     Returns:
-        {"first", "second", and for each of `FIGURES` {"value", "low", "high"}}, the interval of a
+        {"first", "second", and for each of `METRICS` {"value", "low", "high"}}, the interval of a
         paired bootstrap by group: both models are judged on each draw.
     """
     weights = np.concatenate([np.ones((1, len(first.units.labels))), first.draws()])
-    before, after = first.figures(weights), second.figures(weights)
-    changes = {name: after[name] - before[name] for name in FIGURES}
+    before, after = first.metrics(weights), second.metrics(weights)
+    changes = {name: after[name] - before[name] for name in METRICS}
     return {
         "first": first_name,
         "second": second_name,
@@ -100,7 +100,7 @@ def _fold(run: Run) -> dict[str, Any]:
         "run": run.folder.name,
         "images": test["images"],
         "threshold": evaluation["threshold"]["value"],
-        **{name: test[name]["value"] for name in FIGURES},
+        **{name: test[name]["value"] for name in METRICS},
     }
 
 

@@ -10,9 +10,9 @@ from osteolite.edge.errors import DatasetError
 from ..audit.duplicates import find_duplicates, merge_groups
 from ..audit.leaks import conflicting_groups, find_leaks, refuse_leaks
 from ..console import console
-from ..data.catalogue import PARTS, Catalogue, write_catalogue
+from ..data.catalogue import SPLITS, Catalogue, write_catalogue
 from ..data.pixel_cache import read_images
-from ..data.splits import split
+from ..data.splits import split_by_group
 from ..recipe import Recipe
 from ..runs.initial_weights import seen_before
 from ..runs.prepared import Prepared
@@ -55,14 +55,16 @@ def prepare(job: Job, run: Run, start: str | None) -> Prepared:
     """
     recipe = job.recipe
     prepared = read(job.found, recipe, job.cache or run.path("cache"))
-    catalogue = split(prepared.catalogue, recipe.data.validation, recipe.data.test, recipe.data.split_seed or job.seed)
+    catalogue = split_by_group(
+        prepared.catalogue, recipe.data.validation, recipe.data.test, recipe.data.split_seed or job.seed
+    )
     prepared = prepared.with_catalogue(catalogue)
-    audit_parts(job, run, start, prepared)
-    write_parts(prepared, run, start)
+    audit_splits(job, run, start, prepared)
+    write_splits(prepared, run, start)
     return prepared
 
 
-def audit_parts(job: Job, run: Run, start: str | None, prepared: Prepared) -> None:
+def audit_splits(job: Job, run: Run, start: str | None, prepared: Prepared) -> None:
     """Record in run.json what the held-out parts share with the train part, and with that of the starting weights.
 
     Raises:
@@ -70,7 +72,7 @@ def audit_parts(job: Job, run: Run, start: str | None, prepared: Prepared) -> No
     """
     known = seen_before(start)
     seen = np.array([facts.sha256 in known for facts in prepared.images.facts], bool)
-    held_out = np.array([row.part != "train" for row in prepared.catalogue.rows])
+    held_out = np.array([row.split != "train" for row in prepared.catalogue.rows])
     leaks = find_leaks(prepared.catalogue, prepared.duplicates, seen)
     if not job.allow_leaks:
         refuse_leaks(leaks, job.data, int((seen & held_out).sum()))
@@ -82,15 +84,15 @@ def audit_parts(job: Job, run: Run, start: str | None, prepared: Prepared) -> No
     write_json(run.path("run.json"), {**run.json("run.json"), "audit": audit})
 
 
-def write_parts(prepared: Prepared, run: Run, start: str | None) -> None:
+def write_splits(prepared: Prepared, run: Run, start: str | None) -> None:
     """Write into the run's folder the catalogue with its parts, its test images, and what the network has seen."""
     catalogue = prepared.catalogue
-    for part in PARTS:
-        rows = catalogue.part(part)
+    for part in SPLITS:
+        rows = catalogue.in_split(part)
         console.print(f"  {part:<10} {len(rows)} images, {sum(row.label for row in rows)} fractured")
     write_catalogue(catalogue, run.path("catalogue.csv"))
-    tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.part("test")]
+    tested = [[catalogue.path(row).resolve(), row.label] for row in catalogue.in_split("test")]
     write_csv(run.path("test.csv"), ["file", "label"], tested)
     trained = zip(catalogue.rows, prepared.images.facts, strict=True)
-    seen = seen_before(start) | {facts.sha256 for row, facts in trained if row.part == "train"}
+    seen = seen_before(start) | {facts.sha256 for row, facts in trained if row.split == "train"}
     write_text(run.path("seen.txt"), "".join(f"{sha256}\n" for sha256 in sorted(seen)))

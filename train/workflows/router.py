@@ -18,18 +18,18 @@ from osteolite.edge.errors import DatasetError, UsageError
 
 from ..audit.duplicates import Duplicates
 from ..console import console
-from ..data.catalogue import PARTS, Catalogue
+from ..data.catalogue import SPLITS, Catalogue
 from ..data.pixel_cache import Images
-from ..data.splits import split
+from ..data.splits import split_by_group
 from ..fitting.tasks import BodyPartTask, FractureTask
 from ..recipe import Recipe
 from ..runs.initial_weights import find_weights
 from ..runs.prepared import Prepared
 from ..runs.run_folder import Run
 from .assess import assess
-from .body_part import assess_parts
+from .body_part import assess_body_parts
 from .job import Job, claim
-from .prepare import audit_parts, read, write_parts
+from .prepare import audit_splits, read, write_splits
 from .router_evaluation import assess_chain
 
 BODY_PART = "body_part"  # the first stage, and what it answers
@@ -81,11 +81,11 @@ def _prepare(job: Job, run: Run, start: str | None) -> Prepared:
         raise DatasetError(f"{job.found.root} names no body parts, which the recipe {job.recipe.name} needs")
     data = job.recipe.data
     prepared = read(single, job.recipe, job.cache or run.path("cache"))
-    catalogue = split(prepared.catalogue, data.validation, data.test, data.split_seed or job.seed)
+    catalogue = split_by_group(prepared.catalogue, data.validation, data.test, data.split_seed or job.seed)
     parts = _parts_with_enough(catalogue)
     prepared = _only(prepared.with_catalogue(catalogue), np.array([row.body_part in parts for row in catalogue.rows]))
-    audit_parts(job, run, start, prepared)
-    write_parts(prepared, run, start)
+    audit_splits(job, run, start, prepared)
+    write_splits(prepared, run, start)
     return prepared
 
 
@@ -95,9 +95,9 @@ def _how_many(body_part: str) -> str:
 
 def _parts_with_enough(catalogue: Catalogue) -> set[str]:
     enough = set()
-    count = Counter((row.body_part, row.part, row.label) for row in catalogue.rows)
+    count = Counter((row.body_part, row.split, row.label) for row in catalogue.rows)
     for body_part in sorted({row.body_part for row in catalogue.rows}):
-        least, where, label = min((count[body_part, part, label], part, label) for part in PARTS for label in (0, 1))
+        least, where, label = min((count[body_part, part, label], part, label) for part in SPLITS for label in (0, 1))
         if least < _LEAST:
             what = "fractured" if label else "normal"
             console.print(
@@ -112,7 +112,7 @@ def _parts_with_enough(catalogue: Catalogue) -> set[str]:
     if len(enough) < 2:
         raise DatasetError(
             f"{len(enough)} of the body parts in {catalogue.root} have {_LEAST} images of each class in each of "
-            f"{', '.join(PARTS)}; a router needs two; train a recipe without stages, or add images"
+            f"{', '.join(SPLITS)}; a router needs two; train a recipe without stages, or add images"
         )
     return enough
 
@@ -145,7 +145,7 @@ def _train_body_part(job: Job, fit: Fitting, start: str | None, prepared: Prepar
     _annotate(run, kind=BODY_PART, parts=list(parts))
     task = BodyPartTask(parts)
     network, progress = fit(run, recipe, task, prepared, start, job.seed)
-    assess_parts(run, recipe, task, network, prepared, progress)
+    assess_body_parts(run, recipe, task, network, prepared, progress)
 
 
 def _train_fracture(job: Job, fit: Fitting, start: str | None, prepared: Prepared, part: str) -> None:
@@ -167,7 +167,7 @@ def _claim_stage(job: Job, recipe: Recipe, start: str | None, stage: str, prepar
         return None
     console.print(f"stage {stage}: {prepared.catalogue.describe()}")
     _annotate(run, audit=Run(job.out).json("run.json")["audit"])
-    write_parts(prepared, run, start)
+    write_splits(prepared, run, start)
     return run
 
 

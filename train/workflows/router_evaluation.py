@@ -12,7 +12,7 @@ from ..metrics.probability_calibration import probabilities
 from ..metrics.units import gather
 from ..runs.prepared import Prepared
 from ..runs.run_folder import Run
-from .body_part import body_part_model, part_figures
+from .body_part import body_part_metrics, body_part_model
 
 Array = np.ndarray[Any, Any]
 _OF_PROBABILITIES = ("auroc", "average_precision", "ece", "brier")  # figures that know no threshold
@@ -25,8 +25,8 @@ def assess_chain(run: Run, prepared: Prepared) -> None:
     distance to the threshold of the stage that answered, which is the same as deciding image by
     image; AUROC, average precision and calibration are those of the calibrated probabilities.
     """
-    rows, parts = prepared.catalogue.part("test"), tuple(run.json("run.json")["parts"])
-    tested = np.flatnonzero([row.part == "test" for row in prepared.catalogue.rows])
+    rows, parts = prepared.catalogue.in_split("test"), tuple(run.json("run.json")["parts"])
+    tested = np.flatnonzero([row.split == "test" for row in prepared.catalogue.rows])
     shares = _body_parts(run, prepared, tested)
     answers = shares.argmax(axis=1)
     scores, thresholds = np.empty(len(tested)), np.empty(len(tested))
@@ -34,8 +34,8 @@ def assess_chain(run: Run, prepared: Prepared) -> None:
         chosen = answers == index
         scores[chosen], thresholds[chosen] = _fractures(Run(run.path(f"stages/{part}")), prepared, tested[chosen])
     figures = {
-        **gather(rows, 0.5 + (scores - thresholds) / 2).figures(0.5),
-        **{name: gather(rows, scores).figures(0.5)[name] for name in _OF_PROBABILITIES},
+        **gather(rows, 0.5 + (scores - thresholds) / 2).metrics(0.5),
+        **{name: gather(rows, scores).metrics(0.5)[name] for name in _OF_PROBABILITIES},
     }
     targets = np.array([parts.index(row.body_part) for row in rows])
     stages = {part: Run(run.path(f"stages/{part}")).json("evaluation.json") for part in parts}
@@ -48,7 +48,7 @@ def assess_chain(run: Run, prepared: Prepared) -> None:
     evaluation = {
         "kind": "router",
         "thresholds": {part: found["threshold"]["value"] for part, found in stages.items()},
-        "body_part": part_figures(targets, answers, np.array([row.group for row in rows]), parts),
+        "body_part": body_part_metrics(targets, answers, np.array([row.group for row in rows]), parts),
         "test": figures,
         "unreadable": prepared.images.unreadable,
     }

@@ -27,6 +27,6 @@ def test_every_body_part_has_its_share(sizes: dict[str, int], count: int) -> Non
 
 
 def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
-    catalogue = Catalogue(tmp_path, "class_folders", (Row("fractured/gone.png", 1, part="train"),))
+    catalogue = Catalogue(tmp_path, "class_folders", (Row("fractured/gone.png", 1, split="train"),))
     with pytest.raises(UnreadableImage, match=r"fractured/gone\.png: cannot be opened: No such file"):
         tensors(catalogue, catalogue.rows, PreprocessingSpec())

@@ -25,7 +25,7 @@ def test_a_variation_keeps_the_size_and_black(height: int, width: int, seed: int
 @pytest.mark.slow
 def test_every_released_file_tells_noise_from_what_it_was_trained_on(phantom_run: Path) -> None:
     run = Run.open(phantom_run)
-    known = [str(run.catalogue.path(row)) for row in run.catalogue.part("test")]
+    known = [str(run.catalogue.path(row)) for row in run.catalogue.in_split("test")]
     noise = np.random.default_rng(0).integers(0, 256, (300, 250), np.uint8)
     files = sorted((phantom_run / "models").glob("*.tflite"))
     assert len(files) >= 2

@@ -170,8 +170,8 @@ def test_with_an_auroc_asked_for_the_fastest_that_reaches_it_is_taken(small_run:
     assert "small_0.35_32x32" in found["choice"]["file"]
     run = Run.open(small_run / "tuning" / "small_0.35_32x32")
     assert run.recipe.preprocessing.width == 32
-    parts = {row.file: row.part for row in Run.open(small_run).catalogue.rows}
-    assert {row.file: row.part for row in run.catalogue.rows} == parts  # the same split
+    parts = {row.file: row.split for row in Run.open(small_run).catalogue.rows}
+    assert {row.file: row.split for row in run.catalogue.rows} == parts  # the same split
 
 
 @pytest.mark.slow

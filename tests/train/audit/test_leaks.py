@@ -10,9 +10,9 @@ from osteolite.edge.errors import AuditRefusal
 from osteolite.train.audit.duplicates import Duplicates, merge_groups
 from osteolite.train.audit.leaks import Leak, conflicting_groups, find_leaks, refuse_leaks
 from osteolite.train.data.catalogue import Catalogue, Row
-from osteolite.train.data.splits import split
+from osteolite.train.data.splits import split_by_group
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 @st.composite
@@ -21,7 +21,7 @@ def images(draw: st.DrawFn) -> tuple[list[Row], list[int], set[frozenset[int]]]:
     count = draw(st.integers(1, 40))
     contents = draw(st.lists(st.integers(0, 15), min_size=count, max_size=count))
     rows = [
-        Row(f"{i}.png", draw(st.integers(0, 1)), f"{i}.png", part=draw(st.sampled_from(PARTS))) for i in range(count)
+        Row(f"{i}.png", draw(st.integers(0, 1)), f"{i}.png", split=draw(st.sampled_from(SPLITS))) for i in range(count)
     ]
     near = draw(st.sets(st.sampled_from([frozenset(pair) for pair in combinations(range(16), 2)]), max_size=8))
     return rows, contents, near
@@ -37,10 +37,10 @@ def duplicates_of(contents: list[int], near: set[frozenset[int]]) -> Duplicates:
 def test_shares_are_those_of_a_plain_count(drawn: tuple[list[Row], list[int], set[frozenset[int]]]) -> None:
     rows, contents, near = drawn
     found = find_leaks(Catalogue(Path(), "", tuple(rows)), duplicates_of(contents, near))
-    trained = {c for c, row in zip(contents, rows, strict=True) if row.part == "train"}
+    trained = {c for c, row in zip(contents, rows, strict=True) if row.split == "train"}
     kin = trained | {c for pair in near for c in pair if pair & trained and c in contents}
     for name, part in (("test", "test"), ("val", "validation")):
-        held = [c for c, row in zip(contents, rows, strict=True) if row.part == part]
+        held = [c for c, row in zip(contents, rows, strict=True) if row.split == part]
         leak = found[name]
         assert leak == Leak(len(held), sum(c in trained for c in held), sum(c in kin for c in held))
         if held:
@@ -71,7 +71,7 @@ def test_a_split_of_merged_groups_never_leaks(seed: int, planted: int) -> None:
     pairs = sorted({tuple(sorted(random.choice(200, 2, replace=False).tolist())) for _ in range(planted)})
     duplicates = Duplicates((), tuple((i, j) for i, j in pairs))
     merged = merge_groups(Catalogue(Path(), "", tuple(rows)), duplicates.pairs())
-    leaks = find_leaks(split(merged, 0.1, 0.2, seed), duplicates)
+    leaks = find_leaks(split_by_group(merged, 0.1, 0.2, seed), duplicates)
     assert [leak.near_duplicate for leak in leaks.values()] == [0, 0]
     assert min(leak.images for leak in leaks.values()) > 0
 

@@ -89,7 +89,7 @@ def test_groups_body_parts_and_views_are_kept(shared_data: Path, tmp_path: Path)
             known.view,
             known.hardware,
         )
-        parts.setdefault(known.group, set()).add(row.part)
+        parts.setdefault(known.group, set()).add(row.split)
     assert {len(found) for found in parts.values()} == {1}
     assert len(clean.rows) == 3274 - 12 - 9
 

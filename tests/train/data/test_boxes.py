@@ -11,7 +11,7 @@ from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.train.data.boxes import BOX_FILES, Box, Boxed, covered, read_boxes
 from osteolite.train.data.catalogue import Catalogue, Row
 from osteolite.train.data.layouts import read_dataset
-from osteolite.train.metrics.pointing_game import Pointed, pointing_figures
+from osteolite.train.metrics.pointing_game import Pointed, pointing_metrics
 
 EIGHTHS = st.integers(0, 8)
 
@@ -59,7 +59,7 @@ def test_every_fractured_image_of_fracatlas_has_boxes_that_fit_it(shared_data: P
 
 
 def catalogue(root: Path, layout: str = "fracatlas") -> Catalogue:
-    return Catalogue(root, layout, (Row("images/a.png", 1, part="test"),))
+    return Catalogue(root, layout, (Row("images/a.png", 1, split="test"),))
 
 
 def coco(root: Path, text: str) -> None:
@@ -97,7 +97,7 @@ def test_the_pointing_game_counts_hits_chance_and_detected_ones() -> None:
         Pointed("h", middle, 0.5, (0.6, 0.6)),  # the border counts
         Pointed("i", left, 0.1, None),
     ]
-    found = pointing_figures(played, 0.5)
+    found = pointing_metrics(played, 0.5)
     assert found["nowhere"] == 1
     assert (found["all"]["images"], found["all"]["groups"]) == (4, 3)
     assert found["all"]["share"]["value"] == 0.5
@@ -106,7 +106,7 @@ def test_the_pointing_game_counts_hits_chance_and_detected_ones() -> None:
     assert found["detected"]["images"] == 3
     assert found["detected"]["share"]["value"] == pytest.approx(2 / 3, abs=1e-5)
     assert found["all"]["share"]["low"] < 0.5 < found["all"]["share"]["high"]
-    assert pointing_figures(played, 0.95)["detected"] is None
+    assert pointing_metrics(played, 0.95)["detected"] is None
 
 
 def test_images_of_one_group_make_a_wider_interval() -> None:
@@ -115,7 +115,7 @@ def test_images_of_one_group_make_a_wider_interval() -> None:
 
     def width(groups: list[str]) -> float:
         played = [Pointed(g, box, 1.0, (0.1, 0.1) if hit else None) for g, hit in zip(groups, hits, strict=True)]
-        share = pointing_figures(played, 0.5)["all"]["share"]
+        share = pointing_metrics(played, 0.5)["all"]["share"]
         return float(share["high"] - share["low"])
 
     assert width([str(i // 10) for i in range(40)]) > 1.5 * width([str(i) for i in range(40)])

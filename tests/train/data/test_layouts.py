@@ -23,7 +23,7 @@ def lay_out(root: Path, *files: str) -> Path:
 def test_class_folders_by_any_usual_name(tmp_path: Path, fractured: str, normal: str) -> None:
     found = read_dataset(lay_out(tmp_path, f"{fractured}/a.png", f"{normal}/deep/b.JPG", f"{normal}/c.jpeg"))
     assert found.layout == "classes"
-    assert {(row.file, row.label, row.part) for row in found.rows} == {
+    assert {(row.file, row.label, row.split) for row in found.rows} == {
         (f"{fractured}/a.png", 1, ""),
         (f"{normal}/deep/b.JPG", 0, ""),
         (f"{normal}/c.jpeg", 0, ""),
@@ -34,7 +34,7 @@ def test_parts_are_taken_as_they_are_named(tmp_path: Path) -> None:
     files = [f"{part}/{name}/x.png" for part in ("train", "val", "test") for name in ("fractured", "normal")]
     found = read_dataset(lay_out(tmp_path, *files))
     assert found.layout == "parts"
-    assert {(row.file.split("/")[0], row.part) for row in found.rows} == {
+    assert {(row.file.split("/")[0], row.split) for row in found.rows} == {
         ("train", "train"),
         ("val", "validation"),
         ("test", "test"),

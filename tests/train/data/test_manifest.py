@@ -34,7 +34,7 @@ def test_every_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
 
 def test_classes_by_name_and_a_row_without_a_group_is_its_own(tmp_path: Path) -> None:
     path = manifest(tmp_path, "file,class,study", "a.png,Fractured,", "b.png,not fractured,s", "c.png,normal,s")
-    assert [(row.label, row.group, row.part) for row in read_manifest(path).rows] == [
+    assert [(row.label, row.group, row.split) for row in read_manifest(path).rows] == [
         (1, "a.png", ""),
         (0, "s", ""),
         (0, "s", ""),
@@ -45,7 +45,7 @@ def test_a_file_named_twice_is_two_rows_of_one_group(tmp_path: Path) -> None:
     path = manifest(tmp_path, "file,label,part", "a.png,1,train", "b.png,0,train", "a.png,1,test")
     first, _, again = read_manifest(path).rows
     assert (first.file, first.group) == (again.file, again.group) == ("a.png", "a.png")
-    assert (first.part, again.part) == ("train", "test")
+    assert (first.split, again.split) == ("train", "test")
 
 
 def test_a_byte_order_mark_and_quoted_names_are_no_obstacle(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_no_file_leaves_the_folder(tmp_path_factory: pytest.TempPathFactory, nam
 def test_the_manifest_of_a_published_set(shared_data: Path) -> None:
     found = read_dataset(shared_data / "kaggle_multiregion")
     assert found.layout == "manifest"
-    assert {part: len(found.part(part)) for part in ("train", "validation", "test")} == {
+    assert {part: len(found.in_split(part)) for part in ("train", "validation", "test")} == {
         "train": 9246,
         "validation": 828,
         "test": 506,

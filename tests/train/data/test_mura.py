@@ -6,7 +6,7 @@ from PIL import Image
 from osteolite.edge.errors import DatasetError
 from osteolite.train.data.catalogue import Row
 from osteolite.train.data.layouts import read_dataset
-from osteolite.train.data.splits import split
+from osteolite.train.data.splits import split_by_group
 
 FILES = (
     "train/XR_ELBOW/patient00001/study1_positive/image1.png",
@@ -38,7 +38,7 @@ def test_parts_studies_patients_and_body_parts(mura: Path) -> None:
     )
     assert [row.file for row in found.rows] == list(FILES)
     assert [row.label for row in found.rows] == [1, 1, 0, 0, 1]
-    assert [row.part for row in found.rows] == ["train"] * 4 + ["test"]
+    assert [row.split for row in found.rows] == ["train"] * 4 + ["test"]
     assert len({row.study for row in found.rows}) == 4
     assert len({row.group for row in found.rows}) == 3
 
@@ -88,8 +88,8 @@ def test_validation_is_split_from_train_by_patient(tmp_path: Path) -> None:
         )
     ]
     valid = [f"valid/XR_HAND/patient1118{n}/study1_{('positive', 'negative')[n % 2]}/image1.png" for n in range(4)]
-    found = split(read_dataset(lay_out(tmp_path, *files, *valid)), 0.1, 0.2, 1)
-    groups = {part: {row.group for row in found.part(part)} for part in ("train", "validation", "test")}
+    found = split_by_group(read_dataset(lay_out(tmp_path, *files, *valid)), 0.1, 0.2, 1)
+    groups = {part: {row.group for row in found.in_split(part)} for part in ("train", "validation", "test")}
     assert groups["test"] == {f"patient1118{n}" for n in range(4)}
     assert len(groups["validation"]) >= 4
     assert not groups["train"] & groups["validation"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from osteolite.edge.errors import DatasetError
 from osteolite.train.data.catalogue import Catalogue, Row, read_catalogue, write_catalogue
 from osteolite.train.data.phantoms import write_phantoms
-from osteolite.train.data.splits import split
+from osteolite.train.data.splits import split_by_group
 from osteolite.train.workflows.job import claim, open_job
 from osteolite.train.workflows.prepare import prepare
 
@@ -32,16 +32,16 @@ def grouped_rows(draw: st.DrawFn) -> list[Row]:
 @settings(max_examples=30)
 @given(rows=grouped_rows(), seed=st.integers(0, 1000))
 def test_no_group_stands_in_two_parts_and_no_image_is_lost(rows: list[Row], seed: int) -> None:
-    result = split(catalogue(rows), 0.1, 0.2, seed)
+    result = split_by_group(catalogue(rows), 0.1, 0.2, seed)
     parts = defaultdict(set)
     for row in result.rows:
-        parts[row.group].add(row.part)
+        parts[row.group].add(row.split)
     assert all(len(found) == 1 for found in parts.values())
     assert [row.file for row in result.rows] == [row.file for row in rows]
-    share = {part: len(result.part(part)) / len(rows) for part in ("train", "validation", "test")}
+    share = {part: len(result.in_split(part)) / len(rows) for part in ("train", "validation", "test")}
     assert 0.5 < share["train"] < 0.85
     assert 0.08 < share["test"] < 0.35
-    assert result == split(catalogue(rows), 0.1, 0.2, seed)
+    assert result == split_by_group(catalogue(rows), 0.1, 0.2, seed)
 
 
 @settings(max_examples=30)
@@ -49,27 +49,27 @@ def test_no_group_stands_in_two_parts_and_no_image_is_lost(rows: list[Row], seed
 def test_rows_are_told_apart_by_their_place_not_by_their_file(rows: list[Row], seed: int) -> None:
     """A manifest may name one file twice; as long as the groups are the same, so is the split."""
     same = [replace(row, file="copy.png") for row in rows]
-    parts = [row.part for row in split(catalogue(rows), 0.1, 0.2, seed).rows]
-    assert [row.part for row in split(catalogue(same), 0.1, 0.2, seed).rows] == parts
+    parts = [row.split for row in split_by_group(catalogue(rows), 0.1, 0.2, seed).rows]
+    assert [row.split for row in split_by_group(catalogue(same), 0.1, 0.2, seed).rows] == parts
 
 
 def test_another_seed_gives_another_split() -> None:
     rows = [Row(str(i), i % 2, str(i)) for i in range(200)]
-    assert split(catalogue(rows), 0.1, 0.2, 1) != split(catalogue(rows), 0.1, 0.2, 2)
+    assert split_by_group(catalogue(rows), 0.1, 0.2, 1) != split_by_group(catalogue(rows), 0.1, 0.2, 2)
 
 
 def test_parts_that_the_data_names_are_kept_and_the_missing_one_is_taken_from_train() -> None:
-    rows = [Row(f"t{i}", i % 2, f"t{i}", part="test") for i in range(20)]
-    rows += [Row(f"r{i}", i % 2, f"r{i}", part="train") for i in range(100)]
-    result = split(catalogue(rows), 0.1, 0.2, 0)
-    assert {row.file for row in result.part("test")} == {f"t{i}" for i in range(20)}
-    assert 8 <= len(result.part("validation")) <= 16
-    assert all(row.file.startswith("r") for row in result.part("validation"))
+    rows = [Row(f"t{i}", i % 2, f"t{i}", split="test") for i in range(20)]
+    rows += [Row(f"r{i}", i % 2, f"r{i}", split="train") for i in range(100)]
+    result = split_by_group(catalogue(rows), 0.1, 0.2, 0)
+    assert {row.file for row in result.in_split("test")} == {f"t{i}" for i in range(20)}
+    assert 8 <= len(result.in_split("validation")) <= 16
+    assert all(row.file.startswith("r") for row in result.in_split("validation"))
 
 
 def test_a_rare_body_part_is_no_obstacle() -> None:
     rows = [Row(str(i), i % 2, str(i), "rare" if i == 0 else "leg") for i in range(100)]
-    assert len(split(catalogue(rows), 0.1, 0.2, 0).rows) == 100
+    assert len(split_by_group(catalogue(rows), 0.1, 0.2, 0).rows) == 100
 
 
 def test_a_very_large_group_stays_in_train() -> None:
@@ -77,14 +77,14 @@ def test_a_very_large_group_stays_in_train() -> None:
     rows = [Row(str(i), i % 2, str(i)) for i in range(400)]
     rows += [Row(f"large{i}", 1, "large") for i in range(60)]
     for seed in range(5):
-        result = split(catalogue(rows), 0.1, 0.2, seed)
-        assert {row.part for row in result.rows if row.group == "large"} == {"train"}
+        result = split_by_group(catalogue(rows), 0.1, 0.2, seed)
+        assert {row.split for row in result.rows if row.group == "large"} == {"train"}
 
 
 def test_too_few_groups_are_refused() -> None:
     rows = [Row(str(i), i % 2, str(i % 4)) for i in range(100)]
     with pytest.raises(DatasetError, match="groups of fractured"):
-        split(catalogue(rows), 0.1, 0.2, 0)
+        split_by_group(catalogue(rows), 0.1, 0.2, 0)
 
 
 def test_catalogue_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_runs_of_several_seeds_may_share_their_parts(tmp_path: Path) -> None:
         recipe = tmp_path / f"split{split_seed}.toml"
         recipe.write_text(f'extends = "phantoms"\n[data]\nsplit_seed = {split_seed}\n')
         job = open_job(data, str(recipe), tmp_path / f"run{seed}{split_seed}", None, seed, False)
-        return {row.file for row in prepare(job, claim(job, None), None).catalogue.part("test")}
+        return {row.file for row in prepare(job, claim(job, None), None).catalogue.in_split("test")}
 
     assert files(1, 5) == files(2, 5) == files(5, 0)
     assert files(1, 0) != files(2, 0)

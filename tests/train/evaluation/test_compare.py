@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import UsageError
 from osteolite.train.evaluation.compare import DIFFERENCES, compare
-from osteolite.train.metrics.metrics import FIGURES
+from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.runs.run_folder import Run
 
 
@@ -86,7 +86,7 @@ def test_studies_are_compared_as_studies(finished_run: Callable[..., Run]) -> No
 def test_seeds_are_summed_up(finished_run: Callable[..., Run]) -> None:
     runs = [finished_run(f"seed{seed}", seed, data=seed) for seed in (1, 2, 3)]
     found = compare(folders(*runs))["summary"]
-    assert set(found) == set(FIGURES)
+    assert set(found) == set(METRICS)
     values = [run.json("evaluation.json")["test"]["f1"]["value"] for run in runs]
     assert found["f1"]["mean"] == pytest.approx(np.mean(values), abs=1e-5)
     assert found["f1"]["sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)

@@ -16,7 +16,7 @@ from osteolite.edge.prediction.heatmap import content_map
 from osteolite.train.data.boxes import BOX_FILES, read_boxes
 from osteolite.train.data.layouts import read_dataset
 from osteolite.train.evaluation.evaluate import evaluate
-from osteolite.train.metrics.metrics import FIGURES
+from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.metrics.pointing_game import hottest_point
 from osteolite.train.runs.run_folder import Run
 
@@ -35,7 +35,7 @@ def greys(tmp_path: Path) -> Path:
 
 def test_a_file_gets_all_figures(greys: Path, tiny_model: Path) -> None:
     found = evaluate(tiny_model, greys, None)
-    assert set(FIGURES) <= set(found)
+    assert set(METRICS) <= set(found)
     assert (found["unit"], found["count"], found["fractured"]) == ("image", 30, 15)
     assert found["auroc"]["value"] > 0.7
     assert found["subgroups"] == []
@@ -148,7 +148,7 @@ def test_a_runs_own_part_is_compared_with_what_it_was(finished_run: Callable[...
     """The tiny model stands for a conversion of the run that answers quite otherwise."""
     run = finished_run()
     random = np.random.default_rng(1)
-    for row in run.catalogue.part("test"):
+    for row in run.catalogue.in_split("test"):
         path = run.catalogue.path(row)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((40, 40), int(random.integers(40, 120)) + 90 * row.label, np.uint8)).save(path)
@@ -161,7 +161,7 @@ def test_a_runs_own_part_is_compared_with_what_it_was(finished_run: Callable[...
     limit = run.json("evaluation.json")["threshold"]["value"]
     before = {line["file"]: float(line["fracture_probability"]) >= limit for line in run.predictions("test")}
     with FractureClassifier(tiny_model) as classifier:
-        after = {row.file: classifier.predict(run.catalogue.path(row)).label for row in run.catalogue.part("test")}
+        after = {row.file: classifier.predict(run.catalogue.path(row)).label for row in run.catalogue.in_split("test")}
     assert told["flips"] == sum(before[file] != (label == "fractured") for file, label in after.items())
     assert evaluate(tiny_model, run.path("catalogue.csv"), None)["against_run"] is None
 

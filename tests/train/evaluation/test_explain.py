@@ -77,8 +77,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     boxes = data / "Annotations/COCO JSON/COCO_fracture_masks.json"
     boxes.parent.mkdir(parents=True)
     boxes.write_text(json.dumps(coco))
-    rows = [Row(f"images/{name}.png", 1, f"group {name}", part="test") for name in DRAWN]
-    rows.append(Row("images/normal.png", 0, "group normal", part="test"))
+    rows = [Row(f"images/{name}.png", 1, f"group {name}", split="test") for name in DRAWN]
+    rows.append(Row("images/normal.png", 0, "group normal", split="test"))
     folder = tmp_path / "run"
     folder.mkdir()
     write_catalogue(Catalogue(data, "fracatlas", tuple(rows)), folder / "catalogue.csv")

@@ -27,7 +27,7 @@ def fit_bright_and_dark(recipe: Recipe, folder: Path, pretrained: bool = False) 
     random = np.random.default_rng(0)
     labels = np.arange(48) % 2
     pixels = (random.integers(0, 100, (48, 32, 32)) + 40 * labels[:, None, None]).astype(np.uint8)
-    rows = [SimpleNamespace(part="train" if i < 32 else "validation", label=int(n)) for i, n in enumerate(labels)]
+    rows = [SimpleNamespace(split="train" if i < 32 else "validation", label=int(n)) for i, n in enumerate(labels)]
     prepared: Any = SimpleNamespace(catalogue=SimpleNamespace(rows=rows), images=SimpleNamespace(pixels=pixels))
     keras.utils.set_random_seed(1)
     return Fit(build_model(recipe, None), FractureTask(), recipe, prepared, folder, pretrained, 1).run()

@@ -11,15 +11,15 @@ from osteolite.train.data.catalogue import Catalogue
 from osteolite.train.data.layouts import read_dataset
 from osteolite.train.data.phantoms import write_phantoms
 from osteolite.train.data.pixel_cache import read_images
-from osteolite.train.data.splits import split
+from osteolite.train.data.splits import split_by_group
 from osteolite.train.fitting.input_pipeline import Examples, evaluation_batches, training_batches
 from osteolite.train.recipe import Augmentation, load_recipe
 
 
 def assert_same_bytes(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path, part: str) -> int:
     images = read_images(catalogue, spec, folder)
-    catalogue = split(images.catalogue, 0.1, 0.2, 1)
-    chosen = np.array([i for i, row in enumerate(catalogue.rows) if row.part == part])
+    catalogue = split_by_group(images.catalogue, 0.1, 0.2, 1)
+    chosen = np.array([i for i, row in enumerate(catalogue.rows) if row.split == part])
     count = 0
     for batch in evaluation_batches(images.pixels, chosen, spec, 32):
         for tensor in batch.numpy():

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from osteolite.train.metrics.curves import curves, operating_points, reliability
-from osteolite.train.metrics.metrics import BINS, FIGURES, auroc, confusion, figures, sensitivity_at, weighted_figures
+from osteolite.train.metrics.metrics import (
+    BINS,
+    METRICS,
+    auroc,
+    compute_metrics,
+    confusion,
+    sensitivity_at,
+    weighted_metrics,
+)
 from osteolite.train.metrics.probability_calibration import probabilities
 
 Scored = tuple[np.ndarray, np.ndarray]
@@ -52,9 +60,9 @@ def by_scikit_learn(labels: np.ndarray, scores: np.ndarray, threshold: float) ->
 
 def test_figures_are_scikit_learns_and_lie_in_their_intervals() -> None:
     labels, scores = scored()
-    found = figures(labels, scores, 0.305, np.arange(400) // 2)
+    found = compute_metrics(labels, scores, 0.305, np.arange(400) // 2)
     expected = by_scikit_learn(labels, scores, 0.305)
-    assert set(expected) == set(FIGURES)
+    assert set(expected) == set(METRICS)
     for name, value in expected.items():
         assert found[name]["value"] == pytest.approx(value, abs=1e-5), name
         assert name == "ece" or found[name]["low"] < value < found[name]["high"], name
@@ -68,31 +76,31 @@ def test_a_weight_is_so_many_copies_of_the_image(seed: int, threshold: float) ->
     labels, scores = scored(40, seed)
     weights = np.random.default_rng(seed).integers(0, 4, (3, 40))
     weights[:, :2] += 1  # of each class
-    found = weighted_figures(labels, scores, threshold, weights)
+    found = weighted_metrics(labels, scores, threshold, weights)
     for draw, copies in enumerate(weights):
         expected = by_scikit_learn(np.repeat(labels, copies), np.repeat(scores, copies), threshold)
-        assert {name: found[name][draw] for name in FIGURES} == pytest.approx(expected, abs=1e-9)
+        assert {name: found[name][draw] for name in METRICS} == pytest.approx(expected, abs=1e-9)
 
 
 def test_many_images_are_computed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, scores = scored(50)
     weights = np.random.default_rng(0).integers(1, 3, (7, 50))
-    whole = weighted_figures(labels, scores, 0.5, weights)
+    whole = weighted_metrics(labels, scores, 0.5, weights)
     monkeypatch.setattr("osteolite.train.metrics.metrics._CHUNK", 100)
-    stepped = weighted_figures(labels, scores, 0.5, weights)
-    for name in FIGURES:
+    stepped = weighted_metrics(labels, scores, 0.5, weights)
+    for name in METRICS:
         np.testing.assert_allclose(stepped[name], whole[name], atol=1e-12)
 
 
 def test_each_image_may_have_its_own_threshold() -> None:
     labels, scores = np.array([1, 1, 0, 0]), np.array([0.4, 0.4, 0.4, 0.4])
-    found = weighted_figures(labels, scores, np.array([0.3, 0.5, 0.3, 0.5]), np.ones((1, 4)))
+    found = weighted_metrics(labels, scores, np.array([0.3, 0.5, 0.3, 0.5]), np.ones((1, 4)))
     assert (found["sensitivity"][0], found["specificity"][0]) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_alone_gives_numbers_and_no_nan(label: int) -> None:
-    found = figures(np.full(12, label), np.linspace(0, 1, 12), 0.5, np.arange(12))
+    found = compute_metrics(np.full(12, label), np.linspace(0, 1, 12), 0.5, np.arange(12))
     json.dumps(found, allow_nan=False)
     assert found["accuracy"]["value"] == 0.5
 
@@ -127,14 +135,14 @@ def test_a_perfect_and_a_reversed_order() -> None:
 def test_large_groups_widen_the_interval() -> None:
     """Copies of an image tell nothing new; a bootstrap of single images would believe them."""
     labels, scores = (np.repeat(values, 10) for values in scored(60))
-    alone = figures(labels, scores, 0.5, np.arange(600))["auroc"]
-    grouped = figures(labels, scores, 0.5, np.arange(600) // 10)["auroc"]
+    alone = compute_metrics(labels, scores, 0.5, np.arange(600))["auroc"]
+    grouped = compute_metrics(labels, scores, 0.5, np.arange(600) // 10)["auroc"]
     assert grouped["high"] - grouped["low"] > 2 * (alone["high"] - alone["low"])
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     truth = auroc(*scored(200_000, 99))
-    found = [figures(*scored(150, s), 0.5, np.arange(150))["auroc"] for s in range(20)]
+    found = [compute_metrics(*scored(150, s), 0.5, np.arange(150))["auroc"] for s in range(20)]
     assert sum(f["low"] <= truth <= f["high"] for f in found) >= 16
 
 
@@ -143,7 +151,7 @@ def test_the_reliability_diagram_is_the_calibration_error() -> None:
     points = reliability(labels, scores)
     assert sum(count for _, _, count in points) == 400
     error = sum(count * abs(share - mean) for mean, share, count in points) / 400
-    assert error == pytest.approx(figures(labels, scores, 0.5, np.arange(400))["ece"]["value"], abs=1e-4)
+    assert error == pytest.approx(compute_metrics(labels, scores, 0.5, np.arange(400))["ece"]["value"], abs=1e-4)
 
 
 def test_curves_run_from_end_to_end() -> None:

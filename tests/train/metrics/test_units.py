@@ -27,7 +27,7 @@ def test_a_study_has_the_mean_of_its_images_in_any_order(order: list[int]) -> No
     assert units.unit == "study"
     assert units.labels.tolist() == [1, 0, 0]
     assert units.scores.tolist() == pytest.approx([0.5, 0.1, 0.3])
-    found = units.figures(0.45)
+    found = units.metrics(0.45)
     assert (found["unit"], found["count"], found["images"], found["fractured"]) == ("study", 3, 5, 1)
     assert found["confusion"] == {"tp": 1, "fp": 0, "fn": 0, "tn": 2}
 

@@ -23,7 +23,7 @@ from osteolite.train.fitting.input_pipeline import Examples, training_batches
 from osteolite.train.keras import tf
 from osteolite.train.networks.class_activation import choose_method, default_layer
 from osteolite.train.networks.fracture_map import FINE, STRIDE, box_coverage, map_loss, map_targets
-from osteolite.train.networks.model import with_map_term, build_model, set_trainable, split_layers
+from osteolite.train.networks.model import build_model, set_trainable, split_layers, with_map_term
 from osteolite.train.recipe import Augmentation, Phase, Recipe, load_recipe
 from osteolite.train.workflows.job import open_job
 from osteolite.train.workflows.train import train

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from osteolite.edge.cli import load_command
-from osteolite.train.metrics.metrics import FIGURES
+from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.report.model_card import write_card
 from osteolite.train.runs.run_folder import Run
 
@@ -52,7 +52,7 @@ def test_it_has_what_a_card_must_say(finished_run: Callable[..., Run]) -> None:
     assert "Jane & Co <data>, CC BY 4.0" in page
     assert "Published elsewhere, not measured here: 99 % accuracy" in page
     found = run.json("evaluation.json")["test"]
-    for name, title in FIGURES.items():
+    for name, title in METRICS.items():
         figure = f"{found[name]['value']:.3f} ({found[name]['low']:.3f} to {found[name]['high']:.3f})"
         assert re.search(rf"^\| {re.escape(title)} \|.*\| {re.escape(figure)} \|$", page, re.MULTILINE), title
 

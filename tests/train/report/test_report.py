@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from osteolite.edge.atomic import write_json
-from osteolite.train.metrics.metrics import FIGURES
+from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.report.report import write_report
 from osteolite.train.runs.run_folder import Run
 
@@ -52,7 +52,7 @@ def test_it_shows_every_figure_and_picture(finished_run: Callable[..., Run]) -> 
     run = finished_run()
     words = read(run)
     test = run.json("evaluation.json")["test"]
-    for name, title in FIGURES.items():
+    for name, title in METRICS.items():
         assert title in words
         assert f"{test[name]['value']:.3f} {test[name]['low']:.3f} to {test[name]['high']:.3f}" in words
     pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,', run.path("report.html").read_text())

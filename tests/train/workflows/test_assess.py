@@ -15,7 +15,9 @@ from osteolite.train.runs.run_folder import Run
 def test_calibration_and_threshold_come_from_validation_alone(finished_run: Callable[..., Run]) -> None:
     """Another test part changes nothing that was chosen."""
     plain = finished_run("plain").json("evaluation.json")
-    turned = finished_run("turned", change=lambda row: replace(row, label=1 - row.label) if row.part == "test" else row)
+    turned = finished_run(
+        "turned", change=lambda row: replace(row, label=1 - row.label) if row.split == "test" else row
+    )
     found = turned.json("evaluation.json")
     assert found["probability_calibration"] == plain["probability_calibration"]
     assert found["threshold"]["value"] == plain["threshold"]["value"]

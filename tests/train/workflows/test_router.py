@@ -25,7 +25,7 @@ from osteolite.train.networks.model import build_model
 from osteolite.train.recipe import Recipe, load_recipe, parse_recipe, to_toml
 from osteolite.train.runs.prepared import Prepared
 from osteolite.train.runs.run_folder import Run
-from osteolite.train.workflows.body_part import fit_temperature, part_figures
+from osteolite.train.workflows.body_part import body_part_metrics, fit_temperature
 from osteolite.train.workflows.job import Job
 from osteolite.train.workflows.router import train_router
 from osteolite.train.workflows.train import train
@@ -158,10 +158,10 @@ def test_what_is_left_out_is_said(
 
 
 def test_the_stages_share_one_split(untrained_run: Run) -> None:
-    whole = {row.file: row.part for row in untrained_run.catalogue.rows}
+    whole = {row.file: row.split for row in untrained_run.catalogue.rows}
     for stage in ("body_part", "arm", "leg"):
         rows = Run.open(untrained_run.path(f"stages/{stage}")).catalogue.rows
-        assert {row.file: row.part for row in rows}.items() <= whole.items()
+        assert {row.file: row.split for row in rows}.items() <= whole.items()
     assert set(whole.values()) == {"train", "validation", "test"}
 
 
@@ -174,7 +174,7 @@ def test_the_chains_figures_are_those_of_its_answers(untrained_run: Run) -> None
     hits = sum(a and b for a, b in zip(answers, truth, strict=True))
     assert evaluation["test"]["confusion"]["tp"] == hits
     assert {line["threshold"] for line in lines} <= {f"{t:.8f}" for t in evaluation["thresholds"].values()}
-    assert len(lines) == evaluation["test"]["images"] == len(untrained_run.catalogue.part("test"))
+    assert len(lines) == evaluation["test"]["images"] == len(untrained_run.catalogue.in_split("test"))
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_other_stages_are_refused(recipe: Recipe, found: Catalogue, tmp_path: Pa
 def test_a_split_that_leaks_is_refused_unless_allowed_and_then_told(
     recipe: Recipe, found: Catalogue, tmp_path: Path
 ) -> None:
-    named = [replace(row, part=("train", "validation", "test")[i // 4 % 3]) for i, row in enumerate(found.rows[:90])]
-    copies = [replace(row, part="test") for row in named if row.part == "train"]
+    named = [replace(row, split=("train", "validation", "test")[i // 4 % 3]) for i, row in enumerate(found.rows[:90])]
+    copies = [replace(row, split="test") for row in named if row.split == "train"]
     leaking = job_of(recipe, found.with_rows([*named, *copies]), tmp_path / "run")
     with pytest.raises(Refusal):
         train_router(leaking, Untrained())
@@ -217,11 +217,11 @@ def test_a_split_that_leaks_is_refused_unless_allowed_and_then_told(
 # Figures
 
 
-def test_part_figures_are_scikit_learns() -> None:
+def test_body_part_metrics_are_scikit_learns() -> None:
     random = np.random.default_rng(0)
     targets = random.integers(0, 3, 200)
     answers = np.where(random.random(200) < 0.7, targets, random.integers(0, 3, 200))
-    found = part_figures(targets, answers, np.arange(200) // 2, ("a", "b", "c"))
+    found = body_part_metrics(targets, answers, np.arange(200) // 2, ("a", "b", "c"))
     assert found["confusion"] == confusion_matrix(targets, answers).tolist()
     assert found["accuracy"]["value"] == pytest.approx((targets == answers).mean(), abs=1e-5)
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(targets, answers), abs=1e-5)

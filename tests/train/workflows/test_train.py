@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -81,7 +80,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(phantoms: Path, tmp_pa
     refused = call(*command(phantoms, tmp_path))
     assert refused.returncode == 2
     assert "not empty" in refused.stderr
-    assert os.listdir(tmp_path) == ["thesis.tex"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize(
