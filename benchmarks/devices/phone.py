@@ -94,7 +94,7 @@ class Phone:
 def _adb(*arguments: str, seconds: float) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            ["adb", *arguments],  # noqa: S607
+            ["adb", *arguments],  # noqa: S607 - found through the user's PATH
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

@@ -36,7 +36,7 @@ def packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-class _Aligned(flatbuffers.Builder):  # type: ignore[misc]
+class _Aligned(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
     """Keeps the schema's promise that buffers start at multiples of 16, which the generated classes forget."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:

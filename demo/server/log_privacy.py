@@ -24,8 +24,8 @@ def without_messages() -> Iterator[None]:
     Gradio and its server print a traceback of whatever goes wrong in a request: "No such file: NAME".
     """
     before = traceback.TracebackException
-    traceback.TracebackException = _Place  # type: ignore[misc]
+    traceback.TracebackException = _Place  # type: ignore[misc]  # the library offers no other way
     try:
         yield
     finally:
-        traceback.TracebackException = before  # type: ignore[misc]
+        traceback.TracebackException = before  # type: ignore[misc]  # puts it back

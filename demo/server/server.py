@@ -75,7 +75,7 @@ def _page(scorer: ModelSet, examples: Path | None, folder: Path, live: bool) -> 
     (folder / "examples").mkdir()
     offered = example_files(examples, folder / "examples")
     with _no_stubs():
-        import gradio  # noqa: F401
+        import gradio  # noqa: F401 - the first import is what `_no_stubs` guards
     from ..page.page import build_page
 
     return build_page(scorer, offered, live)
@@ -113,7 +113,7 @@ def _no_stubs() -> Iterator[None]:
             raise OSError("not asked for")
         return before(thing)
 
-    inspect.getfile = getfile  # type: ignore[assignment]
+    inspect.getfile = getfile  # type: ignore[assignment]  # the name of its parameter differs
     try:
         yield
     finally:

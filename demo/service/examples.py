@@ -30,10 +30,7 @@ def example_files(folder: Path | None, into: Path) -> list[Path]:
     Raises:
         UsageError: no such folder, or no image in it can be read.
     """
-    if folder is None:
-        found = sorted(_DRAWN.glob("*.png"))
-    else:
-        found = _readable(folder)
+    found = sorted(_DRAWN.glob("*.png")) if folder is None else _readable(folder)
     return [Path(shutil.copyfile(path, into / path.name)) for path in found]
 
 

@@ -69,7 +69,7 @@ def missing_for_gpu() -> str:
     The runtime writes its own reason to standard error alone, so the usual ones are looked for here.
     """
     try:
-        import ai_edge_litert.compiled_model  # noqa: F401
+        import ai_edge_litert.compiled_model  # noqa: F401 - only to see whether it is there
     except ImportError:
         return "it needs LiteRT; pip install 'ai-edge-litert>=2.1'"
     if platform.system() != "Linux":

@@ -1,5 +1,4 @@
 import json
-import os
 import stat
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def test_a_target_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path: Pat
 def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "ordinary").touch()
     write_text(tmp_path / "atomic", "text")
-    modes = {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("ordinary", "atomic")}
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ordinary", "atomic")}
     assert len(modes) == 1
 
 

@@ -217,7 +217,7 @@ def test_truncated_radiographs_beside_good_ones(shared_data: Path, folder: Folde
 def test_names_that_are_no_text(style: str, tmp_path: Path, encode: Any, tiny_model: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9 \x1b[31m.png")
     try:
-        with open(name, "wb") as file:
+        with open(name, "wb") as file:  # noqa: PTH123 - pathlib takes no bytes
             file.write(encode(Image.new("L", (9, 9)), "PNG"))
     except OSError:
         pytest.skip("this file system takes only names that are text")

@@ -86,7 +86,7 @@ def unpack(root: Path, suite: str, processor: str, packages: list[str], alone: t
 def _relink(root: Path) -> None:
     """Absolute links would lead out of the folder into this machine's own system."""
     for link in (path for path in root.rglob("*") if path.is_symlink()):
-        target = os.readlink(link)
+        target = str(link.readlink())
         if target.startswith("/") and (root / target[1:]).exists():
             link.unlink()
             link.symlink_to(os.path.relpath(root / target[1:], link.parent))

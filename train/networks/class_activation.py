@@ -115,7 +115,7 @@ def activation_mapper(model: Any, layers: list[str], method: str) -> Mapper:
     """
     network = keras.Model(model.input, [*(model.get_layer(name).output for name in layers), model.outputs[0]])
 
-    @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def compute(tensor: Any) -> Any:
         if method == "map":
             found, outputs = network(tensor, training=False)

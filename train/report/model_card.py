@@ -26,8 +26,7 @@ _METRICS = {
 
 def write_card(run: Run) -> Path:
     """Write `card.md` from whatever the run folder holds by now, and return its path."""
-    # It is Markdown: what HTML would need escaped stands here as it is.
-    environment = jinja2.Environment(  # noqa: S701
+    environment = jinja2.Environment(  # noqa: S701 - Markdown, in which nothing is escaped
         loader=jinja2.PackageLoader("osteolite.train"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -73,7 +73,7 @@ def test_hidden_and_temporary_files_are_left_out(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(DICOM)
     assert listed(tmp_path) == ["a.png"]
-    assert [name for name in os.listdir(tmp_path) if is_image_file(tmp_path / name)] == ["a.png"]
+    assert [path.name for path in tmp_path.iterdir() if is_image_file(path)] == ["a.png"]
 
 
 def test_a_hidden_folder_is_read_when_it_is_the_one_given(tmp_path: Path) -> None:
