@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from osteolite.edge.labels import LABELS
-from osteolite.train.metrics.bootstrap import resamples
+from osteolite.train.metrics.bootstrap import bootstrap_indices
 from osteolite.train.metrics.metrics import auroc
 from osteolite.train.recipe import Gate
 
@@ -102,7 +102,7 @@ def judge(
         intervals (percentile bootstrap of 1,000 paired draws) say how sure that is.
     """
     scores = np.where(np.isfinite(variant), variant, 0.5)
-    drawn = resamples(groups, labels, seed)
+    drawn = bootstrap_indices(groups, labels, seed)
     changes = {
         name: _change(figure, labels, reference, scores, threshold, drawn)
         for name, figure in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
@@ -147,7 +147,7 @@ def judge_parts(
     finite: Array = np.asarray(np.isfinite(variant).all(axis=1))
     logits = np.where(finite[:, None], variant, 0.0)
     before, after = reference.argmax(axis=1), logits.argmax(axis=1)
-    change = _change(_balanced_accuracy, targets, before, after, 0.0, resamples(groups, targets, seed))
+    change = _change(_balanced_accuracy, targets, before, after, 0.0, bootstrap_indices(groups, targets, seed))
     agreement = float((before == after).mean())
     reasons = []
     if not finite.all():

@@ -17,7 +17,7 @@ from osteolite.train.data.layouts import read_dataset
 from osteolite.train.data.pixel_cache import Pixels
 from osteolite.train.metrics.curves import operating_points
 from osteolite.train.metrics.probability_calibration import probabilities
-from osteolite.train.metrics.units import gather, rows_of
+from osteolite.train.metrics.units import gather_units, rows_of_predictions
 from osteolite.train.networks.model import logits_of
 from osteolite.train.recipe import Conversion
 from osteolite.train.runs.run_folder import Run
@@ -116,7 +116,7 @@ def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], d
 def _operating_points(run: Run) -> list[list[float]]:
     """Of the test part, in the unit of its figures."""
     lines = run.predictions("test")
-    units = gather(rows_of(lines), np.array([float(line["fracture_probability"]) for line in lines]))
+    units = gather_units(rows_of_predictions(lines), np.array([float(line["fracture_probability"]) for line in lines]))
     return operating_points(units.labels, units.scores)
 
 

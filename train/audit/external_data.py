@@ -14,7 +14,7 @@ from ..data.pixel_cache import Images, read_images
 from .duplicates import find_duplicates, merge_groups
 
 
-def unseen(
+def unseen_images(
     found: Catalogue, known: Catalogue, spec: PreprocessingSpec, folder: Path
 ) -> tuple[Catalogue, dict[str, Any]]:
     """The images of one data set that are like none of another, those that are like each other in one study.

@@ -24,13 +24,13 @@ class Box:
     right: float
     bottom: float
 
-    def holds(self, x: float, y: float) -> bool:
+    def contains(self, x: float, y: float) -> bool:
         """Whether the point, in the same shares, lies inside or on the border."""
         return self.left <= x <= self.right and self.top <= y <= self.bottom
 
 
 @dataclass(frozen=True)
-class Boxed:
+class BoxedImage:
     """The boxes of one image."""
 
     width: int  # of the image that the boxes were drawn on, pixels
@@ -40,7 +40,7 @@ class Boxed:
     def fits(self, width: int, height: int) -> bool:
         """Whether an image of this size has the same aspect ratio, but for a pixel lost to rounding on each side.
 
-        >>> Boxed(2304, 2880, ()).fits(614, 768), Boxed(2304, 2880, ()).fits(768, 614)
+        >>> BoxedImage(2304, 2880, ()).fits(614, 768), BoxedImage(2304, 2880, ()).fits(768, 614)
         (True, False)
         """
         return abs(width * self.height - height * self.width) <= self.width + self.height
@@ -51,7 +51,7 @@ def has_boxes(catalogue: Catalogue) -> bool:
     return catalogue.layout in BOX_FILES and (catalogue.root / BOX_FILES[catalogue.layout]).is_file()
 
 
-def read_boxes(catalogue: Catalogue) -> dict[str, Boxed]:
+def read_boxes(catalogue: Catalogue) -> dict[str, BoxedImage]:
     """The boxes of the catalogue's images, by the image's file; images without a box are left out.
 
     Raises:
@@ -72,7 +72,7 @@ def read_boxes(catalogue: Catalogue) -> dict[str, Boxed]:
     return {files[name]: boxed for name, boxed in found.items() if name in files}
 
 
-def _read_coco(path: Path) -> dict[str, Boxed]:
+def _read_coco(path: Path) -> dict[str, BoxedImage]:
     """COCO counts pixels of the image's own size; see https://cocodataset.org/#format-data."""
     content = json.loads(path.read_text(encoding="utf-8"))
     images = {image["id"]: image for image in content["images"]}
@@ -88,16 +88,16 @@ def _read_coco(path: Path) -> dict[str, Boxed]:
         )
         boxes[image["id"]].append(box)
     return {
-        image["file_name"]: Boxed(image["width"], image["height"], tuple(boxes[number]))
+        image["file_name"]: BoxedImage(image["width"], image["height"], tuple(boxes[number]))
         for number, image in images.items()
         if number in boxes
     }
 
 
-def covered(boxes: tuple[Box, ...]) -> float:
+def covered_share(boxes: tuple[Box, ...]) -> float:
     """The share of the image's area that lies in at least one box: what a random point hits.
 
-    >>> covered((Box(0, 0, 0.5, 0.5), Box(0.25, 0, 0.75, 0.5)))
+    >>> covered_share((Box(0, 0, 0.5, 0.5), Box(0.25, 0, 0.75, 0.5)))
     0.375
     """
     columns = sorted({edge for box in boxes for edge in (box.left, box.right)})
@@ -106,5 +106,5 @@ def covered(boxes: tuple[Box, ...]) -> float:
         (right - left) * (bottom - top)
         for left, right in pairwise(columns)
         for top, bottom in pairwise(rows)
-        if any(box.holds((left + right) / 2, (top + bottom) / 2) for box in boxes)
+        if any(box.contains((left + right) / 2, (top + bottom) / 2) for box in boxes)
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 from osteolite.edge.errors import UsageError
 
-from ..metrics.bootstrap import draws, interval
+from ..metrics.bootstrap import bootstrap_weights, percentile_interval
 from ..metrics.metrics import METRICS, weighted_metrics
-from ..metrics.units import Units, gather, rows_of
+from ..metrics.units import Units, gather_units, rows_of_predictions
 from ..runs.run_folder import Run
 
 Array = np.ndarray[Any, Any]
@@ -78,8 +78,8 @@ def _units(run: Run, evaluation: dict[str, Any]) -> tuple[Units, Array]:
     lines = run.predictions("test")
     own = "threshold" in lines[0]
     thresholds = [float(line["threshold"]) if own else evaluation["threshold"]["value"] for line in lines]
-    rows, scores = rows_of(lines), [float(line["fracture_probability"]) for line in lines]
-    return gather(rows, np.array(scores)), gather(rows, np.array(thresholds)).scores
+    rows, scores = rows_of_predictions(lines), [float(line["fracture_probability"]) for line in lines]
+    return gather_units(rows, np.array(scores)), gather_units(rows, np.array(thresholds)).scores
 
 
 def _entry(first: Tested, run: Tested) -> dict[str, Any]:
@@ -102,13 +102,14 @@ def _shown(run: Tested) -> list[tuple[str, int]]:
 
 def _differences(first: Tested, run: Tested) -> dict[str, Any]:
     labels = first.units.labels
-    weights = np.vstack([np.ones(len(labels)), draws(first.units.groups, labels, 0)])  # the part itself, then draws
+    drawn = bootstrap_weights(first.units.groups, labels, seed=0)
+    weights = np.vstack([np.ones(len(labels)), drawn])  # the first row is the test set itself
     before = weighted_metrics(labels, first.units.scores, first.thresholds, weights)
     after = weighted_metrics(labels, run.units.scores, run.thresholds, weights)
     result = {}
     for name in DIFFERENCES:
         change = after[name] - before[name]
-        low, high = interval(change[1:])
+        low, high = percentile_interval(change[1:])
         result[name] = {"value": round(float(change[0]), 5), "low": round(low, 5), "high": round(high, 5)}
     return result
 

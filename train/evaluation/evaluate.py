@@ -11,15 +11,15 @@ import numpy as np
 from osteolite.edge.errors import DatasetError
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from ..audit.external_data import unseen
+from ..audit.external_data import unseen_images
 from ..data.boxes import has_boxes, read_boxes
 from ..data.catalogue import Catalogue, Row
 from ..data.layouts import read_dataset
-from ..metrics.bootstrap import draws, interval
+from ..metrics.bootstrap import bootstrap_weights, percentile_interval
 from ..metrics.curves import curves
 from ..metrics.metrics import auroc, sensitivity_at, weighted_metrics
-from ..metrics.pointing_game import Pointed, pointing_metrics
-from ..metrics.units import Units, gather, subgroups
+from ..metrics.pointing_game import PointedImage, pointing_metrics
+from ..metrics.units import Units, gather_units, subgroups
 from ..runs.run_folder import Run
 from .failures import draw_failures, make_folder
 from .scoring import ScoredImage, answers, open_judge
@@ -63,13 +63,13 @@ def evaluate(
     catalogue, external = _catalogue(data), None
     if known is not None:
         with tempfile.TemporaryDirectory() as folder:
-            catalogue, external = unseen(catalogue, _catalogue(known), _COMPARED, Path(folder))
+            catalogue, external = unseen_images(catalogue, _catalogue(known), _COMPARED, Path(folder))
     rows = catalogue.in_split(part) if part else catalogue.rows
     judge, unreadable = open_judge(model), dict[str, str]()
     scored = list(answers(judge, catalogue, rows, unreadable))
     if {row.label for row, _ in scored} != {0, 1}:
         raise DatasetError(f"{data}: images of both classes are needed{f' in its {part} part' if part else ''}")
-    units = gather([row for row, _ in scored], np.array([one.probability for _, one in scored]))
+    units = gather_units([row for row, _ in scored], np.array([one.probability for _, one in scored]))
     given = {row.file: one for row, one in scored}
     drawn = draw_failures(judge, catalogue, scored, *failures) if failures else None
     return {
@@ -110,7 +110,7 @@ def _pointing(
         return None
     boxes = read_boxes(catalogue)
     played = [
-        Pointed(row.group, boxes[row.file].boxes, one.probability, one.point)
+        PointedImage(row.group, boxes[row.file].boxes, one.probability, one.point)
         for row, one in scored
         if row.label == 1 and row.file in boxes and boxes[row.file].fits(one.width, one.height)
     ]
@@ -145,8 +145,8 @@ def _against_run(data: Path, part: str | None, units: Units, threshold: float) -
 
 def _difference(units: Units, before: Array) -> dict[str, float]:
     """Of the AUROC, with its interval by a paired bootstrap of groups."""
-    weights = np.concatenate([np.ones((1, len(before))), draws(units.groups, units.labels, seed=0)])
+    weights = np.concatenate([np.ones((1, len(before))), bootstrap_weights(units.groups, units.labels, seed=0)])
     after, first = (weighted_metrics(units.labels, scores, 0.5, weights)["auroc"] for scores in (units.scores, before))
     changes = after - first
-    low, high = interval(changes[1:])
+    low, high = percentile_interval(changes[1:])
     return {"value": round(float(changes[0]), 5), "low": round(low, 5), "high": round(high, 5)}

@@ -16,9 +16,9 @@ from osteolite.edge.prediction.heatmap import content_map, overlay
 from osteolite.edge.preprocess import preprocess
 
 from ..console import tracked
-from ..data.boxes import Boxed, read_boxes
+from ..data.boxes import BoxedImage, read_boxes
 from ..data.catalogue import Catalogue, Row
-from ..metrics.pointing_game import Pointed, hottest_point, pointing_metrics
+from ..metrics.pointing_game import PointedImage, hottest_point, pointing_metrics
 from ..metrics.probability_calibration import probabilities
 from ..networks.class_activation import METHODS, activation_mapper, choose_method, default_layer
 from ..runs.run_folder import Run
@@ -74,7 +74,9 @@ class Explainer:
         label = FRACTURED if probability >= self.threshold else NORMAL
         return Explanation(*radiograph.size, probability, label, heats)
 
-    def draw(self, path: str | Path, explanation: Explanation, targets: list[Path], boxed: Boxed | None = None) -> None:
+    def draw(
+        self, path: str | Path, explanation: Explanation, targets: list[Path], boxed: BoxedImage | None = None
+    ) -> None:
         """Write one PNG for each layer; with boxes, these and the hottest point are marked.
 
         Raises:
@@ -204,12 +206,12 @@ def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
 
 
 def _games(
-    explainer: Explainer, catalogue: Catalogue, rows: list[Row], boxes: dict[str, Boxed], out: Path | None
-) -> tuple[list[list[Pointed]], dict[str, str]]:
+    explainer: Explainer, catalogue: Catalogue, rows: list[Row], boxes: dict[str, BoxedImage], out: Path | None
+) -> tuple[list[list[PointedImage]], dict[str, str]]:
     """The played images of each layer, and why others were left out."""
     paths = [str(catalogue.path(row)) for row in rows]
     targets = None if out is None else map_paths(_made(out), paths, explainer.method, explainer.layers)
-    games: list[list[Pointed]] = [[] for _ in explainer.layers]
+    games: list[list[PointedImage]] = [[] for _ in explainer.layers]
     left_out: dict[str, str] = {}
     for index, row in enumerate(tracked(rows, "pointing", len(rows))):
         boxed = boxes[row.file]
@@ -221,11 +223,11 @@ def _games(
             left_out[row.file] = str(error)
             continue
         for game, heat in zip(games, explanation.heats, strict=True):
-            game.append(Pointed(row.group, boxed.boxes, explanation.probability, hottest_point(heat)))
+            game.append(PointedImage(row.group, boxed.boxes, explanation.probability, hottest_point(heat)))
     return games, left_out
 
 
-def _explain_boxed(explainer: Explainer, path: str, boxed: Boxed) -> Explanation:
+def _explain_boxed(explainer: Explainer, path: str, boxed: BoxedImage) -> Explanation:
     explanation = explainer.explain(path)
     if not boxed.fits(explanation.width, explanation.height):
         raise DatasetError(

@@ -8,7 +8,7 @@ Array = np.ndarray[Any, Any]
 DRAWS = 1000
 
 
-def draws(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> Array:
+def bootstrap_weights(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> Array:
     """How often each image stands in each draw.
 
     Args:
@@ -32,13 +32,13 @@ def draws(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> Array:
     return drawn
 
 
-def resamples(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> list[Array]:
+def bootstrap_indices(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> list[Array]:
     """The same draws as index arrays, an image as often as it was drawn."""
     images = np.arange(len(labels))
-    return [np.repeat(images, drawn.astype(np.intp)) for drawn in draws(groups, labels, seed, count)]
+    return [np.repeat(images, drawn.astype(np.intp)) for drawn in bootstrap_weights(groups, labels, seed, count)]
 
 
-def interval(drawn: Array) -> tuple[float, float]:
+def percentile_interval(drawn: Array) -> tuple[float, float]:
     """The 95 % percentile interval of a figure over the draws (Efron, 1979)."""
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from .bootstrap import draws, interval, resamples
+from .bootstrap import bootstrap_indices, bootstrap_weights, percentile_interval
 
 Array = np.ndarray[Any, Any]
 
@@ -44,14 +44,14 @@ def compute_metrics(labels: Array, scores: Array, threshold: float, groups: Arra
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
     point = weighted_metrics(labels, scores, threshold, np.ones((1, len(labels))))
-    drawn = weighted_metrics(labels, scores, threshold, draws(np.asarray(groups), labels, seed))
+    drawn = weighted_metrics(labels, scores, threshold, bootstrap_weights(np.asarray(groups), labels, seed))
     result: dict[str, Any] = {
         "images": len(labels),
         "fractured": int(labels.sum()),
         "confusion": confusion(labels, scores >= threshold),
     }
     for name in METRICS:
-        low, high = interval(drawn[name])
+        low, high = percentile_interval(drawn[name])
         result[name] = {"value": round(float(point[name][0]), 5), "low": round(low, 5), "high": round(high, 5)}
     return result
 
@@ -164,9 +164,9 @@ def sensitivity_at(labels: Array, scores: Array, groups: Array, specificity: flo
     >>> found["sensitivity"]["value"], found["specificity"]
     (1.0, 0.5)
     """
-    drawn = [_sensitivity_at(labels[i], scores[i], specificity)[0] for i in resamples(groups, labels, 0)]
+    drawn = [_sensitivity_at(labels[i], scores[i], specificity)[0] for i in bootstrap_indices(groups, labels, 0)]
     value, threshold = _sensitivity_at(labels, scores, specificity)
-    low, high = interval(np.array(drawn))
+    low, high = percentile_interval(np.array(drawn))
     return {
         "specificity": round(float((scores[labels == 0] < threshold).mean()), 5),
         "threshold": threshold,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.boxes import Box, covered
-from .bootstrap import draws, interval
+from ..data.boxes import Box, covered_share
+from .bootstrap import bootstrap_weights, percentile_interval
 
 Array = np.ndarray[Any, Any]
 Point = tuple[float, float]  # x and y in shares of the image's width and height
@@ -18,7 +18,7 @@ _CENTRE = (0.5, 0.5)
 
 
 @dataclass(frozen=True)
-class Pointed:
+class PointedImage:
     """One fractured image after the game."""
 
     group: str
@@ -27,7 +27,7 @@ class Pointed:
     point: Point | None  # the hottest; None where the map points nowhere, which is a miss
 
 
-def pointing_metrics(played: list[Pointed], threshold: float) -> dict[str, Any]:
+def pointing_metrics(played: list[PointedImage], threshold: float) -> dict[str, Any]:
     """How often the hottest point lies in a box, against chance and against the image's centre.
 
     Args:
@@ -49,24 +49,24 @@ def pointing_metrics(played: list[Pointed], threshold: float) -> dict[str, Any]:
     }
 
 
-def _shares(played: list[Pointed]) -> dict[str, Any]:
+def _shares(played: list[PointedImage]) -> dict[str, Any]:
     groups = np.array([one.group for one in played])
-    weights = draws(groups, np.ones(len(played), int), seed=0)
+    weights = bootstrap_weights(groups, np.ones(len(played), int), seed=0)
     values = {
         "share": [_holds(one.boxes, one.point) for one in played],
         "centre": [_holds(one.boxes, _CENTRE) for one in played],
-        "chance": [covered(one.boxes) for one in played],
+        "chance": [covered_share(one.boxes) for one in played],
     }
     shares = {name: _mean(np.array(found, np.float64), weights) for name, found in values.items()}
     return {"images": len(played), "groups": len(np.unique(groups)), **shares}
 
 
 def _holds(boxes: tuple[Box, ...], point: Point | None) -> bool:
-    return point is not None and any(box.holds(*point) for box in boxes)
+    return point is not None and any(box.contains(*point) for box in boxes)
 
 
 def _mean(values: Array, weights: Array) -> dict[str, float]:
-    low, high = interval(weights @ values / weights.sum(axis=1))
+    low, high = percentile_interval(weights @ values / weights.sum(axis=1))
     return {"value": round(float(values.mean()), 5), "low": round(low, 5), "high": round(high, 5)}
 
 

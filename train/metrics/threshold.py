@@ -8,7 +8,7 @@ from sklearn.metrics import roc_curve
 from osteolite.edge.errors import UsageError
 
 from ..recipe import Threshold
-from .bootstrap import interval, resamples
+from .bootstrap import bootstrap_indices, percentile_interval
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +24,7 @@ def choose_threshold(labels: Array, scores: Array, groups: Array, rule: Threshol
         UsageError: unknown rule.
     """
     if rule.rule == "youden":
-        return float(np.median([_on(labels[i], scores[i], rule) for i in resamples(groups, labels, 0)]))
+        return float(np.median([_on(labels[i], scores[i], rule) for i in bootstrap_indices(groups, labels, 0)]))
     return _on(labels, scores, rule)
 
 
@@ -46,11 +46,11 @@ def expected_sensitivity(labels: Array, scores: Array, groups: Array, rule: Thre
         kept where the test part's value lies in the interval.
     """
     values = []
-    for drawn in resamples(groups, labels, 0):
+    for drawn in bootstrap_indices(groups, labels, 0):
         out = np.setdiff1d(np.flatnonzero(labels == 1), drawn)
         if len(out):
             values.append(float((scores[out] >= _on(labels[drawn], scores[drawn], rule)).mean()))
-    low, high = interval(np.array(values))
+    low, high = percentile_interval(np.array(values))
     expected = {"value": round(float(np.mean(values)), 5), "low": round(low, 5), "high": round(high, 5)}
     return {"sensitivity": expected, "test": found, "kept": expected["low"] <= found <= expected["high"]}
 

@@ -31,13 +31,13 @@ class Units:
         images = sum(len(rows) for rows in self.rows)
         return {"unit": self.unit, "count": len(self.rows), **found, "images": images}
 
-    def chosen(self, mask: Array) -> "Units":
+    def select(self, mask: Array) -> "Units":
         """Those where `mask` is true."""
         rows = tuple(rows for rows, taken in zip(self.rows, mask, strict=True) if taken)
         return Units(self.unit, self.labels[mask], self.scores[mask], self.groups[mask], rows)
 
 
-def gather(rows: Sequence[Row], scores: Array) -> Units:
+def gather_units(rows: Sequence[Row], scores: Array) -> Units:
     """Join images into studies where the rows name them; elsewhere each row is a unit.
 
     Args:
@@ -62,8 +62,8 @@ def gather(rows: Sequence[Row], scores: Array) -> Units:
     )
 
 
-def rows_of(lines: Sequence[Mapping[str, str]]) -> list[Row]:
-    """The images of lines of `predictions.csv`, as far as `gather` needs to know them."""
+def rows_of_predictions(lines: Sequence[Mapping[str, str]]) -> list[Row]:
+    """The images of lines of `predictions.csv`, as far as `gather_units` needs to know them."""
     return [Row(line["file"], int(line["label"]), line["group"], study=line["study"]) for line in lines]
 
 
@@ -92,7 +92,7 @@ def subgroups(
         masks = {value: np.array([value in of_unit for of_unit in shown]) for value in values}
         if len(values) == 1 and masks[values[0]].all():
             continue
-        found += [{"by": trait, "value": v, **_supported(units.chosen(masks[v]).metrics(threshold))} for v in values]
+        found += [{"by": trait, "value": v, **_supported(units.select(masks[v]).metrics(threshold))} for v in values]
     return found
 
 

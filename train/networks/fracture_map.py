@@ -14,7 +14,7 @@ import numpy as np
 from osteolite.edge.errors import UsageError
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from ..data.boxes import Boxed, read_boxes
+from ..data.boxes import BoxedImage, read_boxes
 from ..data.catalogue import Catalogue
 from ..keras import keras, tf
 
@@ -129,7 +129,7 @@ def box_coverage(catalogue: Catalogue, spec: PreprocessingSpec) -> Array:
     return coverage
 
 
-def _covered(boxed: Boxed, spec: PreprocessingSpec) -> Array:
+def _covered(boxed: BoxedImage, spec: PreprocessingSpec) -> Array:
     width, height = spec.fitted_size(boxed.width, boxed.height)
     shares = [
         np.outer(_shares(box.top, box.bottom, height, spec.height), _shares(box.left, box.right, width, spec.width))

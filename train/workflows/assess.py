@@ -12,7 +12,7 @@ from ..fitting.fit import Progress, outputs_of
 from ..metrics.curves import curves, reliability
 from ..metrics.probability_calibration import calibrate, probabilities
 from ..metrics.threshold import choose_threshold, expected_sensitivity
-from ..metrics.units import gather, subgroups
+from ..metrics.units import gather_units, subgroups
 from ..networks.model import fracture_logits
 from ..recipe import Recipe, Threshold
 from ..runs.prepared import Prepared
@@ -58,7 +58,7 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
         np.array([row.group for row in fitted_on]),
     )
     units = {
-        part: gather(rows[part], probabilities(logits[part], calibration.slope, calibration.intercept))
+        part: gather_units(rows[part], probabilities(logits[part], calibration.slope, calibration.intercept))
         for part in _PARTS
     }
     validation = units["validation"]
@@ -83,7 +83,7 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
 
 def _uncalibrated(rows: Sequence[Row], logits: Array) -> dict[str, Any]:
     """How far the network's own probabilities, the sigmoid of its logits, are from what happens."""
-    units = gather(rows, probabilities(logits, 1.0, 0.0))
+    units = gather_units(rows, probabilities(logits, 1.0, 0.0))
     found = units.metrics(0.5)
     return {"ece": found["ece"], "brier": found["brier"], "calibration": reliability(units.labels, units.scores)}
 

@@ -10,7 +10,7 @@ from osteolite.edge.atomic import write_csv, write_json
 
 from ..fitting.fit import Progress, outputs_of
 from ..fitting.tasks import BodyPartTask
-from ..metrics.bootstrap import draws, interval
+from ..metrics.bootstrap import bootstrap_weights, percentile_interval
 from ..networks.model import build_model
 from ..recipe import Recipe
 from ..runs.prepared import Prepared
@@ -88,7 +88,7 @@ def body_part_metrics(targets: Array, answers: Array, groups: Array, parts: tupl
     count = len(parts)
     cells = np.eye(count * count)[targets * count + answers]
     point = _of_confusion(np.ones((1, len(targets))) @ cells, count)
-    drawn = _of_confusion(draws(groups, targets, seed=0) @ cells, count)
+    drawn = _of_confusion(bootstrap_weights(groups, targets, seed=0) @ cells, count)
     found = {name: _with_interval(point[name], drawn[name]) for name in ("accuracy", "balanced_accuracy", "kappa")}
     recall = {
         part: _with_interval(point["recall"][:, index], drawn["recall"][:, index]) for index, part in enumerate(parts)
@@ -109,5 +109,5 @@ def _of_confusion(cells: Array, count: int) -> dict[str, Array]:
 
 
 def _with_interval(point: Array, drawn: Array) -> dict[str, float]:
-    low, high = interval(drawn)
+    low, high = percentile_interval(drawn)
     return {"value": round(float(point[0]), 5), "low": round(low, 5), "high": round(high, 5)}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..data.catalogue import Row
-from ..metrics.bootstrap import draws, interval
+from ..metrics.bootstrap import bootstrap_weights, percentile_interval
 from ..metrics.metrics import METRICS, weighted_metrics
-from ..metrics.units import Units, gather
+from ..metrics.units import Units, gather_units
 from ..recipe import Recipe
 from ..runs.run_folder import Run
 
@@ -32,7 +32,7 @@ class Pooled:
 
     def draws(self) -> Array:
         """By group, the same for every model on the same images."""
-        return draws(self.units.groups, self.units.labels, seed=0)
+        return bootstrap_weights(self.units.groups, self.units.labels, seed=0)
 
 
 def out_of_fold(runs: list[Run]) -> Pooled:
@@ -47,7 +47,7 @@ def out_of_fold(runs: list[Run]) -> Pooled:
             rows.append(row)
             scores.append(given[row.file])
             thresholds[row.file] = threshold
-    units = gather(rows, np.array(scores))
+    units = gather_units(rows, np.array(scores))
     return Pooled(units, np.array([thresholds[images[0].file] for images in units.rows]))
 
 
@@ -105,7 +105,7 @@ def _fold(run: Run) -> dict[str, Any]:
 
 
 def _figure(value: Any, drawn: Array) -> dict[str, float]:
-    low, high = interval(drawn)
+    low, high = percentile_interval(drawn)
     return {"value": round(float(value), 5), "low": round(low, 5), "high": round(high, 5)}
 
 

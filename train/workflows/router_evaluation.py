@@ -9,7 +9,7 @@ from osteolite.edge.atomic import write_csv, write_json
 
 from ..fitting.fit import outputs_of
 from ..metrics.probability_calibration import probabilities
-from ..metrics.units import gather
+from ..metrics.units import gather_units
 from ..runs.prepared import Prepared
 from ..runs.run_folder import Run
 from .body_part import body_part_metrics, body_part_model
@@ -34,8 +34,8 @@ def assess_chain(run: Run, prepared: Prepared) -> None:
         chosen = answers == index
         scores[chosen], thresholds[chosen] = _fractures(Run(run.path(f"stages/{part}")), prepared, tested[chosen])
     figures = {
-        **gather(rows, 0.5 + (scores - thresholds) / 2).metrics(0.5),
-        **{name: gather(rows, scores).metrics(0.5)[name] for name in _OF_PROBABILITIES},
+        **gather_units(rows, 0.5 + (scores - thresholds) / 2).metrics(0.5),
+        **{name: gather_units(rows, scores).metrics(0.5)[name] for name in _OF_PROBABILITIES},
     }
     targets = np.array([parts.index(row.body_part) for row in rows])
     stages = {part: Run(run.path(f"stages/{part}")).json("evaluation.json") for part in parts}

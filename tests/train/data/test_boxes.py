@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from osteolite.edge.errors import DatasetError
 from osteolite.edge.imaging.radiograph import read_radiograph
-from osteolite.train.data.boxes import BOX_FILES, Box, Boxed, covered, read_boxes
+from osteolite.train.data.boxes import BOX_FILES, Box, BoxedImage, covered_share, read_boxes
 from osteolite.train.data.catalogue import Catalogue, Row
 from osteolite.train.data.layouts import read_dataset
-from osteolite.train.metrics.pointing_game import Pointed, pointing_metrics
+from osteolite.train.metrics.pointing_game import PointedImage, pointing_metrics
 
 EIGHTHS = st.integers(0, 8)
 
@@ -30,13 +30,13 @@ def boxes(draw: st.DrawFn) -> tuple[Box, ...]:
 @given(boxes())
 def test_the_covered_share_is_that_of_the_cells_inside(found: tuple[Box, ...]) -> None:
     centres = (np.arange(8) + 0.5) / 8
-    cells = [any(box.holds(x, y) for box in found) for x in centres for y in centres]
-    assert covered(found) == pytest.approx(np.mean(cells))
+    cells = [any(box.contains(x, y) for box in found) for x in centres for y in centres]
+    assert covered_share(found) == pytest.approx(np.mean(cells))
 
 
 @given(st.integers(300, 4000), st.integers(300, 4000), st.floats(0.1, 1))
 def test_a_scaled_image_fits_its_boxes_and_a_turned_one_does_not(width: int, height: int, scale: float) -> None:
-    boxed = Boxed(width, height, ())
+    boxed = BoxedImage(width, height, ())
     assert boxed.fits(round(width * scale), round(height * scale))
     if max(width, height) > 1.1 * min(width, height):
         assert not boxed.fits(round(height * scale), round(width * scale))
@@ -72,7 +72,7 @@ def test_boxes_come_in_shares_of_the_image_they_were_drawn_on(tmp_path: Path) ->
     images = [{"id": 7, "file_name": "a.png", "width": 200, "height": 100}]
     annotations = [{"image_id": 7, "bbox": [20, 10, 60, 50]}, {"image_id": 7, "bbox": [-1, 0, 300, 100]}]
     coco(tmp_path, json.dumps({"images": images, "annotations": annotations}))
-    expected = Boxed(200, 100, (Box(0.1, 0.1, 0.4, 0.6), Box(0, 0, 1, 1)))
+    expected = BoxedImage(200, 100, (Box(0.1, 0.1, 0.4, 0.6), Box(0, 0, 1, 1)))
     assert read_boxes(catalogue(tmp_path)) == {"images/a.png": expected}
 
 
@@ -92,10 +92,10 @@ def test_data_without_boxes_says_what_to_do(tmp_path: Path, layout: str) -> None
 def test_the_pointing_game_counts_hits_chance_and_detected_ones() -> None:
     left, middle = (Box(0, 0, 0.5, 0.4),), (Box(0.4, 0.4, 0.6, 0.6),)
     played = [
-        Pointed("g", left, 0.9, (0.25, 0.25)),
-        Pointed("g", left, 0.9, (0.25, 0.45)),
-        Pointed("h", middle, 0.5, (0.6, 0.6)),  # the border counts
-        Pointed("i", left, 0.1, None),
+        PointedImage("g", left, 0.9, (0.25, 0.25)),
+        PointedImage("g", left, 0.9, (0.25, 0.45)),
+        PointedImage("h", middle, 0.5, (0.6, 0.6)),  # the border counts
+        PointedImage("i", left, 0.1, None),
     ]
     found = pointing_metrics(played, 0.5)
     assert found["nowhere"] == 1
@@ -114,7 +114,7 @@ def test_images_of_one_group_make_a_wider_interval() -> None:
     box = (Box(0, 0, 0.4, 0.4),)
 
     def width(groups: list[str]) -> float:
-        played = [Pointed(g, box, 1.0, (0.1, 0.1) if hit else None) for g, hit in zip(groups, hits, strict=True)]
+        played = [PointedImage(g, box, 1.0, (0.1, 0.1) if hit else None) for g, hit in zip(groups, hits, strict=True)]
         share = pointing_metrics(played, 0.5)["all"]["share"]
         return float(share["high"] - share["low"])
 

@@ -183,6 +183,6 @@ def test_fractures_are_pointed_at_by_the_file_itself(shared_data: Path, tmp_path
             prediction, grey = classifier.predict_with_image(catalogue.root / file)
             assert prediction.activation_map is not None
             point = hottest_point(content_map(prediction.activation_map, classifier.spec, *grey.size))
-            hits += point is not None and any(box.holds(*point) for box in boxed.boxes)
+            hits += point is not None and any(box.contains(*point) for box in boxed.boxes)
     assert found["images"] == len(boxes) == 16
     assert found["share"]["value"] == pytest.approx(hits / 16, abs=1e-4)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osteolite.train.metrics.bootstrap import draws, interval, resamples
+from osteolite.train.metrics.bootstrap import bootstrap_indices, bootstrap_weights, percentile_interval
 
 
 @settings(max_examples=30)
@@ -12,7 +12,7 @@ def test_groups_are_drawn_whole_and_as_many_as_there_are(seed: int, groups: int,
     random = np.random.default_rng(seed)
     member = random.integers(0, groups, images)
     labels = random.integers(0, 2, images)
-    drawn = draws(member, labels, seed, 20)
+    drawn = bootstrap_weights(member, labels, seed, 20)
     present = np.unique(member)
     of_group = np.stack([drawn[:, member == group][:, 0] for group in present], axis=1)
     for column, group in enumerate(present):
@@ -22,22 +22,24 @@ def test_groups_are_drawn_whole_and_as_many_as_there_are(seed: int, groups: int,
 
 def test_every_draw_has_the_classes_that_there_are() -> None:
     labels = np.array([1] + [0] * 9)
-    drawn = draws(np.arange(10), labels, 0, 200)
+    drawn = bootstrap_weights(np.arange(10), labels, 0, 200)
     assert (drawn[:, 0] >= 1).all()
-    assert draws(np.arange(10), np.zeros(10, int), 0, 5).shape == (5, 10)
+    assert bootstrap_weights(np.arange(10), np.zeros(10, int), 0, 5).shape == (5, 10)
 
 
 def test_indices_and_weights_are_the_same_draws() -> None:
     groups, labels = np.array(["b", "a", "b", "c"]), np.array([0, 1, 1, 0])
-    for indices, weights in zip(resamples(groups, labels, 3, 10), draws(groups, labels, 3, 10), strict=True):
+    for indices, weights in zip(
+        bootstrap_indices(groups, labels, 3, 10), bootstrap_weights(groups, labels, 3, 10), strict=True
+    ):
         assert np.bincount(indices, minlength=4).tolist() == weights.tolist()
 
 
 def test_the_seed_decides() -> None:
     groups, labels = np.arange(30), np.arange(30) % 2
-    assert (draws(groups, labels, 1, 5) == draws(groups, labels, 1, 5)).all()
-    assert (draws(groups, labels, 1, 5) != draws(groups, labels, 2, 5)).any()
+    assert (bootstrap_weights(groups, labels, 1, 5) == bootstrap_weights(groups, labels, 1, 5)).all()
+    assert (bootstrap_weights(groups, labels, 1, 5) != bootstrap_weights(groups, labels, 2, 5)).any()
 
 
 def test_interval_leaves_a_fortieth_on_each_side() -> None:
-    assert interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
+    assert percentile_interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))

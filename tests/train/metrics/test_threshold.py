@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteolite.edge.errors import UsageError
-from osteolite.train.metrics.bootstrap import draws
+from osteolite.train.metrics.bootstrap import bootstrap_weights
 from osteolite.train.metrics.probability_calibration import probabilities
 from osteolite.train.metrics.threshold import choose_threshold, expected_sensitivity
 from osteolite.train.recipe import Threshold
@@ -59,7 +59,7 @@ def test_a_promise_is_of_groups_that_the_threshold_was_not_chosen_on() -> None:
     labels, scores = scored(60)
     groups, rule = np.arange(60) // 3, Threshold("sensitivity", 0.9)
     told = []
-    for weights in draws(groups, labels, seed=0):
+    for weights in bootstrap_weights(groups, labels, seed=0):
         drawn, left = np.repeat(np.arange(60), weights.astype(int)), (weights == 0) & (labels == 1)
         assert not set(groups[drawn]) & set(groups[left])
         if left.any():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteolite.train.data.catalogue import Row
-from osteolite.train.metrics.units import gather, subgroups
+from osteolite.train.metrics.units import gather_units, subgroups
 
 
 def row(number: int, label: int = 0, **more: str) -> Row:
@@ -14,7 +14,7 @@ def row(number: int, label: int = 0, **more: str) -> Row:
 
 
 def test_without_studies_each_image_counts() -> None:
-    units = gather([row(2, 1), row(0), row(1)], np.array([0.9, 0.1, 0.2]))
+    units = gather_units([row(2, 1), row(0), row(1)], np.array([0.9, 0.1, 0.2]))
     assert (units.unit, units.labels.tolist(), units.scores.tolist()) == ("image", [0, 0, 1], [0.1, 0.2, 0.9])
 
 
@@ -23,7 +23,7 @@ def test_without_studies_each_image_counts() -> None:
 def test_a_study_has_the_mean_of_its_images_in_any_order(order: list[int]) -> None:
     rows = [row(0, 1, study="a"), row(1, 1, study="a"), row(2, study="b"), row(3, 1, study="a"), row(4, study="c")]
     scores = np.array([0.2, 0.4, 0.1, 0.9, 0.3])
-    units = gather([rows[i] for i in order], scores[order])
+    units = gather_units([rows[i] for i in order], scores[order])
     assert units.unit == "study"
     assert units.labels.tolist() == [1, 0, 0]
     assert units.scores.tolist() == pytest.approx([0.5, 0.1, 0.3])
@@ -33,14 +33,14 @@ def test_a_study_has_the_mean_of_its_images_in_any_order(order: list[int]) -> No
 
 
 def test_one_fractured_image_makes_a_fractured_study() -> None:
-    assert gather([row(0, study="a"), row(1, 1, study="a")], np.zeros(2)).labels.tolist() == [1]
+    assert gather_units([row(0, study="a"), row(1, 1, study="a")], np.zeros(2)).labels.tolist() == [1]
 
 
 def test_figures_stand_where_ten_of_their_classes_do() -> None:
     rows = [row(i, int(i < 10), body_part="hand") for i in range(30)]
     rows += [row(i, int(i < 39), body_part="leg") for i in range(30, 60)]
     rows += [row(i, 0, body_part="hip") for i in range(60, 65)]
-    found = {one["value"]: one for one in subgroups(gather(rows, np.linspace(0, 1, 65)), 0.5)}
+    found = {one["value"]: one for one in subgroups(gather_units(rows, np.linspace(0, 1, 65)), 0.5)}
     assert set(found) == {"hand", "leg", "hip"}
     assert {"auroc", "sensitivity", "specificity", "kappa"} <= set(found["hand"])
     assert "specificity" in found["leg"]
@@ -51,21 +51,21 @@ def test_figures_stand_where_ten_of_their_classes_do() -> None:
 
 def test_what_shows_two_parts_counts_in_both_and_what_names_none_in_none() -> None:
     rows = [row(0, body_part="hand+leg"), row(1, 1, body_part="leg"), row(2)]
-    counts = {(one["by"], one["value"]): one["count"] for one in subgroups(gather(rows, np.zeros(3)), 0.5)}
+    counts = {(one["by"], one["value"]): one["count"] for one in subgroups(gather_units(rows, np.zeros(3)), 0.5)}
     assert counts == {("body_part", "hand"): 1, ("body_part", "leg"): 2}
 
 
 def test_a_study_counts_in_the_views_of_all_its_images() -> None:
     rows = [row(0, study="a", view="frontal"), row(1, study="a", view="lateral"), row(2, study="b", view="lateral")]
-    counts = {one["value"]: one["count"] for one in subgroups(gather(rows, np.zeros(3)), 0.5)}
+    counts = {one["value"]: one["count"] for one in subgroups(gather_units(rows, np.zeros(3)), 0.5)}
     assert counts == {"frontal": 1, "lateral": 2}
 
 
 def test_a_trait_that_is_the_same_everywhere_is_no_subgroup() -> None:
     rows = [row(i, i % 2, body_part="humerus", hardware=("yes", "no")[i % 2]) for i in range(4)]
-    assert {one["by"] for one in subgroups(gather(rows, np.zeros(4)), 0.5)} == {"hardware"}
+    assert {one["by"] for one in subgroups(gather_units(rows, np.zeros(4)), 0.5)} == {"hardware"}
 
 
 def test_a_file_that_is_named_twice_counts_twice() -> None:
-    units = gather([row(0, 1), row(1), row(0, 1)], np.array([0.9, 0.1, 0.9]))
+    units = gather_units([row(0, 1), row(1), row(0, 1)], np.array([0.9, 0.1, 0.9]))
     assert units.labels.tolist() == [1, 1, 0]
