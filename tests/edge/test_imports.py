@@ -49,6 +49,14 @@ A_MODULE = re.compile(rf"osteolite\.({'|'.join(ROOMS)})(\.\w+)*")  # what `impor
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
 def package_of(path: Path) -> str:
     return ".".join(["osteolite", *path.relative_to(ROOT).parent.parts])
 
@@ -129,23 +137,34 @@ def test_the_order_of_packages_refuses(source: str, refused: list[str]) -> None:
     assert against_the_order("edge", "inference", modules) == refused
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_rooms_import_one_way(path: Path) -> None:
-    assert rooms_of(imports_of(path)) <= MAY_IMPORT[path.relative_to(ROOT).parts[0]]
+def test_rooms_import_one_way() -> None:
+    found = {name_of(path): rooms_of(imports_of(path)) - MAY_IMPORT[room_of(path)] for path in SOURCES}
+    assert {name: rooms for name, rooms in found.items() if rooms} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_packages_import_only_those_before_them(path: Path) -> None:
-    room, *inner = path.relative_to(ROOT).with_suffix("").parts
-    if inner == ["__init__"]:  # a caption, or edge's public names
-        assert path == PUBLIC_NAMES or not imports_of(path)
-    else:
-        assert against_the_order(room, inner[0], imports_of(path)) == []
+def test_packages_import_only_those_before_them() -> None:
+    found: dict[str, list[str]] = {}
+    for path in SOURCES:
+        room, *inner = path.relative_to(ROOT).with_suffix("").parts
+        if inner == ["__init__"]:  # a caption, or edge's public names
+            found[name_of(path)] = [] if path == PUBLIC_NAMES else imports_of(path)
+        else:
+            found[name_of(path)] = against_the_order(room, inner[0], imports_of(path))
+    assert {name: imports for name, imports in found.items() if imports} == {}
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if ROOT / "edge" in p.parents], ids=lambda path: path.name)
-def test_the_device_needs_few_packages(path: Path) -> None:
-    assert packages_of(imports_of(path)) <= EDGE_PACKAGES
+def test_a_package_holds_its_caption_and_few_modules() -> None:
+    for folder in {path.parent for path in SOURCES}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert (folder / "__init__.py").read_text(encoding="utf-8").startswith('"""'), folder
+        assert len(modules) <= 12 or folder == ROOT / "benchmarks" / "studies", folder
+
+
+def test_the_device_needs_few_packages() -> None:
+    found = {
+        name_of(path): packages_of(imports_of(path)) - EDGE_PACKAGES for path in SOURCES if room_of(path) == "edge"
+    }
+    assert {name: packages for name, packages in found.items() if packages} == {}
 
 
 def test_importing_the_edge_room_leaves_tensorflow_out() -> None:
