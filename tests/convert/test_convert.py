@@ -1,3 +1,5 @@
+"""Released files, refusals and wrong calls of `osteolite convert`."""
+
 import json
 import shutil
 import subprocess
@@ -25,7 +27,7 @@ def model(run: Path, variant: str) -> Path:
 
 
 def points_of(lines: list[dict[str, str]]) -> list[list[float]]:
-    """[threshold, sensitivity, specificity], counted line by line."""
+    """Lists [threshold, sensitivity, specificity], counted line by line."""
     points = []
     for percent in range(1, 100):
         called = [(line["label"], float(line["fracture_probability"]) >= percent / 100) for line in lines]
@@ -37,12 +39,12 @@ def points_of(lines: list[dict[str, str]]) -> list[list[float]]:
 
 @pytest.fixture
 def own_run(phantom_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run, to spoil."""
+    """A copy of the run that a test may change."""
     return Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("cache", "checkpoints")))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_released_file_takes_float_images_one_at_a_time(phantom_run: Path, variant: str) -> None:
+def test_a_released_file_takes_one_float_image(phantom_run: Path, variant: str) -> None:
     session = open_session(model(phantom_run, variant))
     assert session.input_shape == (1, 112, 112, 1)
     answer = session.invoke(np.zeros(session.input_shape, np.float32))
@@ -51,13 +53,13 @@ def test_a_released_file_takes_float_images_one_at_a_time(phantom_run: Path, var
     assert np.isfinite(answer).all()
 
 
-def test_quantisation_makes_files_smaller(phantom_run: Path) -> None:
+def test_quantised_files_are_smaller(phantom_run: Path) -> None:
     size = {variant: model(phantom_run, variant).stat().st_size for variant in VARIANTS}
     assert size["float16"] < 0.6 * size["float32"]
     assert size["int8"] < 0.45 * size["float32"]
 
 
-def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
+def test_the_description_matches_the_run(phantom_run: Path) -> None:
     with zipfile.ZipFile(model(phantom_run, "int8")) as archive:
         about = json.loads(archive.read("osteolite.json"))
     evaluation = json.loads((phantom_run / "evaluation.json").read_text())
@@ -72,7 +74,7 @@ def test_the_file_says_where_it_comes_from(phantom_run: Path) -> None:
     assert read_description(model(phantom_run, "int8")).variant == "int8"
 
 
-def test_calibration_images_are_training_images_of_both_classes(phantom_run: Path) -> None:
+def test_half_of_the_calibration_images_are_fractured(phantom_run: Path) -> None:
     run = Run.open(phantom_run)
     rows, spec = run.catalogue.in_split("train"), run.recipe.preprocessing
     data = calibration_data(run.catalogue, rows, spec, 10)
@@ -84,14 +86,14 @@ def test_calibration_images_are_training_images_of_both_classes(phantom_run: Pat
 
 
 @pytest.mark.slow
-def test_a_wrong_calibration_range_is_refused(own_run: Path) -> None:
-    """Calibrated on pictures a hundred times too faint, int8 clips everything that it then sees."""
+def test_a_variant_with_a_wrong_range_is_refused_and_its_old_file_deleted(own_run: Path) -> None:
+    """Calibrated on images a hundred times too faint, int8 clips all other images."""
     subject = subject_of(Run.open(own_run), None)
     faint = [tensor * np.float32(0.01) for tensor in subject.calibration.tensors]
     released = model(own_run, "int8")
-    assert released.is_file()  # of the good conversion before
-    spoilt = replace(subject, calibration=replace(subject.calibration, tensors=faint))
-    (result,) = convert(spoilt, ("int8",), own_run / "models")
+    assert released.is_file()
+    too_faint = replace(subject, calibration=replace(subject.calibration, tensors=faint))
+    (result,) = convert(too_faint, ("int8",), own_run / "models")
     assert not result.verdict.passed
     assert result.verdict.reasons
     assert result.file is None
@@ -102,7 +104,7 @@ def test_a_wrong_calibration_range_is_refused(own_run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_refusal_is_exit_code_3_and_names_the_reason(own_run: Path) -> None:
+def test_a_refusal_gives_exit_code_3_and_the_reason(own_run: Path) -> None:
     recipe = own_run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("agreement = 0.97\n", "agreement = 1.01\n"))
     result = subprocess.run(
@@ -121,13 +123,13 @@ def test_a_refusal_is_exit_code_3_and_names_the_reason(own_run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["RUN", "--variants", "int3"], "no variant int3; known are all, float32"),
-        (["/nowhere"], "no run folder"),
-        (["RUN", "--recipe", "phantoms"], "is a run, which knows its own recipe and labels"),
-        (["RUN", "--calibration", "/nowhere"], "/nowhere is no folder and no .csv file"),
+        (["RUN", "--variants", "int3"], "no variant int3; choose all, or some of float32"),
+        (["/nowhere"], "is not a run folder"),
+        (["RUN", "--recipe", "phantoms"], "is a run and has its own recipe and labels"),
+        (["RUN", "--calibration", "/nowhere"], "/nowhere is neither a folder nor a .csv file"),
     ],
 )
-def test_a_wrong_call_says_so(phantom_run: Path, arguments: list[str], message: str) -> None:
+def test_a_wrong_call_is_refused_with_a_message(phantom_run: Path, arguments: list[str], message: str) -> None:
     filled = [str(phantom_run) if a == "RUN" else a for a in arguments]
     result = subprocess.run([OSTEOLITE, "convert", *filled], capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 2

@@ -13,7 +13,7 @@ from osteolite.edge.atomic import write_json, write_text
 from osteolite.train.data.catalogue import SPLITS, Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Threshold, load_recipe, to_toml
 from osteolite.train.runs.run_folder import Run
-from osteolite.train.workflows.assess import judge_logits, write_predictions
+from osteolite.train.workflows.assess import evaluate_logits, write_predictions
 
 
 def draw_rows(part: str, count: int, seed: int) -> list[Row]:
@@ -61,7 +61,7 @@ def finished_run(tmp_path: Path) -> Callable[..., Run]:
         logits = {part: draw_logits(rows[part], seed, skill) for part in ("validation", "test")}
         rule = Threshold("sensitivity", 0.9)  # quick
         made = replace(load_recipe("phantoms"), threshold=rule, **(recipe or {}))
-        evaluation = judge_logits(rows, logits, made.threshold)
+        evaluation = evaluate_logits(rows, logits, made.threshold)
         write_text(run.path("recipe.toml"), to_toml(made))
         write_json(run.path("run.json"), {**_ABOUT, "seed": seed, **(about or {})})
         write_catalogue(Catalogue(tmp_path, "classes", tuple(chain(*rows.values()))), run.path("catalogue.csv"))

@@ -31,8 +31,8 @@ def run(
     Without DATA it draws radiograph phantoms and trains on those. Each step is a command of its
     own, printed as you would type it.
     """
-    from ..workflows.end_to_end import whole_run
+    from ..workflows.end_to_end import run_all_steps
 
     if data is not None and recipe is None:
         raise click.UsageError("DATA needs a --recipe, for instance --recipe fracatlas_mobilenetv2")
-    whole_run(ctx, load_command, data, recipe or "phantoms", out, weights, seed, allow_leaks, image)
+    run_all_steps(ctx, load_command, data, recipe or "phantoms", out, weights, seed, allow_leaks, image)

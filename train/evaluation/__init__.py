@@ -1,1 +1,1 @@
-"""A finished model on labelled images."""
+"""Evaluate a finished model on labelled images."""

@@ -1,4 +1,4 @@
-"""Where a feature map is hottest, and what is written and drawn around its picture."""
+"""Draw boxes, points and captions on pictures."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data.boxes import Box
 from ..metrics.pointing_game import Point
 
-_MARK = "#56b4e9"  # sky blue of Okabe and Ito: stands off from grey and from the colours above
-_LEAST_TEXT = 11  # pixels
+_MARK = "#56b4e9"  # sky blue of Okabe and Ito: visible on grey and on the colours of the map
+_LEAST_TEXT = 11  # smallest font size, pixels
 
 Array = np.ndarray[Any, Any]
 
 
 def mark(picture: Image.Image, boxes: tuple[Box, ...], point: Point | None) -> None:
-    """Draw boxes and a cross into the picture."""
+    """Draw boxes, and a cross at the point, into the picture."""
     draw, (width, height) = ImageDraw.Draw(picture), picture.size
     line = max(1, min(width, height) // 200)
     for box in boxes:
@@ -27,8 +27,8 @@ def mark(picture: Image.Image, boxes: tuple[Box, ...], point: Point | None) -> N
         draw.line((x, y - arm, x, y + arm), fill=_MARK, width=line)
 
 
-def captioned(picture: Image.Image, lines: list[str]) -> Image.Image:
-    """The picture with lines of text in a strip below it; a picture narrower than its text stays at the left."""
+def add_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
+    """Add lines of text below the picture. A picture narrower than its text is placed at the left."""
     longest = max(lines, key=len)
     font = _font(picture.width // 30)
     if (needed := font.getlength(longest)) > picture.width:

@@ -1,4 +1,4 @@
-"""Runs side by side: their test figures, paired differences, and the spread over all of them."""
+"""Compare runs: test metrics, paired differences, and the spread over all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,57 +20,55 @@ DIFFERENCES = ("auroc", "average_precision", "sensitivity", "specificity", "accu
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What a run says of its test part."""
+class TestedRun:
+    """A run's results on its test split."""
 
     folder: str
     about: dict[str, Any]  # run.json
-    test: dict[str, Any]  # figures
-    units: Units  # sorted, so that the same test images stand in the same order
-    thresholds: Array  # of each unit: the stages of a router have their own
-    expected_sensitivity: dict[str, Any] | None = (
-        None  # what validation promised of the threshold, and whether the test part kept it
-    )
+    test: dict[str, Any]  # metrics
+    units: Units  # sorted, so that equal test images have the same order
+    thresholds: Array  # (units,), because the stages of a router have their own
+    expected_sensitivity: dict[str, Any] | None = None  # the range expected from validation, and the test value
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """Compare finished runs by their test parts.
+    """Compare finished runs on their test splits.
 
     Args:
-        folders: two run folders or more; differences are against the first.
+        folders: two or more run folders; differences are from the first.
 
     Returns:
-        {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": figures,
-        "promise": of the threshold, "differences": of `DIFFERENCES` {"value", "low", "high"}, run less
-        first run, or null for the first and for a run on other test images, "same_test_images"}],
+        {"runs": [{"run", "recipe", "seed", "weights", "unit", "count", "fractured", "test": metrics,
+        "promise": the expected sensitivity, "differences": for each of `DIFFERENCES` {"value", "low", "high"},
+        run minus first run, or null for the first and for a run on other test images, "same_test_images"}],
         "summary": for each of `METRICS` {"mean", "sd", "min", "max"} over the runs, or null where they
         differ by more than the seed}. The intervals of the differences are by paired bootstrap: both
-        runs see the same draws of the first run's groups.
+        runs are scored on the same draws of the first run's groups.
 
     Raises:
-        UsageError: fewer than two runs, or a folder without the figures of a fracture model.
+        UsageError: fewer than two runs, or a folder without the metrics of a fracture model.
     """
     if len(folders) < 2:
-        raise UsageError("compare needs two runs or more; name their folders")
+        raise UsageError("compare needs two or more runs; name their folders")
     runs = [_read(folder) for folder in folders]
     first = runs[0]
     return {
         "runs": [_entry(first, run) for run in runs],
-        "summary": _summary(runs) if len({_without_seed(run) for run in runs}) == 1 else None,
+        "summary": _summary(runs) if len({_recipe_and_data(run) for run in runs}) == 1 else None,
     }
 
 
-def _read(folder: Path) -> Tested:
+def _read(folder: Path) -> TestedRun:
     run = Run.open(folder)
     evaluation = run.json("evaluation.json")
     try:
         test = {key: evaluation["test"][key] for key in ("unit", "count", "fractured", *METRICS)}
         expected_sensitivity = evaluation.get("threshold", {}).get("promise")
-        return Tested(str(folder), run.json("run.json"), test, *_units(run, evaluation), expected_sensitivity)
+        return TestedRun(str(folder), run.json("run.json"), test, *_units(run, evaluation), expected_sensitivity)
     except (KeyError, FileNotFoundError) as error:
         raise UsageError(
-            f"{folder} lacks {error} of a fracture model's test part; name a folder that `osteolite train` finished, "
-            "or train an older one again"
+            f"{folder} has no {error} of a fracture model's test split; name a finished run folder, "
+            "or train an older run again"
         ) from error
 
 
@@ -82,8 +80,8 @@ def _units(run: Run, evaluation: dict[str, Any]) -> tuple[Units, Array]:
     return gather_units(rows, np.array(scores)), gather_units(rows, np.array(thresholds)).scores
 
 
-def _entry(first: Tested, run: Tested) -> dict[str, Any]:
-    same = _shown(first) == _shown(run)
+def _entry(first: TestedRun, run: TestedRun) -> dict[str, Any]:
+    same = _test_images(first) == _test_images(run)
     return {
         "run": run.folder,
         **{key: run.about[key] for key in ("recipe", "seed", "weights")},
@@ -95,12 +93,12 @@ def _entry(first: Tested, run: Tested) -> dict[str, Any]:
     }
 
 
-def _shown(run: Tested) -> list[tuple[str, int]]:
-    """The test images with their labels."""
+def _test_images(run: TestedRun) -> list[tuple[str, int]]:
+    """The test images and their labels."""
     return [(row.file, row.label) for rows in run.units.rows for row in rows]
 
 
-def _differences(first: Tested, run: Tested) -> dict[str, Any]:
+def _differences(first: TestedRun, run: TestedRun) -> dict[str, Any]:
     labels = first.units.labels
     drawn = bootstrap_weights(first.units.groups, labels, seed=0)
     weights = np.vstack([np.ones(len(labels)), drawn])  # the first row is the test set itself
@@ -114,11 +112,11 @@ def _differences(first: Tested, run: Tested) -> dict[str, Any]:
     return result
 
 
-def _without_seed(run: Tested) -> tuple[str, str]:
+def _recipe_and_data(run: TestedRun) -> tuple[str, str]:
     return run.about["recipe"], run.about["data"]
 
 
-def _summary(runs: list[Tested]) -> dict[str, Any]:
+def _summary(runs: list[TestedRun]) -> dict[str, Any]:
     return {name: _spread([run.test[name]["value"] for run in runs]) for name in METRICS}
 
 

@@ -1,8 +1,8 @@
-"""Figures of a finished model on labelled radiographs, and all that could make them look better than they are."""
+"""Evaluate a finished model on labelled radiographs: metrics, subgroups, warnings and known duplicates."""
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,84 +22,85 @@ from ..metrics.pointing_game import PointedImage, pointing_metrics
 from ..metrics.units import Units, gather_units, subgroups
 from ..runs.run_folder import Run
 from .failures import draw_failures, make_folder
-from .scoring import ScoredImage, answers, open_judge
+from .scoring import ScoredImage, open_scorer, score_images
 
-SPECIFICITY = 0.7  # at which the sensitivity is told whatever the threshold
-_COMPARED = PreprocessingSpec(64, 64)  # of pixels that nothing but duplicates are looked for in
+SPECIFICITY = 0.7  # at which the sensitivity is reported, independent of the threshold
+_COMPARED = PreprocessingSpec(64, 64)  # input size for the search for duplicates
 
 Array = np.ndarray[Any, Any]
 
 
 def evaluate(
-    model: Path, data: Path, part: str | None, known: Path | None = None, failures: tuple[Path, int] | None = None
+    model: Path, data: Path, split: str | None, known: Path | None = None, failures: tuple[Path, int] | None = None
 ) -> dict[str, Any]:
-    """Score labelled images one by one, as a device does, and compute their figures.
+    """Score labelled images one by one, as a device does, and compute metrics.
 
     Args:
-        model: a .tflite file, or a run folder, whose Keras model is then scored.
+        model: a .tflite file, or a run folder for its Keras model.
         data: a folder in a known layout, a CSV manifest, or a run's catalogue.csv.
-        part: train, validation or test, where the data has parts; None takes all.
-        known: what the model was trained on, where `data` is another set: what is alike to it is left out, and
-            images alike to each other count as one (see `external.unseen`).
-        failures: a folder for pictures of the worst mistakes, and how many of each kind.
+        split: train, validation or test, if the data has splits; None uses all images.
+        known: the model's training data, if `data` is another data set: images that resemble one of it are left
+            out, and images that resemble each other count as one (see `external_data.unseen_images`).
+        failures: a folder for pictures of the worst mistakes, and the largest number of each kind.
 
     Returns:
-        What `Units.metrics` gives, with
+        The result of `Units.metrics`, with
         "threshold"; "subgroups", also by orientation and size of the images; "curves";
-        "at_specificity": as `sensitivity_at` gives it;
-        "pointing": as `pointing_metrics` gives it, None without boxes or a map;
-        "warnings": {"images": with any, "kinds": {kind: images}};
-        "unreadable": a message for each file left out;
-        "failures" as `draw_failures`, and "external" as `unseen` gives them, or None;
-        "against_run", where `data` is a run's catalogue: {"images", "flips": decisions that its Keras model took
-        otherwise, "auroc": of that, "auroc_difference", "largest_probability_difference"}, or None.
+        "at_specificity": the result of `sensitivity_at`;
+        "pointing": the result of `pointing_metrics`, or None without boxes or a map;
+        "warnings": {"images": number with a warning, "kinds": {kind: number of images}};
+        "unreadable": a message for each file that was left out;
+        "failures": the result of `draw_failures`, or None; "external": that of `unseen_images`, or None;
+        "against_run", if `data` is a run's catalogue: {"images", "flips": number of decisions that differ from
+        the run's Keras model, "auroc": of the Keras model, "auroc_difference",
+        "largest_probability_difference"}, or None.
 
     Raises:
-        DatasetError: no image of that part, or of one of the classes, could be scored.
+        DatasetError: no image of the split, or of one of the classes, could be scored.
         UsageError: the folder for pictures cannot be made, or is not empty.
     """
     if failures:
         make_folder(failures[0])
-    catalogue, external = _catalogue(data), None
+    catalogue, external = _read(data), None
     if known is not None:
         with tempfile.TemporaryDirectory() as folder:
-            catalogue, external = unseen_images(catalogue, _catalogue(known), _COMPARED, Path(folder))
-    rows = catalogue.in_split(part) if part else catalogue.rows
-    judge, unreadable = open_judge(model), dict[str, str]()
-    scored = list(answers(judge, catalogue, rows, unreadable))
+            catalogue, external = unseen_images(catalogue, _read(known), _COMPARED, Path(folder))
+    rows = catalogue.in_split(split) if split else catalogue.rows
+    scorer, unreadable = open_scorer(model), dict[str, str]()
+    scored = list(score_images(scorer, catalogue, rows, unreadable))
     if {row.label for row, _ in scored} != {0, 1}:
-        raise DatasetError(f"{data}: images of both classes are needed{f' in its {part} part' if part else ''}")
+        raise DatasetError(f"{data}: images of both classes are needed{f' in the {split} split' if split else ''}")
     units = gather_units([row for row, _ in scored], np.array([one.probability for _, one in scored]))
-    given = {row.file: one for row, one in scored}
-    drawn = draw_failures(judge, catalogue, scored, *failures) if failures else None
+    by_file = {row.file: one for row, one in scored}
+    drawn = draw_failures(scorer, catalogue, scored, *failures) if failures else None
     return {
-        **units.metrics(judge.threshold),
-        "threshold": judge.threshold,
-        "subgroups": subgroups(units, judge.threshold, _pictured(given)),
+        **units.metrics(scorer.threshold),
+        "threshold": scorer.threshold,
+        "subgroups": subgroups(units, scorer.threshold, _image_properties(by_file)),
         "curves": curves(units.labels, units.scores),
         "at_specificity": sensitivity_at(units.labels, units.scores, units.groups, SPECIFICITY),
-        "pointing": _pointing(catalogue, scored, judge.threshold) if judge.points else None,
-        "warnings": _warnings(given.values()),
+        "pointing": _pointing(catalogue, scored, scorer.threshold) if scorer.has_map else None,
+        "warnings": _count_warnings(by_file.values()),
         "unreadable": unreadable,
         "failures": drawn,
         "external": external,
-        "against_run": _against_run(data, part, units, judge.threshold),
+        "against_run": _compare_with_run(data, split, units, scorer.threshold),
     }
 
 
-def _catalogue(data: Path) -> Catalogue:
-    return Run.open(data.parent).catalogue if _of_run(data) else read_dataset(data)
+def _read(data: Path) -> Catalogue:
+    return Run.open(data.parent).catalogue if _is_run_catalogue(data) else read_dataset(data)
 
 
-def _of_run(data: Path) -> bool:
+def _is_run_catalogue(data: Path) -> bool:
     return data.name == "catalogue.csv" and (data.parent / "run.json").is_file()
 
 
-def _pictured(given: Mapping[str, ScoredImage]) -> dict[str, dict[str, str]]:
-    """What an image is like that its content does not say, for subgroups."""
+def _image_properties(by_file: Mapping[str, ScoredImage]) -> dict[str, dict[str, str]]:
+    """Orientation and size of each image, for subgroups."""
     return {
-        "orientation": {file: one.orientation for file, one in given.items()},
-        "size": {file: one.size for file, one in given.items()},
+        "orientation": {file: one.orientation for file, one in by_file.items()},
+        "size": {file: one.size for file, one in by_file.items()},
     }
 
 
@@ -117,34 +118,34 @@ def _pointing(
     return pointing_metrics(played, threshold) if played else None
 
 
-def _warnings(given: Any) -> dict[str, Any]:
-    kinds = Counter(kind for one in given for kind in one.warnings)
-    return {"images": sum(bool(one.warnings) for one in given), "kinds": dict(kinds.most_common())}
+def _count_warnings(scored: Collection[ScoredImage]) -> dict[str, Any]:
+    kinds = Counter(kind for one in scored for kind in one.warnings)
+    return {"images": sum(bool(one.warnings) for one in scored), "kinds": dict(kinds.most_common())}
 
 
-def _against_run(data: Path, part: str | None, units: Units, threshold: float) -> dict[str, Any] | None:
-    """What differs from the Keras model of the run whose validation or test part this is."""
-    if not _of_run(data) or part not in ("validation", "test"):
+def _compare_with_run(data: Path, split: str | None, units: Units, threshold: float) -> dict[str, Any] | None:
+    """Compare with the Keras model of the run, if this is its validation or test split."""
+    if not _is_run_catalogue(data) or split not in ("validation", "test"):
         return None
     run = Run.open(data.parent)
-    trained = {line["file"]: float(line["fracture_probability"]) for line in run.predictions(part)}
+    trained = {line["file"]: float(line["fracture_probability"]) for line in run.predictions(split)}
     files = [rows[0].file for rows in units.rows]
     if units.unit != "image" or not set(files) <= set(trained):
         return None
     before = np.array([trained[file] for file in files])
-    limit = run.json("evaluation.json")["threshold"]["value"]
-    flipped = (before >= limit) != (units.scores >= threshold)
+    run_threshold = run.json("evaluation.json")["threshold"]["value"]
+    flipped = (before >= run_threshold) != (units.scores >= threshold)
     return {
         "images": len(files),
         "flips": int(flipped.sum()),
         "auroc": round(auroc(units.labels, before), 5),
-        "auroc_difference": _difference(units, before),
+        "auroc_difference": _auroc_difference(units, before),
         "largest_probability_difference": round(float(np.abs(units.scores - before).max()), 5),
     }
 
 
-def _difference(units: Units, before: Array) -> dict[str, float]:
-    """Of the AUROC, with its interval by a paired bootstrap of groups."""
+def _auroc_difference(units: Units, before: Array) -> dict[str, float]:
+    """The difference of the AUROC, with an interval by paired bootstrap over groups."""
     weights = np.concatenate([np.ones((1, len(before))), bootstrap_weights(units.groups, units.labels, seed=0)])
     after, first = (weighted_metrics(units.labels, scores, 0.5, weights)["auroc"] for scores in (units.scores, before))
     changes = after - first

@@ -1,4 +1,4 @@
-"""Where in an image a run's answer comes from: maps drawn over radiographs, and the pointing game."""
+"""Explain a run's predictions: maps drawn over radiographs, and the pointing game."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,34 +22,35 @@ from ..metrics.pointing_game import PointedImage, hottest_point, pointing_metric
 from ..metrics.probability_calibration import probabilities
 from ..networks.class_activation import METHODS, activation_mapper, choose_method, default_layer
 from ..runs.run_folder import Run
-from .annotate import captioned, mark
+from .annotate import add_caption, mark
 
-_LONGEST_STEM = 80  # of the input's name in a map's name; file systems end names at some 255 bytes
+_LONGEST_STEM = 80  # characters of the input's name in a map's name; file systems limit names to about 255 bytes
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a run says of one image, and why."""
+    """A run's prediction for one image, with its maps."""
 
-    width: int  # of the image as it was read, pixels
+    width: int  # of the decoded image, pixels
     height: int
     probability: float  # of a fracture, calibrated
     label: str  # at the run's threshold
-    heats: tuple[Array, ...]  # for each layer, as `content_map` gives it
+    heatmaps: tuple[Array, ...]  # one for each layer, as `content_map` returns it
 
 
 class Explainer:
-    """Scores images with a run's Keras model and keeps where the score comes from.
+    """Scores images with a run's Keras model and maps the regions that the score comes from.
 
     Args:
-        run: finished.
-        layers: names of feature maps; empty, the fracture map or the last one.
-        method: a key of `cam.METHODS`; None, the fracture map or class activation map where there is one.
+        run: a finished run.
+        layers: names of feature maps; empty for the fracture map, or else the last feature map.
+        method: a key of `class_activation.METHODS`; None for the fracture map or class activation map if the
+            network has one.
 
     Raises:
-        UsageError: no such layer, or no map of it by this method.
+        UsageError: there is no such layer, or the method has no map for it.
     """
 
     def __init__(self, run: Run, layers: Iterable[str] = (), method: str | None = None) -> None:
@@ -65,77 +66,77 @@ class Explainer:
         """Score one image.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         radiograph = read_radiograph(path, self.spec)
         logit, maps = self._mapper(preprocess(radiograph, self.spec))
         probability = float(probabilities(np.array(logit), self._calibration["slope"], self._calibration["intercept"]))
-        heats = tuple(content_map(one, self.spec, *radiograph.size) for one in maps)
+        heatmaps = tuple(content_map(one, self.spec, *radiograph.size) for one in maps)
         label = FRACTURED if probability >= self.threshold else NORMAL
-        return Explanation(*radiograph.size, probability, label, heats)
+        return Explanation(*radiograph.size, probability, label, heatmaps)
 
     def draw(
         self, path: str | Path, explanation: Explanation, targets: list[Path], boxed: BoxedImage | None = None
     ) -> None:
-        """Write one PNG for each layer; with boxes, these and the hottest point are marked.
+        """Write one PNG for each layer. If boxes are given, they and the hottest point are marked.
 
         Raises:
             ImageError: the image cannot be read.
         """
         radiograph = read_radiograph(path)
-        for layer, heat, target in zip(self.layers, explanation.heats, targets, strict=True):
-            picture = overlay(radiograph, heat)
+        for layer, heatmap, target in zip(self.layers, explanation.heatmaps, targets, strict=True):
+            picture = overlay(radiograph, heatmap)
             if boxed is not None:
-                mark(picture, boxed.boxes, hottest_point(heat))
-            with atomic_path(target) as part:
-                self._captioned(picture, explanation, layer, heat).save(part, format="PNG")
+                mark(picture, boxed.boxes, hottest_point(heatmap))
+            with atomic_path(target) as temporary:
+                self._captioned(picture, explanation, layer, heatmap).save(temporary, format="PNG")
 
-    def _captioned(self, picture: Image.Image, explanation: Explanation, layer: str, heat: Array) -> Image.Image:
-        found = "" if heat.max() > 0 else ": nothing speaks for a fracture"
+    def _captioned(self, picture: Image.Image, explanation: Explanation, layer: str, heatmap: Array) -> Image.Image:
+        note = "" if heatmap.max() > 0 else ": no evidence for a fracture"
         lines = [
             f"{explanation.label}, probability {explanation.probability:.3f} (threshold {self.threshold:.3f})",
-            f"{METHODS[self.method]}, layer {layer}{found}",
+            f"{METHODS[self.method]}, layer {layer}{note}",
             "Research use only: no diagnosis",
         ]
-        return captioned(picture, lines)
+        return add_caption(picture, lines)
 
 
 def map_paths(out: Path, names: list[str], method: str, layers: list[str]) -> list[list[Path]]:
-    """Where the maps of each image go, a path for each layer: no two the same, and none an image to be read.
+    """Choose the path of each image's map for each layer. No two are equal, and none is one of the inputs.
 
     >>> map_paths(Path("out"), ["a/wrist.png", "b/wrist.jpg"], "cam", ["top"])[1][0].name
     'wrist_cam_top_2.png'
     """
-    taken = {_key(Path(name)) for name in names}
+    taken = {_path_key(Path(name)) for name in names}
 
-    def free(stem: str) -> Path:
+    def unused(stem: str) -> Path:
         path, number = out / f"{stem}.png", 2
-        while _key(path) in taken:
+        while _path_key(path) in taken:
             path, number = out / f"{stem}_{number}.png", number + 1
-        taken.add(_key(path))
+        taken.add(_path_key(path))
         return path
 
     return [
-        [free(f"{Path(name).stem[:_LONGEST_STEM]}_{method}_{layer.replace('/', '-')}") for layer in layers]
+        [unused(f"{Path(name).stem[:_LONGEST_STEM]}_{method}_{layer.replace('/', '-')}") for layer in layers]
         for name in names
     ]
 
 
-def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # some file systems take upper and lower case for the same
+def _path_key(path: Path) -> str:
+    return str(path.resolve()).casefold()  # some file systems ignore case
 
 
 def explain_images(explainer: Explainer, names: list[str], out: Path) -> Iterator[dict[str, Any]]:
-    """Draw the maps of images: one row each, in order.
+    """Draw the maps of images and yield one row for each, in order.
 
-    Returns:
-        Rows of {"file", "label", "fracture_probability", "threshold", "maps": a list of {"layer",
-        "file", "hottest": [x, y] in pixels of the image, or None}}, or of {"file", "error"}.
+    Yields:
+        {"file", "label", "fracture_probability", "threshold", "maps": a list of {"layer",
+        "file", "hottest": [x, y] in pixels of the image, or None}}, or {"file", "error"} if it cannot be read.
 
     Raises:
         UsageError: `out` cannot be written to.
     """
-    targets = map_paths(_made(out), names, explainer.method, explainer.layers)
+    targets = map_paths(_make_folder(out), names, explainer.method, explainer.layers)
     for name, paths in zip(names, targets, strict=True):
         try:
             explanation = explainer.explain(name)
@@ -144,8 +145,8 @@ def explain_images(explainer: Explainer, names: list[str], out: Path) -> Iterato
             yield {"file": name, "error": {"type": type(error).__name__, "message": str(error)}}
             continue
         maps = [
-            {"layer": layer, "file": str(path), "hottest": _pixels(explanation, heat)}
-            for layer, path, heat in zip(explainer.layers, paths, explanation.heats, strict=True)
+            {"layer": layer, "file": str(path), "hottest": _hottest_pixel(explanation, heatmap)}
+            for layer, path, heatmap in zip(explainer.layers, paths, explanation.heatmaps, strict=True)
         ]
         yield {
             "file": name,
@@ -156,7 +157,7 @@ def explain_images(explainer: Explainer, names: list[str], out: Path) -> Iterato
         }
 
 
-def _made(out: Path) -> Path:
+def _make_folder(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         return out
@@ -164,33 +165,33 @@ def _made(out: Path) -> Path:
         raise UsageError(f"--out {out}: {error.strerror}; name a folder for the maps") from error
 
 
-def _pixels(explanation: Explanation, heat: Array) -> list[float] | None:
-    point = hottest_point(heat)
+def _hottest_pixel(explanation: Explanation, heatmap: Array) -> list[float] | None:
+    point = hottest_point(heatmap)
     return None if point is None else [round(point[0] * explanation.width, 1), round(point[1] * explanation.height, 1)]
 
 
-def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
-    """The pointing game on the fractured images of the run's test part; writes `pointing.json` into the run.
+def play_pointing_game(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
+    """Play the pointing game on the fractured test images of the run, and write `pointing.json` into the run.
 
     Args:
-        explainer: of a run whose data has boxes.
-        out: where to draw the maps with boxes and hottest points; None, nowhere.
+        explainer: for a run whose data has boxes.
+        out: folder for the maps with boxes and hottest points; None draws nothing.
 
     Returns:
-        {"method", "threshold", "tolerance": in pixels, "fractured": images in the part, "without_boxes",
-        "left_out": a reason for each file, "layers": what `pointing_metrics` gives, with "layer"}.
+        {"method", "threshold", "tolerance": in pixels, "fractured": images in the test split, "without_boxes",
+        "left_out": a reason for each file, "layers": the results of `pointing_metrics`, each with "layer"}.
 
     Raises:
-        DatasetError: the data has no boxes, or no fractured test image could be played.
+        DatasetError: the data has no boxes, or no fractured test image could be used.
         UsageError: `out` cannot be written to.
     """
     catalogue = explainer.run.catalogue
     boxes = read_boxes(catalogue)
     fractured = [row for row in catalogue.in_split("test") if row.label == 1]
     chosen = [row for row in fractured if row.file in boxes]
-    games, left_out = _games(explainer, catalogue, chosen, boxes, out)
+    games, left_out = _play_layers(explainer, catalogue, chosen, boxes, out)
     if not games[0]:
-        raise DatasetError(f"{catalogue.root}: no fractured image of the test part has boxes and can be read")
+        raise DatasetError(f"{catalogue.root}: no fractured test image has boxes and can be read")
     named = zip(explainer.layers, games, strict=True)
     result = {
         "method": explainer.method,
@@ -205,12 +206,12 @@ def play(explainer: Explainer, out: Path | None = None) -> dict[str, Any]:
     return result
 
 
-def _games(
+def _play_layers(
     explainer: Explainer, catalogue: Catalogue, rows: list[Row], boxes: dict[str, BoxedImage], out: Path | None
 ) -> tuple[list[list[PointedImage]], dict[str, str]]:
-    """The played images of each layer, and why others were left out."""
+    """The scored images for each layer, and the reason for each image that was left out."""
     paths = [str(catalogue.path(row)) for row in rows]
-    targets = None if out is None else map_paths(_made(out), paths, explainer.method, explainer.layers)
+    targets = None if out is None else map_paths(_make_folder(out), paths, explainer.method, explainer.layers)
     games: list[list[PointedImage]] = [[] for _ in explainer.layers]
     left_out: dict[str, str] = {}
     for index, row in enumerate(tracked(rows, "pointing", len(rows))):
@@ -222,8 +223,8 @@ def _games(
         except (ImageError, DatasetError) as error:
             left_out[row.file] = str(error)
             continue
-        for game, heat in zip(games, explanation.heats, strict=True):
-            game.append(PointedImage(row.group, boxed.boxes, explanation.probability, hottest_point(heat)))
+        for game, heatmap in zip(games, explanation.heatmaps, strict=True):
+            game.append(PointedImage(row.group, boxed.boxes, explanation.probability, hottest_point(heatmap)))
     return games, left_out
 
 
@@ -231,7 +232,7 @@ def _explain_boxed(explainer: Explainer, path: str, boxed: BoxedImage) -> Explan
     explanation = explainer.explain(path)
     if not boxed.fits(explanation.width, explanation.height):
         raise DatasetError(
-            f"its boxes were drawn on {boxed.width} x {boxed.height} pixels, another aspect ratio than its "
+            f"its boxes were drawn on {boxed.width} x {boxed.height} pixels, a different aspect ratio from the image's "
             f"{explanation.width} x {explanation.height}"
         )
     return explanation

@@ -1,4 +1,4 @@
-"""A model's answers to labelled radiographs, one by one as a device gives them, and what is known of each image."""
+"""Score labelled radiographs one by one, as a device does, with properties of each image."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from ..metrics.probability_calibration import probabilities
 from ..networks.model import logits_of
 from ..runs.run_folder import Run
 
-_SQUARE = 1.05  # sides of a square picture differ by less
-_LARGE = 600  # pixels of the longer side: many published sets hold originals and reduced images beside each other
+_SQUARE = 1.05  # largest ratio of the sides of a square image, exclusive
+_LARGE = 600  # pixels of the longer side; many published data sets mix original and reduced images
 
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """What a model says of one image."""
+    """A model's score for one image."""
 
     probability: float  # of a fracture, calibrated
     width: int  # of the upright image, pixels
     height: int
-    warnings: tuple[str, ...] = ()  # their kinds
-    point: Point | None = None  # the hottest of its map; None: it gives none, or one that points nowhere
+    warnings: tuple[str, ...] = ()  # kinds of warnings
+    point: Point | None = None  # hottest point of the map; None without a map, or if the map is flat
 
     @property
     def orientation(self) -> str:
@@ -46,34 +46,34 @@ class ScoredImage:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A model that answers."""
+class ImageScorer:
+    """A model that scores image files."""
 
-    answer: Callable[[Path], ScoredImage]
+    score: Callable[[Path], ScoredImage]
     threshold: float
-    points: bool  # whether its answers say where
-    picture: Callable[[Path], Image.Image]  # of an image, with its map over it where there is one
+    has_map: bool  # whether its scores come with a point
+    picture: Callable[[Path], Image.Image]  # draws an image, with the map over it if there is one
 
 
-def open_judge(model: Path) -> Judge:
-    """Open a .tflite file, or a run folder, whose Keras model is then asked.
+def open_scorer(model: Path) -> ImageScorer:
+    """Open a .tflite file, or the Keras model of a run folder.
 
     Raises:
-        ModelFileError: a damaged file, or one of no single fracture model.
-        UsageError: no run folder.
+        ModelFileError: the file is damaged, or does not hold a single fracture model.
+        UsageError: the folder is not a run folder.
     """
-    return _of_run(Run.open(model)) if model.is_dir() else _of_file(model)
+    return _run_scorer(Run.open(model)) if model.is_dir() else _file_scorer(model)
 
 
-def _of_file(model: Path) -> Judge:
+def _file_scorer(model: Path) -> ImageScorer:
     classifier = FractureClassifier(model)
 
-    def answer(path: Path) -> ScoredImage:
+    def score(path: Path) -> ScoredImage:
         prediction, grey = classifier.predict_with_image(path)
         point = None
         if prediction.activation_map is not None:
             point = hottest_point(content_map(prediction.activation_map, classifier.spec, *grey.size))
-        size = read_radiograph(path).size  # large JPEG files were decoded at a reduced scale
+        size = read_radiograph(path).size  # the classifier decodes large JPEG files at a reduced scale
         return ScoredImage(prediction.fracture_probability, *size, tuple(prediction.warnings), point)
 
     mapped = classifier.session.map_shape is not None
@@ -82,28 +82,28 @@ def _of_file(model: Path) -> Judge:
         prediction, grey = classifier.predict_with_image(path, heatmap=mapped)
         return prediction.heatmap or grey
 
-    return Judge(answer, classifier.description.threshold, mapped, picture)
+    return ImageScorer(score, classifier.description.threshold, mapped, picture)
 
 
-def _of_run(run: Run) -> Judge:
+def _run_scorer(run: Run) -> ImageScorer:
     network, spec, evaluation = run.model(), run.recipe.preprocessing, run.json("evaluation.json")
     calibration = evaluation["probability_calibration"]
 
-    def answer(path: Path) -> ScoredImage:
+    def score(path: Path) -> ScoredImage:
         tensor = preprocess(read_radiograph(path, spec), spec)
         logit = np.asarray(logits_of(network(tensor, training=False)))[0, 0]
         probability = float(probabilities(logit, calibration["slope"], calibration["intercept"]))
         return ScoredImage(probability, *read_radiograph(path).size)
 
-    return Judge(answer, evaluation["threshold"]["value"], False, read_radiograph)
+    return ImageScorer(score, evaluation["threshold"]["value"], False, read_radiograph)
 
 
-def answers(
-    judge: Judge, catalogue: Catalogue, rows: tuple[Row, ...], unreadable: dict[str, str]
+def score_images(
+    scorer: ImageScorer, catalogue: Catalogue, rows: tuple[Row, ...], unreadable: dict[str, str]
 ) -> Iterator[tuple[Row, ScoredImage]]:
-    """Ask about each image; what cannot be read is left out and noted in `unreadable`, the reason by the file."""
+    """Score each image. Unreadable ones are left out and added to `unreadable`, with the reason by file."""
     for row in tracked(rows, "scoring", len(rows)):
         try:
-            yield row, judge.answer(catalogue.path(row))
+            yield row, scorer.score(catalogue.path(row))
         except ImageError as error:
             unreadable[row.file] = str(error)

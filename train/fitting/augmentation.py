@@ -36,7 +36,7 @@ def augment(images: Any, changes: Augmentation, seed: Any, coverage: Any) -> tup
         quarters = tf.where(drawn < 1.0, 1.0 + tf.floor(3.0 * drawn), 0.0)
         angle += quarters * math.pi / 2.0
         height, width = images.shape[1:3]
-        zoom *= tf.where(quarters % 2.0 == 1.0, min(height / width, width / height), 1.0)  # the whole image stays visible
+        zoom *= tf.where(quarters % 2.0 == 1.0, min(height / width, width / height), 1.0)  # keeps all of it visible
     side = 1.0 - (uniform(5, changes.crop) + changes.crop) / 2.0  # of the crop, as a share of the image's side
     shift = tf.stack([uniform(6, _LARGEST_SHIFT), uniform(7, _LARGEST_SHIFT)]) * (1.0 - side)
     zoom /= side

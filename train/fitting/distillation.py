@@ -95,7 +95,9 @@ def check_teacher(recipe: Recipe) -> None:
             f"{weight:g}; a teacher needs a weight above 0, at most 1, and a weight needs a teacher"
         )
     if recipe.training.teacher and (recipe.stages or recipe.model.outputs != 1):
-        raise UsageError(f"recipe {recipe.name}: a teacher needs a fracture model with one output and no stages; remove the teacher")
+        raise UsageError(
+            f"recipe {recipe.name}: a teacher needs a fracture model with one output and no stages; remove the teacher"
+        )
 
 
 def describe_teacher(recipe: Recipe) -> dict[str, Any]:

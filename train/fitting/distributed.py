@@ -49,7 +49,9 @@ def open_strategy(name: str) -> Any:
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, RuntimeError) as error:
-            raise OsteoliteError(f"the workers of TF_CONFIG cannot connect to each other: {_one_line(error)}") from error
+            raise OsteoliteError(
+                f"the workers of TF_CONFIG cannot connect to each other: {_one_line(error)}"
+            ) from error
 
 
 def worker_index() -> int:
@@ -97,8 +99,8 @@ class BatchShare:
             For each replica of this process its number, its rows, and the factors of their weights (float32).
 
         >>> shares = BatchShare(2, range(2)).divide(np.array([7, 8, 9]))
-        >>> [(rows.tolist(), factors.round(2).tolist()) for _, rows, factors in shares]
-        [([7, 9], [1.3300000429153442, 1.3300000429153442]), ([8, 7], [1.3300000429153442, 0.0])]
+        >>> [(rows.tolist(), factors.tolist()) for _, rows, factors in shares]
+        [([7, 9], [1.3333333730697632, 1.3333333730697632]), ([8, 7], [1.3333333730697632, 0.0])]
         """
         total = -(-len(rows) // self.replicas) * self.replicas
         padded, factors = np.resize(rows, total), np.zeros(total, np.float32)

@@ -1,4 +1,4 @@
-"""What a network is asked, one class each: fractured or not, or which body part."""
+"""Classification tasks, one class each: fractured or normal, or which body part."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,34 +17,34 @@ Array = np.ndarray[Any, Any]
 
 
 class Task(Protocol):
-    """What fitting needs to know of the question."""
+    """What fitting needs to know about a classification task."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Of the answer."""
+        """Names of the classes, in the order of their indices."""
 
     @property
     def outputs(self) -> int:
-        """How many numbers the network gives."""
+        """Number of outputs of the network."""
 
     @property
-    def figure(self) -> str:
-        """The name of the figure of merit, for the log."""
+    def metric_name(self) -> str:
+        """Name of `metric`, for the log."""
 
     def target(self, row: Row) -> int:
-        """The index of the row's true class."""
+        """Index of the row's true class."""
 
     def encode(self, targets: Array) -> Array:
-        """Targets (images,) as the loss wants them: float32 (images, outputs)."""
+        """Encode class indices (images,) for the loss: float32 (images, outputs)."""
 
     def loss(self) -> Any:
         """The Keras loss on logits."""
 
-    def merit(self, targets: Array, outputs: Array) -> float:
-        """How good outputs (images, outputs) are; 1 is perfect. The best epoch is chosen by it."""
+    def metric(self, targets: Array, outputs: Array) -> float:
+        """Rate outputs (images, outputs); 1 is perfect. It selects the best epoch."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FractureTask:
     outputs: int = 1
     name: str = "fracture"
     classes: tuple[str, ...] = tuple(LABELS)
-    figure: str = "AUROC"
+    metric_name: str = "AUROC"
 
     def target(self, row: Row) -> int:
         return row.label
@@ -66,17 +66,17 @@ class FractureTask:
     def loss(self) -> Any:
         return keras.losses.BinaryCrossentropy(from_logits=True)
 
-    def merit(self, targets: Array, outputs: Array) -> float:
+    def metric(self, targets: Array, outputs: Array) -> float:
         return auroc(targets, fracture_logits(outputs))
 
 
 @dataclass(frozen=True)
 class BodyPartTask:
-    """Which of the body parts that the data names."""
+    """Which body part is shown, of those named by the data."""
 
     classes: tuple[str, ...]
     name: str = "body_part"
-    figure: str = "balanced accuracy"
+    metric_name: str = "balanced accuracy"
 
     @property
     def outputs(self) -> int:
@@ -91,5 +91,5 @@ class BodyPartTask:
     def loss(self) -> Any:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
 
-    def merit(self, targets: Array, outputs: Array) -> float:
+    def metric(self, targets: Array, outputs: Array) -> float:
         return float(balanced_accuracy_score(targets, outputs.argmax(axis=1)))

@@ -1,1 +1,1 @@
-"""The run folder, and what a run starts from."""
+"""The run folder, and the starting weights and images of a run."""

@@ -1,4 +1,4 @@
-"""The starting weights: a random start, published ImageNet weights, a file, or an earlier run."""
+"""Starting weights of a network: random, published ImageNet weights, a file, or an earlier run."""
 
 import hashlib
 import os
@@ -16,33 +16,33 @@ _INPUT = ("channels", "mean", "std")
 
 
 def find_weights(recipe: Recipe, weights: str | None, data: Path | None) -> str | None:
-    """Where the starting weights are, or None for a random start.
+    """Find the starting weights.
 
-    "imagenet" is looked for in the folder that the variable OSTEOLITE_WEIGHTS names, then in a
-    folder `weights` in the data or beside it, then left to Keras, which downloads it. A run folder is
-    a first round of training on other data: of a recipe with alternatives the one of this recipe's
-    name is taken.
+    "imagenet" is searched for in the folder named by the variable OSTEOLITE_WEIGHTS, then in a folder
+    `weights` in the data or beside it; otherwise Keras downloads it. A run folder is an earlier training on
+    other data. If it holds several alternatives, the one with this recipe's name is used.
 
     Args:
-        recipe: names backbone and width.
-        weights: imagenet, none, the path of an .h5 file, or a run folder; None takes the recipe's own.
+        recipe: its backbone and width.
+        weights: imagenet, none, the path of an .h5 file, or a run folder; None uses the recipe's setting.
         data: the data folder.
 
     Returns:
-        None, "imagenet" (for Keras to fetch), or the path of a file or a run folder.
+        None for random weights, "imagenet" for Keras to download, or the path of a file or run folder.
 
     Raises:
-        UsageError: no such file or run, a run of another network, or a backbone without ImageNet weights.
+        UsageError: there is no such file or run, the run has another network, or the backbone has no ImageNet
+            weights.
     """
-    wanted = weights or recipe.model.weights
+    requested = weights or recipe.model.weights
     entry = backbone_of(recipe)
-    if wanted == "none":
+    if requested == "none":
         return None
-    if wanted != "imagenet":
-        return _given(recipe, Path(wanted))
+    if requested != "imagenet":
+        return _check_path(recipe, Path(requested))
     if entry.weights_file is None:
         raise UsageError(
-            f"there are no published ImageNet weights of {recipe.model.backbone} here (recipe {recipe.name}); "
+            f"recipe {recipe.name}: no published ImageNet weights of {recipe.model.backbone} are known; "
             "give --weights none, the path of an .h5 file, or a run folder"
         )
     folders = [Path(os.environ["OSTEOLITE_WEIGHTS"])] if "OSTEOLITE_WEIGHTS" in os.environ else []
@@ -52,14 +52,14 @@ def find_weights(recipe: Recipe, weights: str | None, data: Path | None) -> str 
     return next((str(folder / name) for folder in folders if (folder / name).is_file()), "imagenet")
 
 
-def seen_before(start: str | None) -> frozenset[str]:
-    """SHA-256 of each file that the starting weights were trained on, where they are an earlier run's."""
-    if start is None or not Path(start).is_dir():
+def files_seen(initial_weights: str | None) -> frozenset[str]:
+    """SHA-256 of each file that the starting weights were trained on; empty unless they are an earlier run's."""
+    if initial_weights is None or not Path(initial_weights).is_dir():
         return frozenset()
-    return frozenset((Path(start) / "seen.txt").read_text(encoding="utf-8").split())
+    return frozenset((Path(initial_weights) / "seen.txt").read_text(encoding="utf-8").split())
 
 
-def _given(recipe: Recipe, path: Path) -> str:
+def _check_path(recipe: Recipe, path: Path) -> str:
     if path.is_file():
         return str(path)
     if not path.is_dir():
@@ -69,29 +69,28 @@ def _given(recipe: Recipe, path: Path) -> str:
     folder = path / recipe.name if (path / recipe.name / "run.json").is_file() else path
     run = Run.open(folder)
     if missing := [name for name in ("weights.h5", "seen.txt") if not run.path(name).is_file()]:
-        raise UsageError(f"--weights {folder}: a run without {missing[0]}; name a run of one network, whole")
-    first = run.recipe
-    if differences := _differences(first, recipe):
+        raise UsageError(f"--weights {folder}: the run has no {missing[0]}; name a complete run of one network")
+    if differences := _differences(run.recipe, recipe):
         raise UsageError(
-            f"--weights {folder}: its network is not that of recipe {recipe.name} ({'; '.join(differences)}); "
+            f"--weights {folder}: its network differs from recipe {recipe.name} ({'; '.join(differences)}); "
             "name a run of the same network"
         )
     return str(folder)
 
 
 def _differences(first: Recipe, second: Recipe) -> list[str]:
-    """What keeps the weights of the first recipe's network from starting the second's."""
+    """Differences between two recipes that prevent the second network from using the first one's weights."""
     pairs: list[tuple[str, Any, Any]] = [
         *((name, getattr(first.model, name), getattr(second.model, name)) for name in _NETWORK),
         *((name, getattr(first.preprocessing, name), getattr(second.preprocessing, name)) for name in _INPUT),
     ]
     if second.model.pooling == "flatten":
         pairs.append(("input", first.preprocessing.shape, second.preprocessing.shape))
-    return [f"{name} {before} there, {now} here" for name, before, now in pairs if before != now]
+    return [f"{name} {before} in the run, {now} in the recipe" for name, before, now in pairs if before != now]
 
 
 def describe_weights(weights: str | None) -> dict[str, str]:
-    """What the report says of the start: its name, and the SHA-256 of its weights; of a run its data's layout too."""
+    """Describe the starting weights for run.json: name, SHA-256, and for a run its recipe and data layout."""
     if weights is None:
         return {"start": "none (random)"}
     if weights == "imagenet":

@@ -1,4 +1,4 @@
-"""The images of a run, read and fitted."""
+"""The images of a run with their catalogue and duplicates."""
 
 from dataclasses import dataclass, replace
 
@@ -9,10 +9,10 @@ from ..data.pixel_cache import Images
 
 @dataclass(frozen=True)
 class Prepared:
-    """The images of a run, read and fitted."""
+    """The images of a run, decoded at the network's input size."""
 
     images: Images
-    catalogue: Catalogue  # of the images, in their order: near-duplicates in one group, and, after a split, parts
+    catalogue: Catalogue  # one row for each image, in their order; near-duplicates share a group; split or not yet
     duplicates: Duplicates
 
     def with_catalogue(self, catalogue: Catalogue) -> "Prepared":

@@ -1,23 +1,23 @@
-"""The run folder: everything that one training leaves behind, and how to read it again.
+"""The run folder: all files of one training.
 
-recipe.toml      the recipe, as it was read
+recipe.toml      the recipe
 run.json         data, seed, starting weights, versions
-catalogue.csv    every image with its label, group and part
+catalogue.csv    every image with its label, group and split (column "part")
 test.csv         path and label of the test images, for `osteolite bench`
-seen.txt         SHA-256 of each file that the weights were trained on, in a first round too
-cache/           the fitted pixels
-progress.json    epochs done; checkpoints/ and weights.h5 go with it
+seen.txt         SHA-256 of each file that the weights were trained on, including earlier runs
+cache/           the decoded pixels at the network's input size
+progress.json    finished epochs; checkpoints/ and weights.h5 belong to it
 logs/            the same for TensorBoard
 predictions.csv  the fracture probability of each validation and test image
-evaluation.json  probability calibration, threshold, figures of validation and test
-models/          what `osteolite convert` released, with conversion.json
-benchmark.json   what `osteolite bench` measured
-pointing.json    what `osteolite explain` found where the data has fracture boxes
-report.html      all of it, to read
+evaluation.json  probability calibration, threshold, metrics on validation and test
+models/          the files written by `osteolite convert`, with conversion.json
+benchmark.json   the results of `osteolite bench`
+pointing.json    the results of `osteolite explain` on data with fracture boxes
+report.html      the report
 card.md          the model card
-stages/          of a router: one such folder for each of its networks
+stages/          in a router's run: one such folder for each of its networks
 
-A recipe with alternatives leaves a folder of such folders, named in its alternatives.json.
+A recipe with alternatives has a folder of such folders, listed in its alternatives.json.
 """
 
 import csv
@@ -41,16 +41,16 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
-        """A finished run.
+        """Open a finished run.
 
         Raises:
-            UsageError: no run folder, or a training that did not end.
+            UsageError: the folder is not a run folder, or its training is unfinished.
         """
         run = cls(Path(folder))
         if not run.path("run.json").is_file():
-            raise UsageError(f"{folder} is no run folder; `osteolite train` makes one")
+            raise UsageError(f"{folder} is not a run folder; make one with `osteolite train`")
         if not run.path("evaluation.json").is_file():
-            raise UsageError(f"{folder} holds a training that did not end; call the same `osteolite train` again")
+            raise UsageError(f"{folder} holds an unfinished training; run the same `osteolite train` command again")
         return run
 
     def path(self, name: str) -> Path:
@@ -62,14 +62,14 @@ class Run:
     def json_or_none(self, name: str) -> Any:
         return self.json(name) if self.path(name).is_file() else None
 
-    def predictions(self, part: str) -> list[dict[str, str]]:
-        """The lines of `predictions.csv` of the validation or the test part, as text."""
+    def predictions(self, split: str) -> list[dict[str, str]]:
+        """The rows of `predictions.csv` for the validation or test split, with all values as text."""
         with self.path("predictions.csv").open(newline="", encoding="utf-8") as stream:
-            return [line for line in csv.DictReader(stream) if line["part"] == part]
+            return [line for line in csv.DictReader(stream) if line["part"] == split]
 
     @property
     def is_router(self) -> bool:
-        """Whether it is two stages, each a run of its own."""
+        """Whether the run is a router with stages, each with its own run folder."""
         return bool(self.json("run.json").get("kind") == "router")
 
     @property
@@ -84,11 +84,11 @@ class Run:
 
     @property
     def catalogue_sha256(self) -> str:
-        """Of its catalogue: the same for runs of the same images, groups and parts."""
+        """SHA-256 of the catalogue: equal for runs with the same images, groups and splits."""
         return hashlib.sha256(self.path("catalogue.csv").read_bytes()).hexdigest()
 
     def model(self) -> Any:
-        """The trained fracture model of Keras, whose one output is the logit, (batch, 1)."""
+        """The trained Keras fracture model; its only output is the logit, (batch, 1)."""
         from ..networks.model import build_model, with_map_term, with_one_logit
 
         recipe = self.recipe
@@ -98,10 +98,10 @@ class Run:
 
 
 def open_runs(folder: str | Path) -> list[Run]:
-    """The finished runs of one training: one, or of a recipe with alternatives one for each.
+    """Open the finished runs of one training: one run, or one for each alternative of the recipe.
 
     Raises:
-        UsageError: no run folder, or a training that did not end.
+        UsageError: the folder is not a run folder, or its training is unfinished.
     """
     listing = Path(folder) / "alternatives.json"
     if not listing.is_file():

@@ -1,1 +1,1 @@
-"""What the commands run, step by step."""
+"""The steps behind the commands."""

@@ -1,4 +1,4 @@
-"""What a finished fit is worth: probability calibration, threshold and figures, written into its run folder."""
+"""Evaluate a finished fit: probability calibration, threshold and metrics, written into its run folder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,37 +19,37 @@ from ..runs.prepared import Prepared
 from ..runs.run_folder import Run
 
 Array = np.ndarray[Any, Any]
-_PARTS = ("validation", "test")
+_HELD_OUT = ("validation", "test")
 _COLUMNS = ("file", "part", "label", "group", "study", "logit", "fracture_probability")
 
 
 def assess(run: Run, recipe: Recipe, model: Any, prepared: Prepared, progress: Progress) -> None:
-    """Calibrate and choose the threshold on validation, then look at test once."""
-    parts = np.array([row.split for row in prepared.catalogue.rows])
-    rows = {part: prepared.catalogue.in_split(part) for part in _PARTS}
+    """Calibrate and choose the threshold on the validation split, then evaluate once on the test split."""
+    splits = np.array([row.split for row in prepared.catalogue.rows])
+    rows = {split: prepared.catalogue.in_split(split) for split in _HELD_OUT}
     logits = {
-        part: fracture_logits(outputs_of(model, prepared.images.pixels, np.flatnonzero(parts == part), recipe))
-        for part in _PARTS
+        split: fracture_logits(outputs_of(model, prepared.images.pixels, np.flatnonzero(splits == split), recipe))
+        for split in _HELD_OUT
     }
-    evaluation = judge_logits(rows, logits, recipe.threshold)
+    evaluation = evaluate_logits(rows, logits, recipe.threshold)
     evaluation |= {"epochs": len(progress.history), "unreadable": prepared.images.unreadable}
     write_predictions(run, rows, logits, evaluation["probability_calibration"])
     write_json(run.path("evaluation.json"), evaluation)
 
 
-def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array], rule: Threshold) -> dict[str, Any]:
-    """Everything that the logits of the validation and test part say.
+def evaluate_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array], rule: Threshold) -> dict[str, Any]:
+    """Calibrate probabilities, choose the threshold and compute all metrics from the logits of both held-out splits.
 
     Args:
         rows: the images of "validation" and "test".
-        logits: of `fractured`, for each image of each part.
-        rule: how the threshold is chosen.
+        logits: the fracture logit of each of these images, by split.
+        rule: how to choose the threshold.
 
     Returns:
         {"probability_calibration": {"method", "slope", "intercept", "candidates"},
         "threshold": {"value", "rule", "chosen_on", "unit", "promise"},
-        "validation" and "test": figures and "curves",
-        "subgroups": of the test part, "uncalibrated": {part: {"ece", "brier", "calibration"}}}.
+        "validation" and "test": metrics and "curves",
+        "subgroups": of the test split, "uncalibrated": {split: {"ece", "brier", "calibration"}}}.
     """
     fitted_on = rows["validation"]
     calibration = calibrate(
@@ -58,12 +58,12 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
         np.array([row.group for row in fitted_on]),
     )
     units = {
-        part: gather_units(rows[part], probabilities(logits[part], calibration.slope, calibration.intercept))
-        for part in _PARTS
+        split: gather_units(rows[split], probabilities(logits[split], calibration.slope, calibration.intercept))
+        for split in _HELD_OUT
     }
     validation = units["validation"]
     threshold = choose_threshold(validation.labels, validation.scores, validation.groups, rule)
-    found = {part: units[part].metrics(threshold) for part in _PARTS}
+    found = {split: units[split].metrics(threshold) for split in _HELD_OUT}
     return {
         "probability_calibration": calibration.to_dict(),
         "threshold": {
@@ -75,14 +75,14 @@ def judge_logits(rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array],
                 validation.labels, validation.scores, validation.groups, rule, found["test"]["sensitivity"]["value"]
             ),
         },
-        **{part: {**found[part], "curves": curves(units[part].labels, units[part].scores)} for part in _PARTS},
+        **{split: {**found[split], "curves": curves(units[split].labels, units[split].scores)} for split in _HELD_OUT},
         "subgroups": subgroups(units["test"], threshold),
-        "uncalibrated": {part: _uncalibrated(rows[part], logits[part]) for part in _PARTS},
+        "uncalibrated": {split: _uncalibrated(rows[split], logits[split]) for split in _HELD_OUT},
     }
 
 
 def _uncalibrated(rows: Sequence[Row], logits: Array) -> dict[str, Any]:
-    """How far the network's own probabilities, the sigmoid of its logits, are from what happens."""
+    """Calibration error and reliability of the plain sigmoid of the logits."""
     units = gather_units(rows, probabilities(logits, 1.0, 0.0))
     found = units.metrics(0.5)
     return {"ece": found["ece"], "brier": found["brier"], "calibration": reliability(units.labels, units.scores)}
@@ -91,10 +91,10 @@ def _uncalibrated(rows: Sequence[Row], logits: Array) -> dict[str, Any]:
 def write_predictions(
     run: Run, rows: Mapping[str, Sequence[Row]], logits: Mapping[str, Array], calibration: dict[str, Any]
 ) -> None:
-    """Write `predictions.csv`: one line an image of the validation and the test part."""
+    """Write `predictions.csv`: one row for each image of the validation and test splits."""
     lines = []
-    for part in _PARTS:
-        scores = probabilities(logits[part], calibration["slope"], calibration["intercept"])
-        for row, logit, score in zip(rows[part], logits[part], scores, strict=True):
-            lines.append([row.file, part, row.label, row.group, row.study, f"{logit:.6f}", f"{score:.8f}"])
+    for split in _HELD_OUT:
+        scores = probabilities(logits[split], calibration["slope"], calibration["intercept"])
+        for row, logit, score in zip(rows[split], logits[split], scores, strict=True):
+            lines.append([row.file, split, row.label, row.group, row.study, f"{logit:.6f}", f"{score:.8f}"])
     write_csv(run.path("predictions.csv"), _COLUMNS, lines)

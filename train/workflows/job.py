@@ -1,4 +1,4 @@
-"""What a call of `osteolite train` asks for, and the folder that is its own."""
+"""The settings of one training, and its claim on a run folder."""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ..console import console
 from ..data.boxes import has_boxes
 from ..data.catalogue import Catalogue
 from ..data.layouts import read_dataset
-from ..fitting.distillation import check_teaching, describe_teacher
+from ..fitting.distillation import check_teacher, describe_teacher
 from ..recipe import Recipe, load_recipe, to_toml
 from ..runs.initial_weights import describe_weights
 from ..runs.run_folder import Run
@@ -23,32 +23,32 @@ _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "numpy", "pillow", "scikit-l
 
 @dataclass(frozen=True)
 class Job:
-    """One training that is asked for."""
+    """The settings of one training."""
 
     recipe: Recipe
-    found: Catalogue  # what the data set holds, before anything is read
-    data: Path  # folder or manifest, as the user named it
+    found: Catalogue  # the data set's images, before any is read
+    data: Path  # folder or manifest, as named by the user
     out: Path  # the run folder
-    weights: str | None  # imagenet, none, a weights file or a run folder; None: the recipe's own start
+    weights: str | None  # imagenet, none, a weights file or a run folder; None: the recipe's setting
     seed: int
     allow_leaks: bool
-    cache: Path | None = None  # of the fitted pixels, where several jobs share it; None: in the run folder
+    cache: Path | None = None  # pixel cache shared with other jobs; None: in the run folder
 
 
 def open_job(data: Path, recipe_name: str, out: Path, weights: str | None, seed: int, allow_leaks: bool) -> Job:
-    """A job of a recipe's name; where the data has no fracture boxes, the recipe goes without a fracture map.
+    """Read recipe and data set into a job. Without fracture boxes, the recipe is used without its fracture map.
 
     Raises:
-        DatasetError: the data has no known layout.
-        UsageError: no such recipe, or one whose fracture map learns from nothing.
+        DatasetError: the layout of the data is unknown.
+        UsageError: the recipe does not exist, or its settings contradict each other.
     """
     recipe, found = load_recipe(recipe_name), read_dataset(data)
     for one in (recipe, *recipe.alternatives):
-        check_teaching(one)
+        check_teacher(one)
         _check_map(one)
     if not has_boxes(found):
         if any(one.model.fracture_map for one in (recipe, *recipe.alternatives)):
-            console.print("note: the data has no fracture boxes, so the network learns no fracture map")
+            console.print("note: the data has no fracture boxes; training without a fracture map")
         recipe = _without_map(recipe)
     return Job(recipe, found, data, out, weights, seed, allow_leaks)
 
@@ -72,30 +72,30 @@ def _without_map(recipe: Recipe) -> Recipe:
     return replace(recipe, model=model, alternatives=tuple(map(_without_map, recipe.alternatives)))
 
 
-def claim(job: Job, start: str | None) -> Run:
-    """Make the job's folder its own run, or see that it is.
+def claim(job: Job, initial_weights: str | None) -> Run:
+    """Claim the job's folder for its run, or check that it belongs to it already.
 
     Args:
         job: the training.
-        start: the starting weights, as `starts.find_weights` found them.
+        initial_weights: the result of `find_weights`.
 
     Raises:
         UsageError: the folder holds another run.
     """
-    claim_folder(job, "run.json", {"weights": describe_weights(start), **describe_teacher(job.recipe)})
+    claim_folder(job, "run.json", {"weights": describe_weights(initial_weights), **describe_teacher(job.recipe)})
     return Run(job.out)
 
 
 def claim_folder(job: Job, record: str, more: dict[str, Any]) -> dict[str, Any]:
-    """Make the job's folder its own, or see that it is.
+    """Claim the job's folder, or check that it belongs to the job already.
 
     Args:
-        job: the training, or the recipe with alternatives, or the cross-validation.
-        record: the file that says whose the folder is.
-        more: what else must be the same when the call is repeated.
+        job: the training, the recipe with alternatives, or the cross-validation.
+        record: name of the file that identifies the folder's owner.
+        more: further entries that must be the same when the call is repeated.
 
     Returns:
-        What stands in the record.
+        The content of the record.
 
     Raises:
         UsageError: the folder holds something else.
@@ -115,10 +115,12 @@ def claim_folder(job: Job, record: str, more: dict[str, Any]) -> dict[str, Any]:
         before: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
         same = all(before.get(key) == about[key] for key in about if key not in ("layout", "attribution"))
         if not same or Run(out).recipe != job.recipe:
-            raise UsageError(f"{out} holds a run of another recipe, data, seed or start; name another --out")
+            raise UsageError(
+                f"{out} holds a run with another recipe, data, seed or starting weights; name another --out"
+            )
         return before
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty and holds no run; name another --out")
+        raise UsageError(f"{out} is not empty and is not a run folder; name another --out")
     about["versions"] = {package: version(package) for package in _PACKAGES}
     write_text(out / "recipe.toml", to_toml(job.recipe))
     write_json(known, about)

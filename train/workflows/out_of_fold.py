@@ -1,4 +1,4 @@
-"""What a cross-validation says: figures over the folds, and of all images together, each judged while held out."""
+"""Results of a cross-validation: metrics over the folds, and over all held-out predictions together."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,49 +16,49 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """Every unit of evaluation with the probability that its fold's model gave it."""
+class PooledScores:
+    """Every image or study with the score from the model of its own fold, for which it was held out."""
 
     units: Units
-    thresholds: Any  # of each unit: the one that its fold chose on its own validation part
+    thresholds: Any  # (units,), the threshold chosen on the validation split of the unit's fold
 
     @property
     def rows(self) -> tuple[tuple[Row, ...], ...]:
         return self.units.rows
 
     def metrics(self, weights: Array) -> dict[str, Array]:
-        """As `weighted_metrics`: each (draws,)."""
+        """The metrics for each draw, as `weighted_metrics` returns them: each (draws,)."""
         return weighted_metrics(self.units.labels, self.units.scores, self.thresholds, weights)
 
     def draws(self) -> Array:
-        """By group, the same for every model on the same images."""
+        """Bootstrap draws by group, the same for every model on the same images."""
         return bootstrap_weights(self.units.groups, self.units.labels, seed=0)
 
 
-def out_of_fold(runs: list[Run]) -> Pooled:
-    """Join the test parts of all folds."""
+def pool_folds(runs: list[Run]) -> PooledScores:
+    """Join the test splits of all folds."""
     rows: list[Row] = []
     scores: list[float] = []
     thresholds: dict[str, float] = {}
     for run in runs:
         threshold = run.json("evaluation.json")["threshold"]["value"]
-        given = _test_scores(run)
+        fold_scores = _test_scores(run)
         for row in run.catalogue.in_split("test"):
             rows.append(row)
-            scores.append(given[row.file])
+            scores.append(fold_scores[row.file])
             thresholds[row.file] = threshold
     units = gather_units(rows, np.array(scores))
-    return Pooled(units, np.array([thresholds[images[0].file] for images in units.rows]))
+    return PooledScores(units, np.array([thresholds[images[0].file] for images in units.rows]))
 
 
-def summary(recipe: Recipe, runs: list[Run], pooled: Pooled) -> dict[str, Any]:
-    """One model's cross-validation.
+def summary(recipe: Recipe, runs: list[Run], pooled: PooledScores) -> dict[str, Any]:
+    """Summarise one model's cross-validation.
 
     Returns:
         {"name", "backbone", "start", "unit", "count", "folds": [{"run", "images", "threshold", and
         each of `METRICS`}], "mean" and "sd": each of `METRICS` over the folds (the sample standard
-        deviation), "pooled": for each of `METRICS` {"value", "low", "high"} over all units together,
-        decided by the threshold of their own fold, with the interval of a bootstrap by group}.
+        deviation), "pooled": for each of `METRICS` {"value", "low", "high"} over all units together, each
+        decided by the threshold of its own fold, with an interval by bootstrap over groups}.
     """
     folds = [_fold(run) for run in runs]
     values = {name: [fold[name] for fold in folds] for name in METRICS}
@@ -72,16 +72,16 @@ def summary(recipe: Recipe, runs: list[Run], pooled: Pooled) -> dict[str, Any]:
         "folds": folds,
         "mean": {name: round(float(np.mean(found)), 5) for name, found in values.items()},
         "sd": {name: round(float(np.std(found, ddof=1)), 5) for name, found in values.items()},
-        "pooled": {name: _figure(point[name][0], drawn[name]) for name in METRICS},
+        "pooled": {name: _with_interval(point[name][0], drawn[name]) for name in METRICS},
     }
 
 
-def difference(first_name: str, first: Pooled, second_name: str, second: Pooled) -> dict[str, Any]:
-    """The second model less the first, on the same images.
+def difference(first_name: str, first: PooledScores, second_name: str, second: PooledScores) -> dict[str, Any]:
+    """Subtract the first model's metrics from the second's, on the same images.
 
     Returns:
-        {"first", "second", and for each of `METRICS` {"value", "low", "high"}}, the interval of a
-        paired bootstrap by group: both models are judged on each draw.
+        {"first", "second", and for each of `METRICS` {"value", "low", "high"}}, with an interval by paired
+        bootstrap over groups: both models are scored on each draw.
     """
     weights = np.concatenate([np.ones((1, len(first.units.labels))), first.draws()])
     before, after = first.metrics(weights), second.metrics(weights)
@@ -89,7 +89,7 @@ def difference(first_name: str, first: Pooled, second_name: str, second: Pooled)
     return {
         "first": first_name,
         "second": second_name,
-        **{name: _figure(change[0], change[1:]) for name, change in changes.items()},
+        **{name: _with_interval(change[0], change[1:]) for name, change in changes.items()},
     }
 
 
@@ -104,7 +104,7 @@ def _fold(run: Run) -> dict[str, Any]:
     }
 
 
-def _figure(value: Any, drawn: Array) -> dict[str, float]:
+def _with_interval(value: Any, drawn: Array) -> dict[str, float]:
     low, high = percentile_interval(drawn)
     return {"value": round(float(value), 5), "low": round(low, 5), "high": round(high, 5)}
 

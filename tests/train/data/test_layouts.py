@@ -20,7 +20,7 @@ def lay_out(root: Path, *files: str) -> Path:
     ("fractured", "normal"),
     [("Fracture", "Normal"), ("fractured", "not fractured"), ("positive", "negative"), ("1", "0")],
 )
-def test_class_folders_by_any_usual_name(tmp_path: Path, fractured: str, normal: str) -> None:
+def test_class_folders_may_have_any_usual_name(tmp_path: Path, fractured: str, normal: str) -> None:
     found = read_dataset(lay_out(tmp_path, f"{fractured}/a.png", f"{normal}/deep/b.JPG", f"{normal}/c.jpeg"))
     assert found.layout == "classes"
     assert {(row.file, row.label, row.split) for row in found.rows} == {
@@ -30,8 +30,8 @@ def test_class_folders_by_any_usual_name(tmp_path: Path, fractured: str, normal:
     }
 
 
-def test_parts_are_taken_as_they_are_named(tmp_path: Path) -> None:
-    files = [f"{part}/{name}/x.png" for part in ("train", "val", "test") for name in ("fractured", "normal")]
+def test_split_folders_give_the_splits(tmp_path: Path) -> None:
+    files = [f"{split}/{name}/x.png" for split in ("train", "val", "test") for name in ("fractured", "normal")]
     found = read_dataset(lay_out(tmp_path, *files))
     assert found.layout == "parts"
     assert {(row.file.split("/")[0], row.split) for row in found.rows} == {
@@ -41,13 +41,13 @@ def test_parts_are_taken_as_they_are_named(tmp_path: Path) -> None:
     }
 
 
-def test_other_files_in_the_folders_are_no_images(tmp_path: Path) -> None:
+def test_other_files_in_the_folders_are_ignored(tmp_path: Path) -> None:
     lay_out(tmp_path, "fractured/a.png", "normal/b.png")
     (tmp_path / "normal" / "notes.txt").write_text("no image")
     assert len(read_dataset(tmp_path).rows) == 2
 
 
-def test_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"fracatlas.*mura.*parts.*classes.*manifest"):
         read_dataset(lay_out(tmp_path, "cats/a.png", "dogs/b.png"))
 

@@ -17,7 +17,7 @@ def manifest(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_every_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
+def test_every_known_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
     path = manifest(
         tmp_path,
         "colour,file,label,split,group,body_part,view,hardware,study",
@@ -32,7 +32,7 @@ def test_every_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
     assert read_dataset(tmp_path) == read_dataset(path)
 
 
-def test_classes_by_name_and_a_row_without_a_group_is_its_own(tmp_path: Path) -> None:
+def test_classes_may_be_names_and_a_row_without_a_group_is_its_own_group(tmp_path: Path) -> None:
     path = manifest(tmp_path, "file,class,study", "a.png,Fractured,", "b.png,not fractured,s", "c.png,normal,s")
     assert [(row.label, row.group, row.split) for row in read_manifest(path).rows] == [
         (1, "a.png", ""),
@@ -41,14 +41,14 @@ def test_classes_by_name_and_a_row_without_a_group_is_its_own(tmp_path: Path) ->
     ]
 
 
-def test_a_file_named_twice_is_two_rows_of_one_group(tmp_path: Path) -> None:
+def test_a_file_listed_twice_is_two_rows_of_one_group(tmp_path: Path) -> None:
     path = manifest(tmp_path, "file,label,part", "a.png,1,train", "b.png,0,train", "a.png,1,test")
     first, _, again = read_manifest(path).rows
     assert (first.file, first.group) == (again.file, again.group) == ("a.png", "a.png")
     assert (first.split, again.split) == ("train", "test")
 
 
-def test_a_byte_order_mark_and_quoted_names_are_no_obstacle(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_quoted_names_are_read(tmp_path: Path) -> None:
     path = manifest(tmp_path, "\ufefffile,label", '"a, b ""c"".png",1', " d.png,0")
     assert [row.file for row in read_manifest(path).rows] == ['a, b "c".png', " d.png"]
 
@@ -56,38 +56,38 @@ def test_a_byte_order_mark_and_quoted_names_are_no_obstacle(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("/etc/passwd,1,,", r"line 3: file '/etc/passwd'"),
+        ("/etc/passwd,1,,", r"line 3: file is '/etc/passwd'"),
         ("../a.png,1,,", r"line 3: file"),
         ("deep/../../a.png,1,,", r"line 3: file"),
         ("C:\\a.png,1,,", r"line 3: file"),
         ("..\\a.png,1,,", r"line 3: file"),
         (",1,,", r"line 3: file"),
-        ("b.png,2,,", r"line 3: label '2'; 0, 1"),
-        ("b.png", r"line 3: label ''"),
-        ("b.png,1,holdout,", r"line 3: split 'holdout'; train"),
-        ("b.png,1,,maybe", r"line 3: hardware 'maybe'; yes, no"),
+        ("b.png,2,,", r"line 3: label is '2'; use 0, 1"),
+        ("b.png", r"line 3: label is ''"),
+        ("b.png,1,holdout,", r"line 3: split is 'holdout'; use train"),
+        ("b.png,1,,maybe", r"line 3: hardware is 'maybe'; use yes, no"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_a_wrong_line_is_refused_by_number(tmp_path: Path, line: str, message: str) -> None:
     path = manifest(tmp_path, "file,label,split,hardware", "a.png,0,train,no", line)
     with pytest.raises(DatasetError, match=message):
         read_manifest(path)
 
 
 @pytest.mark.parametrize("header", ["name,label", "file,fracture", "file;label", ""])
-def test_missing_columns_are_told(tmp_path: Path, header: str) -> None:
-    with pytest.raises(DatasetError, match="needs file, and label or class"):
+def test_missing_columns_are_named(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DatasetError, match=r"needs the columns file and label \(or class\)"):
         read_manifest(manifest(tmp_path, header, "a.png,1"))
 
 
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"file,label\n\xff\xfe.png,1\n")
     with pytest.raises(DatasetError, match="cannot be read as CSV"):
         read_dataset(path)
 
 
-def test_a_root_says_where_the_files_lie(tmp_path: Path) -> None:
+def test_the_root_column_gives_the_folder_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for root in ("../images", str(tmp_path / "images")):
         path = manifest(tmp_path / "lists", "file,label,root", f"a.png,1,{root}", f"b.png,0,{root}")
@@ -96,7 +96,7 @@ def test_a_root_says_where_the_files_lie(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("roots", "message"), [((".", ".."), "line 3: root differs"), (("gone", "gone"), "its root gone is no folder")]
+    ("roots", "message"), [((".", ".."), "line 3: root differs"), (("gone", "gone"), "the root gone is not a folder")]
 )
 def test_a_wrong_root_is_refused(tmp_path: Path, roots: tuple[str, str], message: str) -> None:
     path = manifest(tmp_path, "file,label,root", f"a.png,1,{roots[0]}", f"b.png,0,{roots[1]}")
@@ -105,7 +105,7 @@ def test_a_wrong_root_is_refused(tmp_path: Path, roots: tuple[str, str], message
 
 
 @given(name=st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20))
-def test_no_file_leaves_the_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_no_listed_file_is_outside_the_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     folder = tmp_path_factory.mktemp("data")
     quoted = name.replace('"', '""')
     path = manifest(folder, "file,label", f'"{quoted}",1')
@@ -117,10 +117,10 @@ def test_no_file_leaves_the_folder(tmp_path_factory: pytest.TempPathFactory, nam
         assert (folder / row.file).resolve().is_relative_to(folder.resolve())
 
 
-def test_the_manifest_of_a_published_set(shared_data: Path) -> None:
+def test_the_manifest_of_a_published_data_set_is_read(shared_data: Path) -> None:
     found = read_dataset(shared_data / "kaggle_multiregion")
     assert found.layout == "manifest"
-    assert {part: len(found.in_split(part)) for part in ("train", "validation", "test")} == {
+    assert {split: len(found.in_split(split)) for split in ("train", "validation", "test")} == {
         "train": 9246,
         "validation": 828,
         "test": 506,

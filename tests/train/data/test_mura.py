@@ -29,7 +29,7 @@ def lay_out(base: Path, *files: str) -> Path:
     return base
 
 
-def test_parts_studies_patients_and_body_parts(mura: Path) -> None:
+def test_folders_give_splits_studies_patients_and_body_parts(mura: Path) -> None:
     (mura / "train" / "XR_ELBOW" / "patient00001" / "study1_positive" / "._image1.png").write_bytes(b"no image")
     found = read_dataset(mura)
     assert found.layout == "mura"
@@ -43,11 +43,11 @@ def test_parts_studies_patients_and_body_parts(mura: Path) -> None:
     assert len({row.group for row in found.rows}) == 3
 
 
-def test_the_folder_that_holds_it_is_as_good(mura: Path) -> None:
+def test_the_parent_folder_reads_the_same(mura: Path) -> None:
     assert read_dataset(mura.parent) == read_dataset(mura)
 
 
-def test_its_lists_are_believed_over_its_folders(mura: Path) -> None:
+def test_lists_take_precedence_over_folders(mura: Path) -> None:
     listed = "".join(f"MURA-v1.1/{file}\n" for file in FILES[1:4])
     (mura / "train_image_paths.csv").write_text(listed)
     study = "MURA-v1.1/train/XR_HUMERUS/patient00002/study1_negative/"
@@ -62,11 +62,19 @@ def test_its_lists_are_believed_over_its_folders(mura: Path) -> None:
     [
         ("train_image_paths.csv", "MURA-v1.1/train/x.png\n", "train_image_paths.csv, line 1"),
         ("train_image_paths.csv", f"{FILES[0]}\ntrain/../../../etc/passwd\n", "line 2"),
-        ("valid_labeled_studies.csv", "valid/XR_HUMERUS/patient11185/study1_positive/,2\n", "line 1: a study and"),
-        ("valid_labeled_studies.csv", "valid/XR_HUMERUS/patient11185/study1_positive/\n", "line 1: a study and"),
+        (
+            "valid_labeled_studies.csv",
+            "valid/XR_HUMERUS/patient11185/study1_positive/,2\n",
+            "line 1: it must hold a study and",
+        ),
+        (
+            "valid_labeled_studies.csv",
+            "valid/XR_HUMERUS/patient11185/study1_positive/\n",
+            "line 1: it must hold a study and",
+        ),
     ],
 )
-def test_a_wrong_line_of_a_list_is_named(mura: Path, name: str, text: str, message: str) -> None:
+def test_a_wrong_line_of_a_list_is_refused_by_number(mura: Path, name: str, text: str, message: str) -> None:
     (mura / name).write_text(text)
     with pytest.raises(DatasetError, match=message):
         read_dataset(mura)
@@ -89,7 +97,7 @@ def test_validation_is_split_from_train_by_patient(tmp_path: Path) -> None:
     ]
     valid = [f"valid/XR_HAND/patient1118{n}/study1_{('positive', 'negative')[n % 2]}/image1.png" for n in range(4)]
     found = split_by_group(read_dataset(lay_out(tmp_path, *files, *valid)), 0.1, 0.2, 1)
-    groups = {part: {row.group for row in found.in_split(part)} for part in ("train", "validation", "test")}
+    groups = {split: {row.group for row in found.in_split(split)} for split in ("train", "validation", "test")}
     assert groups["test"] == {f"patient1118{n}" for n in range(4)}
     assert len(groups["validation"]) >= 4
     assert not groups["train"] & groups["validation"]

@@ -10,7 +10,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
 
 
-def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path: Path) -> None:
+def test_files_depend_on_the_seed_alone(tmp_path: Path) -> None:
     first, again, other = (write_phantoms(tmp_path / n, 20, s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
     assert contents(first) == contents(again)
     assert not set(contents(first).values()) & set(contents(other).values())
@@ -22,7 +22,7 @@ def test_half_are_fractured(tmp_path: Path) -> None:
     assert sum(row.label for row in rows) == 10
 
 
-def test_a_fracture_changes_the_bone_alone() -> None:
-    """The two classes must not be told apart by brightness or size."""
+def test_the_classes_do_not_differ_in_brightness() -> None:
+    """A network must not be able to separate the classes by brightness."""
     means = [[np.asarray(draw_phantom(f, np.random.default_rng(s))).mean() for s in range(80)] for f in (False, True)]
     assert abs(np.mean(means[0]) - np.mean(means[1])) < np.std(means[0]) / 2

@@ -115,7 +115,7 @@ def test_what_cannot_be_compared_says_so_in_one_line(finished_run: Callable[...,
     run = finished_run()
     with pytest.raises(UsageError, match="two runs or more"):
         compare([run.folder])
-    with pytest.raises(UsageError, match="no run folder"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         compare([run.folder, tmp_path / "nothing"])
     old = finished_run("old")
     old.path("predictions.csv").write_text("file,part,label,fracture_probability\na.png,test,1,0.5\n")

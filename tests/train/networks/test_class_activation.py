@@ -5,7 +5,6 @@ import pytest
 
 from osteolite.edge.errors import UsageError
 from osteolite.train.keras import keras
-from osteolite.train.metrics.pointing_game import hottest_point
 from osteolite.train.networks.class_activation import activation_mapper, choose_method, last_feature_map
 from osteolite.train.networks.model import FEATURES, build_model
 from osteolite.train.recipe import parse_recipe
@@ -111,11 +110,3 @@ def test_a_layer_that_is_none_is_answered_with_those_that_are() -> None:
         choose_method(model, ["nothing"], None)
     assert choose_method(model, ["out_relu"], None) == "cam"
     assert choose_method(model, ["block_13_expand_relu"], None) == "gradcam"
-
-
-def test_the_hottest_point_is_the_centre_of_its_cell() -> None:
-    heat = np.zeros((4, 5))
-    heat[3, 0] = 2
-    assert hottest_point(heat) == (0.1, 0.875)
-    assert hottest_point(-heat - 1) is not None  # a map without positive evidence still has a hottest place
-    assert hottest_point(np.full((4, 5), -1.0)) is None

@@ -113,7 +113,7 @@ def test_what_cannot_start_is_a_wrong_call(tmp_path: Path) -> None:
         find_weights(recipe(), "imagenet", None)
     with pytest.raises(UsageError, match="no such file or run"):
         find_weights(recipe(), str(tmp_path / "missing"), None)
-    with pytest.raises(UsageError, match="no run folder"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         find_weights(recipe(), str(tmp_path), None)
     (tmp_path / "wrong.h5").write_bytes(b"no weights")
     with pytest.raises(UsageError, match="do not fit plain_cnn"):

@@ -95,5 +95,5 @@ def test_a_start_that_one_of_them_lacks_is_told_before_any_is_trained(tmp_path: 
 
 
 def test_a_folder_that_holds_no_run_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no run folder"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         open_runs(tmp_path)

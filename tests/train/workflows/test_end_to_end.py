@@ -18,7 +18,7 @@ from osteolite.convert.sources import subject as convert_room
 from osteolite.convert.sources.calibration_data import CalibrationData
 from osteolite.edge.cli import cli
 from osteolite.train.recipe import parse_recipe, to_toml
-from osteolite.train.workflows.end_to_end import whole_run
+from osteolite.train.workflows.end_to_end import run_all_steps
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 
@@ -102,7 +102,7 @@ def test_about_an_image_that_is_named_the_shipped_model_is_asked(
     image = phantom_run / "unseen_phantom.png"
     with click.Context(cli) as context:
         data = str(phantom_run.parent / "phantoms-data")
-        whole_run(context, command, data, "phantoms", str(folder), None, 1, False, str(image) if named else None)
+        run_all_steps(context, command, data, "phantoms", str(folder), None, 1, False, str(image) if named else None)
     assert [name for name, *_ in calls] == ["train", "convert", "bench", "predict"]
     _, asked, *options = calls[-1]
     assert Path(asked).name == "unseen_phantom.png"
