@@ -1,4 +1,4 @@
-"""Where the fractures lie, for data that has boxes drawn round them."""
+"""Bounding boxes of fractures, for data that has them."""
 
 import json
 from collections import defaultdict
@@ -11,13 +11,13 @@ from osteolite.edge.errors import DatasetError
 
 from .catalogue import Catalogue
 
-# layout: the COCO file of its boxes, under the data folder
+# layout: COCO file of its boxes, relative to the data folder
 BOX_FILES = {"fracatlas": "Annotations/COCO JSON/COCO_fracture_masks.json"}
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in shares of the upright image's width and height, 0 to 1, so that it fits every size of it."""
+    """A bounding box in fractions of the upright image's width and height, 0 to 1, independent of the image's size."""
 
     left: float
     top: float
@@ -25,7 +25,7 @@ class Box:
     bottom: float
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether the point, in the same shares, lies inside or on the border."""
+        """Return whether the point, in the same fractions, lies in the box or on its border."""
         return self.left <= x <= self.right and self.top <= y <= self.bottom
 
 
@@ -33,12 +33,12 @@ class Box:
 class BoxedImage:
     """The boxes of one image."""
 
-    width: int  # of the image that the boxes were drawn on, pixels
-    height: int
+    width: int  # pixels of the image that the boxes were drawn on
+    height: int  # pixels
     boxes: tuple[Box, ...]
 
     def fits(self, width: int, height: int) -> bool:
-        """Whether an image of this size has the same aspect ratio, but for a pixel lost to rounding on each side.
+        """Return whether an image of this size has the same aspect ratio, up to one pixel of rounding on each side.
 
         >>> BoxedImage(2304, 2880, ()).fits(614, 768), BoxedImage(2304, 2880, ()).fits(768, 614)
         (True, False)
@@ -47,33 +47,34 @@ class BoxedImage:
 
 
 def has_boxes(catalogue: Catalogue) -> bool:
-    """Whether a file of boxes lies where the catalogue's layout has it."""
+    """Return whether the box file of the catalogue's layout exists."""
     return catalogue.layout in BOX_FILES and (catalogue.root / BOX_FILES[catalogue.layout]).is_file()
 
 
 def read_boxes(catalogue: Catalogue) -> dict[str, BoxedImage]:
-    """The boxes of the catalogue's images, by the image's file; images without a box are left out.
+    """Read the boxes of the catalogue's images, by image file. Images without a box are left out.
 
     Raises:
-        DatasetError: the data has no boxes, or their file is damaged.
+        DatasetError: the data has no boxes, or the box file is damaged.
     """
     path = catalogue.root / BOX_FILES.get(catalogue.layout, "")
     if not has_boxes(catalogue):
-        looked = f"no {path}" if catalogue.layout in BOX_FILES else f"boxes are known for {', '.join(BOX_FILES)} alone"
+        only = f"only the layout {', '.join(BOX_FILES)} has boxes"
+        reason = f"{path} does not exist" if catalogue.layout in BOX_FILES else only
         raise DatasetError(
-            f"{catalogue.root} ({catalogue.layout} layout) has no fracture boxes ({looked}), so there is nothing to "
-            "point at; name the images to draw maps of instead"
+            f"{catalogue.root} ({catalogue.layout} layout) has no fracture boxes: {reason}. The pointing game needs "
+            "them; pass the images to draw heatmaps of instead"
         )
     try:
         found = _read_coco(path)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise DatasetError(f"{path} is no COCO file of boxes ({error!r}); fetch it again from its source") from error
+        raise DatasetError(f"{path} is not a valid COCO file of boxes ({error!r}); download it again") from error
     files = {Path(row.file).name: row.file for row in catalogue.rows}
     return {files[name]: boxed for name, boxed in found.items() if name in files}
 
 
 def _read_coco(path: Path) -> dict[str, BoxedImage]:
-    """COCO counts pixels of the image's own size; see https://cocodataset.org/#format-data."""
+    """Read a COCO file, whose boxes are in pixels of the image; see https://cocodataset.org/#format-data."""
     content = json.loads(path.read_text(encoding="utf-8"))
     images = {image["id"]: image for image in content["images"]}
     boxes: dict[Any, list[Box]] = defaultdict(list)
@@ -95,7 +96,7 @@ def _read_coco(path: Path) -> dict[str, BoxedImage]:
 
 
 def covered_share(boxes: tuple[Box, ...]) -> float:
-    """The share of the image's area that lies in at least one box: what a random point hits.
+    """Return the share of the image's area inside at least one box: the chance that a random point hits one.
 
     >>> covered_share((Box(0, 0, 0.5, 0.5), Box(0.25, 0, 0.75, 0.5)))
     0.375

@@ -1,4 +1,4 @@
-"""Folders named for the two classes, alone or within folders named for the parts."""
+"""Class folders, alone or inside folders of the splits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ _SPLITS = {
 
 
 def split_of_name(name: str) -> str | None:
-    """The part that a folder or a manifest calls by this name, or None.
+    """Return the split that a folder or a manifest means by this name, or None.
 
     >>> [split_of_name(n) for n in ("Train", "val", "images")]
     ['train', 'validation', None]
@@ -30,7 +30,7 @@ def split_of_name(name: str) -> str | None:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder that is named like an image, in order; hidden ones are none."""
+    """Yield every file below a folder with an image suffix, sorted; hidden files are skipped."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
             yield path
@@ -42,7 +42,7 @@ def _class_folders(folder: Path) -> dict[Path, int]:
 
 
 def class_rows(root: Path, folder: Path, split: str) -> list[Row]:
-    """A row for each image in the class folders of `folder`, each a group of its own."""
+    """Return a row for each image in the class folders of `folder`; each image is its own group."""
     rows = []
     for child, label in _class_folders(folder).items():
         for path in images_below(child):

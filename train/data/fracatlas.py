@@ -1,4 +1,4 @@
-"""FracAtlas: class folders, and a table of body part, view and hardware.
+"""FracAtlas: class folders, and a table with body part, view and hardware.
 
 Abedeen et al., "FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation of
 Musculoskeletal Radiographs", Scientific Data 10, 521 (2023).
@@ -19,7 +19,7 @@ ATTRIBUTION = (
     'Radiographs", Scientific Data 10, 521 (2023), doi:10.1038/s41597-023-02432-4; '
     "data doi:10.6084/m9.figshare.22363012, CC BY 4.0."
 )
-_BLOCK, _LONGEST_BLOCK = 8, 32  # numbers in a group: at least, and at most
+_BLOCK, _LONGEST_BLOCK = 8, 32  # smallest and largest number of consecutive image numbers in a group
 _BODY_PARTS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
 
@@ -29,7 +29,7 @@ def detect_fracatlas(root: Path) -> bool:
 
 
 def read_fracatlas(root: Path) -> Catalogue:
-    """The images that the table lists.
+    """Read the images that the table lists.
 
     Raises:
         DatasetError: the table lacks a column.
@@ -39,23 +39,25 @@ def read_fracatlas(root: Path) -> Catalogue:
         reader = csv.DictReader(stream)
         missing = {"image_id", "hardware", *_BODY_PARTS, *_VIEWS} - set(reader.fieldnames or ())
         if missing:
-            raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}; take FracAtlas's own dataset.csv")
+            raise DatasetError(f"{table} has no column {', '.join(sorted(missing))}; use the dataset.csv of FracAtlas")
         listed = {line["image_id"]: line for line in reader}
     rows = []
     for row in class_rows(root, root / "images", split=""):
         line = listed.get(Path(row.file).name)
         if line is not None:
-            parts, views = ("+".join(name for name in names if line[name] == "1") for names in (_BODY_PARTS, _VIEWS))
+            body_parts, views = (
+                "+".join(name for name in names if line[name] == "1") for names in (_BODY_PARTS, _VIEWS)
+            )
             hardware = "yes" if line["hardware"] == "1" else "no"
-            rows.append(Row(row.file, row.label, body_part=parts, view=views, hardware=hardware))
+            rows.append(Row(row.file, row.label, body_part=body_parts, view=views, hardware=hardware))
     return Catalogue(root, "fracatlas", tuple(_number_blocks(rows)), ATTRIBUTION)
 
 
 def _number_blocks(rows: list[Row]) -> list[Row]:
-    """Group consecutive numbers: FracAtlas names no patients, but neighbours are views of one.
+    """Group images with consecutive numbers.
 
-    A block ends where the body part changes, which one patient's views seldom do, so that few
-    patients stand across a border.
+    FracAtlas names no patients, but neighbouring numbers are often views of one patient. A block ends where the
+    body part changes, which rarely happens within a patient, so that few patients are cut in two.
     """
     grouped: list[Row] = []
     first, previous = -_LONGEST_BLOCK, None

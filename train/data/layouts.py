@@ -1,4 +1,4 @@
-"""How labelled radiographs lie on disk: one entry of `LAYOUTS` for each known way."""
+"""Layouts of labelled radiographs on disk: one entry in `LAYOUTS` per layout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from .mura import detect_mura, read_mura
 
 @dataclass(frozen=True)
 class Layout:
-    """One known way to lay out a data set."""
+    """One known layout of a data set."""
 
     name: str
-    looks_like: str  # for the error that lists what is known
-    detect: Callable[[Path], bool]  # of a folder
+    pattern: str  # description of the folder for error messages
+    detect: Callable[[Path], bool]  # whether a folder has this layout
     read: Callable[[Path], Catalogue]
 
 
@@ -38,7 +38,7 @@ def read_dataset(data: str | Path) -> Catalogue:
     """Detect the layout of a folder, or read a manifest, and list the labelled images.
 
     Raises:
-        DatasetError: nothing there, no known layout, a mistake in it, or a class without images.
+        DatasetError: the path does not exist, its layout is unknown or has a mistake, or a class has no images.
     """
     data = Path(data)
     if data.is_file() and data.suffix.lower() == ".csv":
@@ -46,10 +46,12 @@ def read_dataset(data: str | Path) -> Catalogue:
     elif data.is_dir():
         layout = _detect(data)
     else:
-        raise DatasetError(f"{data} is no folder and no .csv file; give what holds or lists the labelled radiographs")
+        raise DatasetError(
+            f"{data} is neither a folder nor a .csv file; name a folder of labelled radiographs or a CSV manifest"
+        )
     catalogue = layout.read(data)
     if {row.label for row in catalogue.rows} != {0, 1}:
-        raise DatasetError(f"{data} ({layout.name} layout) needs images of both classes, fractured and normal")
+        raise DatasetError(f"{data} ({layout.name} layout) must have images of both classes, fractured and normal")
     return catalogue
 
 
@@ -57,5 +59,5 @@ def _detect(folder: Path) -> Layout:
     for layout in LAYOUTS:
         if layout.detect(folder):
             return layout
-    known = "; ".join(f"{layout.name}: {layout.looks_like}" for layout in LAYOUTS)
-    raise DatasetError(f"{folder} has no known layout. Known are {known}")
+    known = "; ".join(f"{layout.name}: {layout.pattern}" for layout in LAYOUTS)
+    raise DatasetError(f"the layout of {folder} is unknown; use one of these: {known}")

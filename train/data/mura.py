@@ -1,8 +1,8 @@
-"""MURA: `{train,valid}/XR_PART/patientN/studyN_{positive,negative}/imageN.png`, and lists of both.
+"""MURA: `{train,valid}/XR_PART/patientN/studyN_{positive,negative}/imageN.png`, and CSV lists of both.
 
 Rajpurkar et al., "MURA: Large Dataset for Abnormality Detection in Musculoskeletal Radiographs",
 Medical Imaging with Deep Learning (2018), arXiv:1712.06957. A positive study is an abnormal one:
-most of them show a fracture or implants, some show something else.
+most show a fracture or implants, some show something else.
 """
 
 import csv
@@ -16,8 +16,8 @@ from .catalogue import Catalogue, Row
 from .class_folders import images_below
 
 _NAME = "MURA-v1.1"
-_PARTS = {"train": "train", "valid": "test"}
-_DEPTH = 5  # names in a path from train or valid to the image
+_SPLITS = {"train": "train", "valid": "test"}
+_DEPTH = 5  # components of a path from train or valid to the image
 
 
 def _base(root: Path) -> Path:
@@ -29,23 +29,22 @@ def detect_mura(root: Path) -> bool:
 
 
 def read_mura(root: Path) -> Catalogue:
-    """The images of a MURA folder, or of the folder that holds it.
+    """Read a MURA folder, or the folder that holds it.
 
-    Its `valid` folder is the part that published figures are of, and there is no other held-out
-    one, so it is the test part here; the validation part is split from `train`, by patient. A
-    study is judged as one. The group is the patient, wherever they appear: a patient has one
-    number for all body parts. The images are those of `*_image_paths.csv` and their labels those
-    of `*_labeled_studies.csv` where these files are there, and those of the folders otherwise.
+    The folder `valid` is the only held-out set, and published results are measured on it; it is the test split
+    here. The validation split is taken from `train`, by patient. A study is one unit of evaluation. The group is
+    the patient, who has the same number in all body parts. If `*_image_paths.csv` and `*_labeled_studies.csv`
+    exist, images and labels come from them, otherwise from the folders.
 
     Raises:
-        DatasetError: a line of the lists names no image, or a study is neither positive nor negative.
+        DatasetError: a line of a list is malformed, or a study is neither positive nor negative.
     """
     base = _base(root)
-    rows = [row for folder, part in _PARTS.items() for row in _read(base, folder, part)]
+    rows = [row for folder, split in _SPLITS.items() for row in _read(base, folder, split)]
     return Catalogue(base, "mura", tuple(rows))
 
 
-def _read(base: Path, folder: str, part: str) -> Iterator[Row]:
+def _read(base: Path, folder: str, split: str) -> Iterator[Row]:
     listing = base / f"{folder}_image_paths.csv"
     if listing.is_file():
         files = [_below(name, folder, _DEPTH, listing, line) for line, (name, *_) in _lines(listing)]
@@ -55,12 +54,14 @@ def _read(base: Path, folder: str, part: str) -> Iterator[Row]:
     for file in files:
         names = file.split("/")
         if len(names) != _DEPTH:
-            raise DatasetError(f"{base / file} lies outside {folder}/XR_PART/patientN/studyN_positive/; remove it")
+            raise DatasetError(
+                f"{base / file} is not in a folder like {folder}/XR_PART/patientN/studyN_positive/; remove it"
+            )
         study = "/".join(names[:-1])
         label = labels[study] if study in labels else label_of_folder(names[3].rpartition("_")[2])
         if label is None:
-            raise DatasetError(f"{base / study} is neither listed nor named ..._positive or ..._negative; name it so")
-        yield Row(file, label, names[2], names[1].removeprefix("XR_").lower(), part, study)
+            raise DatasetError(f"{base / study} is neither listed nor named ..._positive or ..._negative; rename it")
+        yield Row(file, label, names[2], names[1].removeprefix("XR_").lower(), split, study)
 
 
 def _labels(base: Path, folder: str) -> dict[str, int]:
@@ -69,7 +70,7 @@ def _labels(base: Path, folder: str) -> dict[str, int]:
     for line, values in _lines(listing) if listing.is_file() else ():
         study = _below(values[0], folder, _DEPTH - 1, listing, line)
         if len(values) != 2 or values[1].strip() not in ("0", "1"):
-            raise DatasetError(f"{listing}, line {line}: a study and its label, 0 or 1, are needed; mend the line")
+            raise DatasetError(f"{listing}, line {line}: it must hold a study and its label, 0 or 1; correct the line")
         labels[study] = int(values[1])
     return labels
 
@@ -83,10 +84,11 @@ def _lines(listing: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _below(name: str, folder: str, depth: int, listing: Path, line: int) -> str:
-    """The path from train or valid on, of a listed one that may begin with folders above."""
+    """Return the listed path from train or valid on, without the folders before it."""
     names = PurePosixPath(name.strip()).parts[-depth:]
     if len(names) != depth or names[0] != folder or ".." in names:
         raise DatasetError(
-            f"{listing}, line {line}: {name!r} is no path like {folder}/XR_PART/patientN/studyN_positive; mend the line"
+            f"{listing}, line {line}: {name!r} is not a path like {folder}/XR_PART/patientN/studyN_positive; "
+            "correct the line"
         )
     return "/".join(names)

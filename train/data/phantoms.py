@@ -1,8 +1,8 @@
-"""Drawn radiograph phantoms: a data set that needs no download, for a first run and for tests.
+"""Synthetic radiograph phantoms: a data set without a download, for a first run and for tests.
 
-A phantom is a bone shaft with cortex, medulla and trabecular texture in soft tissue, with noise and
-exposure that vary; half of them carry a fracture line or a displaced fragment. They teach a
-network to find a break in a drawn bone and nothing about patients.
+A phantom is a bone shaft with cortex, medulla and trabecular texture in soft tissue, with varying noise and
+exposure. Half of the phantoms have a fracture line or a displaced fragment. A network learns from them to find a
+break in a drawn bone, and nothing about patients.
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ Array = np.ndarray[Any, Any]
 
 
 def draw_phantom(fractured: bool, random: np.random.Generator, width: int = 150, height: int = 180) -> Image.Image:
-    """One phantom.
+    """Draw one phantom.
 
     Args:
         fractured: whether the shaft is broken.
-        random: every property is drawn from it; the same state gives the same image.
+        random: source of every property; the same state gives the same image.
         width: pixels.
         height: pixels.
 
@@ -46,7 +46,7 @@ def draw_phantom(fractured: bool, random: np.random.Generator, width: int = 150,
         place = height * random.uniform(-0.28, 0.28)
         tilt, jag = random.uniform(-0.7, 0.7), random.uniform(0.6, 1.8)
         line = along - place - tilt * across - jag * _waves(across, random, radius)
-        if random.random() < 0.5:  # displaced: everything beyond the line is pushed aside
+        if random.random() < 0.5:  # displaced: the part beyond the line is shifted sideways
             shift = random.choice([-1, 1]) * radius * random.uniform(0.35, 0.8)
             across = across + shift * (line > 0)
     bone = _bone(across, along, radius, height, random)
@@ -64,7 +64,7 @@ def _waves(position: Array, random: np.random.Generator, radius: float) -> Array
 
 
 def _bone(across: Array, along: Array, radius: float, height: int, random: np.random.Generator) -> Array:
-    """A tube: bright cortex at its sides, darker medulla, flared and trabecular towards the ends."""
+    """Draw a tube with bright cortex, darker medulla and trabecular texture that flares towards its ends."""
     flare = 1 + random.uniform(0.2, 0.6) * np.clip(np.abs(along) / (height / 2) - 0.45, 0, None) ** 2 * 4
     inside = np.clip(1 - (across / (radius * flare)) ** 2, 0, None)
     inner = np.clip(1 - (across / (radius * flare * random.uniform(0.55, 0.75))) ** 2, 0, None)
@@ -81,7 +81,7 @@ def _blurred(noise: Any, sigma: float) -> Array:
 def _expose(density: Array, random: np.random.Generator) -> Image.Image:
     height, width = density.shape
     tilt = random.uniform(-0.05, 0.05) * np.linspace(-1, 1, width, dtype=np.float32)
-    shadows = _blurred(random.standard_normal(density.shape), 12) * 1.2  # of soft tissue: each film has its own
+    shadows = _blurred(random.standard_normal(density.shape), 12) * 1.2  # soft tissue
     signal = np.clip(density + tilt + shadows + random.uniform(0.02, 0.1), 0, None) ** random.uniform(0.8, 1.25)
     noisy = signal * random.uniform(0.75, 1.15) + random.standard_normal((height, width)) * random.uniform(0.01, 0.03)
     image = Image.fromarray((np.clip(noisy, 0, 1) * 255).astype(np.uint8))
@@ -89,9 +89,9 @@ def _expose(density: Array, random: np.random.Generator) -> Image.Image:
 
 
 def write_phantoms(folder: Path, count: int, seed: int) -> Path:
-    """Write `count` phantoms as PNG files into `folder`/{fractured,normal}/, half and half.
+    """Write `count` phantoms as PNG files into `folder`/{fractured,normal}/, half of each.
 
-    The same seed gives the same files. A folder that holds them already is left as it is.
+    The same seed gives the same files. A folder that already holds them is left unchanged.
     """
     done = folder / f"phantoms-{count}-{seed}.txt"
     if done.is_file():

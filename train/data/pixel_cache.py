@@ -1,4 +1,4 @@
-"""Every file read and decoded once, through the device's own code: fitted pixels, and what the audit asks of it."""
+"""The pixel cache: each file is decoded once, by the code that runs on the device, and kept as fitted pixels."""
 
 import hashlib
 import io
@@ -22,18 +22,18 @@ from ..console import console, tracked
 from .catalogue import Catalogue, Row
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-DISC = 32  # side of the squares that duplicates are found by, pixels
-_FORMAT = 3  # of the cache's files
+DISC = 32  # side of the squares used to find duplicates, pixels
+_FORMAT = 3  # version of the cache files
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file says of itself before its pixels are looked at."""
+    """Properties of a file before preprocessing."""
 
     sha256: str
-    bytes: int
+    bytes: int  # file size
     width: int  # pixels, as stored
-    height: int
+    height: int  # pixels, as stored
     mode: str  # Pillow's name of the pixel format
 
 
@@ -41,11 +41,11 @@ class FileFacts:
 class Images:
     """The readable images of a catalogue."""
 
-    catalogue: Catalogue  # of these alone
+    catalogue: Catalogue  # the readable images only
     pixels: Pixels  # (images, height, width), fitted to the spec; a read-only memory map
-    squares: Pixels  # (images, 2, DISC, DISC): the largest square around the centre; the whole, squeezed to one
-    facts: tuple[FileFacts, ...]
-    unreadable: dict[str, str]  # file to reason
+    squares: Pixels  # (images, 2, DISC, DISC): the largest centred square; the whole image squeezed to a square
+    facts: tuple[FileFacts, ...]  # by image
+    unreadable: dict[str, str]  # reason by file
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class _Decoded:
 
 
 def read_images(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> Images:
-    """Decode and fit every image of the catalogue, or take them from an earlier call's cache.
+    """Decode and fit every image of the catalogue, or load them from the cache.
 
     Args:
-        catalogue: the images to read; a file that it names several times is read once.
-        spec: what to fit them to.
-        folder: where the cache lies; it is rebuilt when a file, its time or the spec has changed.
+        catalogue: the images to read. A file that occurs several times is read once.
+        spec: the size and aspect to fit the images to.
+        folder: the cache folder. It is rebuilt when a file, its modification time or the spec has changed.
 
     Raises:
-        DatasetError: not one image could be read.
+        DatasetError: no image could be read.
     """
     listing = folder / "images.json"
     fingerprint = _fingerprint(catalogue, spec)
@@ -75,7 +75,9 @@ def read_images(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> 
     unreadable = found["unreadable"]
     kept = catalogue.with_rows(row for row in catalogue.rows if row.file not in unreadable)
     if not kept.rows:
-        raise DatasetError(f"none of the {len(catalogue.rows)} images in {catalogue.root} can be read")
+        raise DatasetError(
+            f"none of the {len(catalogue.rows)} images in {catalogue.root} can be read; check the folder"
+        )
     for file, reason in unreadable.items():
         console.print(f"left out, unreadable: {file}: {reason}")
     facts = tuple(FileFacts(**found["facts"][row.file]) for row in kept.rows)
@@ -90,7 +92,7 @@ def _fingerprint(catalogue: Catalogue, spec: PreprocessingSpec) -> str:
         try:
             status = catalogue.path(row).stat()
             found = f"{status.st_size}\0{status.st_mtime_ns}"
-        except OSError:  # the decoder will say why
+        except OSError:  # the decoder reports the reason
             found = "missing"
         digest.update(f"{row.file}\0{found}\n".encode())
     return digest.hexdigest()
@@ -109,14 +111,16 @@ def _build(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> dict[
     facts: dict[str, Any] = {}
     places: dict[str, int] = {}
     count, total = 0, len(catalogue.rows)
-    with atomic_path(folder / "pixels.npy") as part, atomic_path(folder / "squares.npy") as small:
-        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(total, spec.height, spec.width))
-        squares = np.lib.format.open_memmap(small, mode="w+", dtype=np.uint8, shape=(total, 2, DISC, DISC))
+    with atomic_path(folder / "pixels.npy") as pixels_path, atomic_path(folder / "squares.npy") as squares_path:
+        pixels = np.lib.format.open_memmap(
+            pixels_path, mode="w+", dtype=np.uint8, shape=(total, spec.height, spec.width)
+        )
+        squares = np.lib.format.open_memmap(squares_path, mode="w+", dtype=np.uint8, shape=(total, 2, DISC, DISC))
         for row, result in tracked(_decoded(catalogue, spec), "reading", total):
             if isinstance(result, _Decoded):
                 pixels[count], squares[count] = result.pixels, result.squares
                 facts[row.file], places[row.file] = asdict(result.facts), count
-            elif row.file in places:  # the same file again
+            elif row.file in places:  # the file has occurred before
                 pixels[count], squares[count] = pixels[places[row.file]], squares[places[row.file]]
             else:
                 unreadable[row.file] = result or unreadable[row.file]
@@ -128,10 +132,10 @@ def _build(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path) -> dict[
 
 
 def _decoded(catalogue: Catalogue, spec: PreprocessingSpec) -> Iterator[tuple[Row, _Decoded | str | None]]:
-    """Each row with its image, the reason why there is none, or None where an earlier row has the same file."""
+    """Yield each row with its image, with an error message, or with None if an earlier row has the same file."""
     first = {row.file: index for index, row in reversed(list(enumerate(catalogue.rows)))}
     paths = [catalogue.path(row) for index, row in enumerate(catalogue.rows) if first[row.file] == index]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders leave the interpreter's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow's decoders release the GIL
         results = pool.map(lambda path: _decode(path, spec), paths)
         for index, row in enumerate(catalogue.rows):
             yield row, next(results) if first[row.file] == index else None
@@ -140,7 +144,7 @@ def _decoded(catalogue: Catalogue, spec: PreprocessingSpec) -> Iterator[tuple[Ro
 def _decode(path: Path, spec: PreprocessingSpec) -> _Decoded | str:
     try:
         image = read_radiograph(path, spec)
-        content = path.read_bytes()  # after the reader has checked its size
+        content = path.read_bytes()  # the reader has checked the size
         with Image.open(io.BytesIO(content)) as header:
             width, height, mode = *header.size, header.mode
     except (ImageError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Train, validation and test parts: by group, stratified by label and body part, seeded."""
+"""Train, validation and test splits: by group, stratified by label and body part, with a seed."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,43 +10,43 @@ from osteolite.edge.errors import DatasetError
 
 from .catalogue import SPLITS, Catalogue, Row
 
-_LARGEST = 0.1  # the share of a held-out part that one group may take
-_NEVER_LARGE = 5  # images: the views of one patient, however small the data
+_LARGEST = 0.1  # largest share of a held-out split that one group may take
+_NEVER_LARGE = 5  # images; groups of this size (the views of one patient) never count as large
 
 
 def split_by_group(catalogue: Catalogue, validation: float, test: float, seed: int) -> Catalogue:
-    """Give every row a part; parts that the data itself names are kept.
+    """Assign every row to a split. Splits that the data names are kept.
 
-    Where the data names a train part alone, or with one other, the missing ones are taken from it.
+    If the data names the train split but not both others, the missing ones are taken from train.
 
     Args:
         catalogue: rows with their groups.
-        validation: the share of all images that goes there, above 0 and below 0.5.
-        test: likewise.
+        validation: share of all images for validation, above 0 and below 0.5.
+        test: share of all images for test, above 0 and below 0.5.
         seed: the same seed gives the same split.
 
     Raises:
-        DatasetError: too few groups of a class for the parts asked for.
+        DatasetError: a class has too few groups.
     """
     rows = list(catalogue.rows)
     named = {row.split for row in rows} - {""}
     rows = [replace(row, split=row.split or "train") for row in rows]
     total = len(rows)
-    for part, share in (("test", test), ("validation", validation)):
-        if part not in named:
+    for split, share in (("test", test), ("validation", validation)):
+        if split not in named:
             pool = [index for index, row in enumerate(rows) if row.split == "train"]
-            if pool:  # else the check below says what is wrong
+            if pool:  # otherwise the check below raises
                 for place in _take([rows[index] for index in pool], share * total / len(pool), seed):
-                    rows[pool[place]] = replace(rows[pool[place]], split=part)
+                    rows[pool[place]] = replace(rows[pool[place]], split=split)
     result = catalogue.with_rows(rows)
-    for part in SPLITS:
-        if {row.label for row in result.in_split(part)} != {0, 1}:
-            raise DatasetError(f"the {part} part has images of one class only; more images of both are needed")
+    for split in SPLITS:
+        if {row.label for row in result.in_split(split)} != {0, 1}:
+            raise DatasetError(f"the {split} split has images of one class only; add images of both classes")
     return result
 
 
 def _take(pool: list[Row], share: float, seed: int) -> list[int]:
-    """Indices for a part of that share. Very large groups stay behind: a part that is mostly one group says little."""
+    """Choose indices for a split of that share. Very large groups stay in train: a split of one group says little."""
     folds = max(2, round(1 / share))
     size = Counter(row.group for row in pool)
     largest = max(_NEVER_LARGE, _LARGEST * share * len(pool))
@@ -55,18 +55,18 @@ def _take(pool: list[Row], share: float, seed: int) -> list[int]:
     groups = {label: len({r.group for r in rows if r.label == label}) for label in (0, 1)}
     if min(groups.values()) < folds:
         raise DatasetError(
-            f"{groups[1]} groups of fractured and {groups[0]} of normal images; at least {folds} of each are "
-            "needed for a split by group"
+            f"there are {groups[1]} groups of fractured and {groups[0]} of normal images; a split by group needs at "
+            f"least {folds} of each; add images"
         )
     labels = np.array([row.label for row in rows])
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = [taken for _, taken in splitter.split(labels, strata(rows, folds), [row.group for row in rows])]
-    usable = (taken for taken in found if set(labels[taken]) == {0, 1})  # few groups may stand unevenly
+    usable = (taken for taken in found if set(labels[taken]) == {0, 1})  # with few groups a fold may lack a class
     return [small[i] for i in next(usable, found[0])]
 
 
 def strata(rows: list[Row], folds: int) -> list[str]:
-    """Label and body part; a combination too rare to stand in every fold joins its label's largest."""
+    """Return the stratum of each row: label and body part. One too rare for every fold joins its label's largest."""
     count = Counter((row.label, row.body_part) for row in rows)
     largest = {label: max((k for k in count if k[0] == label), key=lambda k: count[k]) for label in (0, 1)}
     chosen = (

@@ -1,1 +1,1 @@
-"""Figures with their intervals."""
+"""Metrics with confidence intervals."""

@@ -1,4 +1,4 @@
-"""The bootstrap by group: images of one group are alike, so whole groups are drawn (Field and Welsh, 2007)."""
+"""The cluster bootstrap: images of one group are correlated, so whole groups are drawn (Field and Welsh, 2007)."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ DRAWS = 1000
 
 
 def bootstrap_weights(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> Array:
-    """How often each image stands in each draw.
+    """Count how often each image occurs in each bootstrap draw of groups.
 
     Args:
-        groups: of each image.
-        labels: the class of each image; a draw that lacks one of them is drawn again.
-        seed: the same seed gives the same draws, which is what makes differences of two models paired.
-        count: how many draws.
+        groups: the group of each image.
+        labels: the class of each image. A draw that lacks one of the classes is drawn again.
+        seed: the same seed gives the same draws, so that two models can be compared by paired differences.
+        count: number of draws.
 
     Returns:
-        float64 of shape (count, images), whole numbers.
+        Whole numbers as float64, shape (count, images).
     """
     random = np.random.default_rng(seed)
     _, index = np.unique(groups, return_inverse=True)
@@ -33,12 +33,12 @@ def bootstrap_weights(groups: Array, labels: Array, seed: int, count: int = DRAW
 
 
 def bootstrap_indices(groups: Array, labels: Array, seed: int, count: int = DRAWS) -> list[Array]:
-    """The same draws as index arrays, an image as often as it was drawn."""
+    """Return the draws of `bootstrap_weights` as index arrays; an image occurs as often as it was drawn."""
     images = np.arange(len(labels))
     return [np.repeat(images, drawn.astype(np.intp)) for drawn in bootstrap_weights(groups, labels, seed, count)]
 
 
 def percentile_interval(drawn: Array) -> tuple[float, float]:
-    """The 95 % percentile interval of a figure over the draws (Efron, 1979)."""
+    """Return the limits of the 95 % percentile interval of a metric over the draws (Efron, 1979)."""
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)

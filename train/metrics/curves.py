@@ -1,26 +1,25 @@
-"""The curves of a classifier: ROC, precision and recall, reliability, operating points."""
+"""Curves of a classifier: ROC, precision-recall, reliability, operating points."""
 
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .metrics import _bins, confusion
+from .metrics import calibration_bins, confusion
 
 Array = np.ndarray[Any, Any]
-_STEPS = 100  # thresholds of the operating points are 1/100, 2/100 ...
+_STEPS = 100  # the thresholds of the operating points are 1/100, 2/100 ...
 
 
 def operating_points(labels: Array, scores: Array) -> list[list[float]]:
-    """What each threshold would give, for who would choose another one.
+    """Compute sensitivity and specificity at a grid of thresholds.
 
     Args:
-        labels: 0 or 1 for each image.
-        scores: fracture probability for each image.
+        labels: (images,) 0 or 1.
+        scores: (images,) fracture probabilities.
 
     Returns:
-        [[threshold, sensitivity, specificity], ...] at 0.01, 0.02 ... 0.99, to 4 places; what would be 0 / 0
-        is 0.
+        [[threshold, sensitivity, specificity], ...] at 0.01, 0.02 ... 0.99, rounded to 4 places; 0 / 0 counts as 0.
     """
     points = []
     for threshold in np.arange(1, _STEPS) / _STEPS:
@@ -32,11 +31,15 @@ def operating_points(labels: Array, scores: Array) -> list[list[float]]:
 
 
 def curves(labels: Array, scores: Array) -> dict[str, list[list[float]]]:
-    """Points of the curves, for the figures.
+    """Compute the points of the curves that the report plots.
+
+    Args:
+        labels: (images,) 0 or 1.
+        scores: (images,) fracture probabilities.
 
     Returns:
         {"roc": [[1 - specificity, sensitivity]], "precision_recall": [[recall, precision]],
-        "calibration": as `reliability` gives it}.
+        "calibration": the result of `reliability`}.
     """
     false_positives, sensitivity, _ = roc_curve(labels, scores)
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
@@ -48,11 +51,13 @@ def curves(labels: Array, scores: Array) -> dict[str, list[list[float]]]:
 
 
 def reliability(labels: Array, scores: Array) -> list[list[float]]:
-    """Points of the reliability diagram: [mean probability, share fractured, images] of each bin that has images.
+    """Compute the points of the reliability diagram.
 
-    The bins are those of the expected calibration error.
+    Returns:
+        [mean probability, share of fractured images, number of images] of each bin that has images. The bins are
+        those of the expected calibration error.
     """
-    bins = _bins(scores)
+    bins = calibration_bins(scores)
     chosen = [bins == index for index in np.unique(bins)]
     return [[round(float(scores[c].mean()), 5), round(float(labels[c].mean()), 5), int(c.sum())] for c in chosen]
 

@@ -1,4 +1,4 @@
-"""Figures of a classifier with their 95 % intervals, and the curves behind them."""
+"""Metrics of a binary classifier with 95 % confidence intervals."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .bootstrap import bootstrap_indices, bootstrap_weights, percentile_interval
 
 Array = np.ndarray[Any, Any]
 
-# Every figure and its name in tables, in their order; recall is sensitivity by its other name.
+# Each metric and its name in tables, in table order. Recall is the same number as sensitivity.
 METRICS = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -23,24 +23,23 @@ METRICS = {
     "ece": "expected calibration error",
     "brier": "Brier score",
 }
-BINS = 15  # of the expected calibration error, equal in width (Guo et al., 2017)
-_CHUNK = 2_000_000  # numbers in an array of some draws
+BINS = 15  # bins of the expected calibration error, of equal width (Guo et al., 2017)
 
 
 def compute_metrics(labels: Array, scores: Array, threshold: float, groups: Array, seed: int = 0) -> dict[str, Any]:
-    """Figures at the threshold and over all thresholds, with 95 % intervals.
+    """Compute all metrics with 95 % confidence intervals.
 
     Args:
-        labels: 0 or 1 for each image.
-        scores: fracture probability for each image.
-        threshold: from which an image counts as fractured.
-        groups: of each image; the bootstrap draws whole groups, as images of one group are alike.
-        seed: of the bootstrap.
+        labels: (images,) 0 or 1.
+        scores: (images,) fracture probabilities.
+        threshold: an image at or above it counts as fractured.
+        groups: (images,) the group of each image. The bootstrap draws whole groups.
+        seed: seed of the bootstrap.
 
     Returns:
         {"images", "fractured", "confusion": {"tp", "fp", "fn", "tn"}, and for each of `METRICS`:
-        {"value", "low", "high"}}, the interval by percentile bootstrap of 1,000 draws. The interval of
-        the expected calibration error lies high, as each draw adds its own noise to the bins.
+        {"value", "low", "high"}}. The interval is a percentile bootstrap of 1,000 draws. That of the expected
+        calibration error is biased upwards, because each draw adds its own noise to the bins.
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
     point = weighted_metrics(labels, scores, threshold, np.ones((1, len(labels))))
@@ -56,19 +55,22 @@ def compute_metrics(labels: Array, scores: Array, threshold: float, groups: Arra
     return result
 
 
-def weighted_metrics(labels: Array, scores: Array, threshold: float | Array, weights: Array) -> dict[str, Array]:
-    """All figures for many weightings of the same images at once, which a bootstrap needs.
+def weighted_metrics(
+    labels: Array, scores: Array, threshold: float | Array, weights: Array, chunk: int = 2_000_000
+) -> dict[str, Array]:
+    """Compute all metrics for many weightings of the same images at once, as a bootstrap needs.
 
     Args:
-        labels: 0 or 1 for each image.
-        scores: fracture probability for each image.
-        threshold: from which an image counts as fractured; one for all, or one for each image.
-        weights: (draws, images), how often each image counts in each draw.
+        labels: (images,) 0 or 1.
+        scores: (images,) fracture probabilities.
+        threshold: an image at or above it counts as fractured; one number, or an array (images,).
+        weights: (draws, images) how often each image counts in each draw.
+        chunk: largest number of elements of an intermediate array; it bounds the memory.
 
     Returns:
-        For each of `METRICS` an array (draws,); what would be 0 / 0 is 0.
+        For each of `METRICS` an array (draws,); 0 / 0 counts as 0.
     """
-    step = max(1, _CHUNK // len(labels))
+    step = max(1, chunk // len(labels))
     chunks = [weights[i : i + step] for i in range(0, len(weights), step)]
     found = [
         {**_ranked(labels, scores, w), **_decided(labels, scores >= threshold, w), **_calibrated(labels, scores, w)}
@@ -78,9 +80,9 @@ def weighted_metrics(labels: Array, scores: Array, threshold: float | Array, wei
 
 
 def _ranked(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:
-    """AUROC, ties counting half, and average precision as scikit-learn defines it, from the sorted scores."""
+    """Compute AUROC, with ties counted as half, and average precision as scikit-learn defines it."""
     order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores stand or fall together
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # the last of each run of equal scores
     weights, positive = weights[:, order], labels[order] == 1
     tp = np.cumsum(weights * positive, axis=1)[:, ends]
     fp = np.cumsum(weights * ~positive, axis=1)[:, ends]
@@ -93,7 +95,7 @@ def _ranked(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:
 
 
 def _decided(labels: Array, decisions: Array, weights: Array) -> dict[str, Array]:
-    """Figures of the decisions at the threshold."""
+    """Compute the metrics of the decisions at the threshold."""
     positive = labels == 1
     tp, fp = weights @ (decisions & positive), weights @ (decisions & ~positive)
     fn, tn = weights @ (~decisions & positive), weights @ (~decisions & ~positive)
@@ -110,25 +112,26 @@ def _decided(labels: Array, decisions: Array, weights: Array) -> dict[str, Array
 
 
 def _calibrated(labels: Array, scores: Array, weights: Array) -> dict[str, Array]:
-    """Expected calibration error over `BINS` bins, and the Brier score (Brier, 1950)."""
-    members = np.eye(BINS)[_bins(scores)]
+    """Compute the expected calibration error over `BINS` bins, and the Brier score (Brier, 1950)."""
+    members = np.eye(BINS)[calibration_bins(scores)]
     gaps = np.abs((weights * (labels - scores)) @ members).sum(axis=1)
     total = weights.sum(axis=1)
     return {"ece": gaps / total, "brier": weights @ (labels - scores) ** 2 / total}
 
 
-def _share(part: Array, whole: Array) -> Array:
-    return np.asarray(part / np.where(whole == 0, 1, whole))
+def _share(count: Array, whole: Array) -> Array:
+    return np.asarray(count / np.where(whole == 0, 1, whole))
 
 
-def _bins(scores: Array) -> Array:
+def calibration_bins(scores: Array) -> Array:
+    """Return the index of the calibration bin of each score, 0 to `BINS` - 1."""
     return np.asarray(np.minimum((np.asarray(scores) * BINS).astype(int), BINS - 1))
 
 
 def auroc(labels: Array, scores: Array) -> float:
-    """Area under the ROC curve by the rank sum (Mann and Whitney, 1947); ties count half.
+    """Compute the area under the ROC curve by the rank sum (Mann and Whitney, 1947); ties count as half.
 
-    Equal to scikit-learn's `roc_auc_score`, at a tenth of its time, which a bootstrap needs.
+    The result equals scikit-learn's `roc_auc_score` and takes a tenth of its time, which matters in a bootstrap.
     """
     fractured = labels == 1
     positives = int(fractured.sum())
@@ -137,7 +140,7 @@ def auroc(labels: Array, scores: Array) -> float:
 
 
 def confusion(labels: Array, decisions: Array) -> dict[str, int]:
-    """Counts of true and false positives and negatives."""
+    """Count true and false positives and negatives."""
     positive = labels == 1
     return {
         "tp": int((decisions & positive).sum()),
@@ -148,17 +151,19 @@ def confusion(labels: Array, decisions: Array) -> dict[str, int]:
 
 
 def sensitivity_at(labels: Array, scores: Array, groups: Array, specificity: float) -> dict[str, Any]:
-    """The sensitivity at the lowest threshold that is at least so specific, whatever the model's own threshold.
+    """Compute the sensitivity at the lowest threshold that reaches a specificity.
+
+    The model's own threshold plays no role.
 
     Args:
-        labels: 0 or 1 for each image; both occur.
-        scores: fracture probability for each image.
-        groups: of each image.
-        specificity: asked for.
+        labels: (images,) 0 or 1; both occur.
+        scores: (images,) fracture probabilities.
+        groups: (images,) the group of each image.
+        specificity: specificity to reach, 0 to 1.
 
     Returns:
-        {"specificity": that the threshold has, "threshold", "sensitivity": {"value", "low", "high"}}, with the
-        95 % interval by bootstrap over groups, the threshold chosen anew on each draw.
+        {"specificity": specificity reached, "threshold", "sensitivity": {"value", "low", "high"}}. The 95 %
+        interval is a bootstrap over groups that chooses the threshold again on each draw.
 
     >>> found = sensitivity_at(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]), np.arange(4), 0.5)
     >>> found["sensitivity"]["value"], found["specificity"]
@@ -176,7 +181,7 @@ def sensitivity_at(labels: Array, scores: Array, groups: Array, specificity: flo
 
 def _sensitivity_at(labels: Array, scores: Array, specificity: float) -> tuple[float, float]:
     normal = np.sort(scores[labels == 0])
-    allowed = len(normal) - int(np.ceil(specificity * len(normal)))  # normal images that may be called fractured
+    allowed = len(normal) - int(np.ceil(specificity * len(normal)))  # false positives
     below = normal[len(normal) - allowed - 1] if allowed < len(normal) else -np.inf
     threshold = float(np.nextafter(below, np.inf))
     return float((scores[labels == 1] >= threshold).mean()), threshold

@@ -1,7 +1,7 @@
-"""The pointing game: how often the hottest point of a map lies in a box that a reader drew.
+"""The pointing game: how often the maximum of a heatmap lies in an annotated box.
 
-Zhang et al., "Top-Down Neural Attention by Excitation Backprop", ECCV 2016 and IJCV 2018; there a
-tolerance of 15 pixels round the box is allowed, here none is.
+Zhang et al., "Top-Down Neural Attention by Excitation Backprop", ECCV 2016 and IJCV 2018. The paper allows a
+tolerance of 15 pixels around the box; this code allows none.
 """
 
 from dataclasses import dataclass
@@ -13,55 +13,55 @@ from ..data.boxes import Box, covered_share
 from .bootstrap import bootstrap_weights, percentile_interval
 
 Array = np.ndarray[Any, Any]
-Point = tuple[float, float]  # x and y in shares of the image's width and height
+Point = tuple[float, float]  # x and y as fractions of the image's width and height
 _CENTRE = (0.5, 0.5)
 
 
 @dataclass(frozen=True)
 class PointedImage:
-    """One fractured image after the game."""
+    """One fractured image and the maximum of its heatmap."""
 
     group: str
     boxes: tuple[Box, ...]
-    probability: float  # of a fracture, calibrated
-    point: Point | None  # the hottest; None where the map points nowhere, which is a miss
+    probability: float  # calibrated fracture probability
+    point: Point | None  # maximum of the heatmap; None if the map is constant, which counts as a miss
 
 
-def pointing_metrics(played: list[PointedImage], threshold: float) -> dict[str, Any]:
-    """How often the hottest point lies in a box, against chance and against the image's centre.
+def pointing_metrics(images: list[PointedImage], threshold: float) -> dict[str, Any]:
+    """Compute how often the maximum lies in a box, compared with chance and with the image's centre.
 
     Args:
-        played: fractured images, at least one.
-        threshold: from which a fracture counts as detected.
+        images: fractured images, at least one.
+        threshold: an image at or above it counts as detected.
 
     Returns:
-        {"nowhere": how many maps point nowhere, "all": of every image, "detected": of those at or above
-        the threshold, None without any}. The last two are {"images", "groups", "share", "centre",
-        "chance"}: the share of images whose hottest point lies in a box, of those whose centre does,
-        and the mean share of the image's area that boxes cover, each {"value", "low", "high"} with the
-        95 % interval by bootstrap over groups.
+        {"nowhere": number of constant maps, "all": result over all images, "detected": result over the detected
+        images, or None if there are none}. Each result is {"images", "groups", "share", "centre", "chance"}:
+        "share" is the share of images whose maximum lies in a box, "centre" the share of images whose centre
+        does, and "chance" the mean share of the image area that the boxes cover. Each of these is {"value", "low",
+        "high"} with the 95 % interval of a bootstrap over groups.
     """
-    detected = [one for one in played if one.probability >= threshold]
+    detected = [one for one in images if one.probability >= threshold]
     return {
-        "nowhere": sum(one.point is None for one in played),
-        "all": _shares(played),
+        "nowhere": sum(one.point is None for one in images),
+        "all": _shares(images),
         "detected": _shares(detected) if detected else None,
     }
 
 
-def _shares(played: list[PointedImage]) -> dict[str, Any]:
-    groups = np.array([one.group for one in played])
-    weights = bootstrap_weights(groups, np.ones(len(played), int), seed=0)
+def _shares(images: list[PointedImage]) -> dict[str, Any]:
+    groups = np.array([one.group for one in images])
+    weights = bootstrap_weights(groups, np.ones(len(images), int), seed=0)
     values = {
-        "share": [_holds(one.boxes, one.point) for one in played],
-        "centre": [_holds(one.boxes, _CENTRE) for one in played],
-        "chance": [covered_share(one.boxes) for one in played],
+        "share": [_in_a_box(one.boxes, one.point) for one in images],
+        "centre": [_in_a_box(one.boxes, _CENTRE) for one in images],
+        "chance": [covered_share(one.boxes) for one in images],
     }
     shares = {name: _mean(np.array(found, np.float64), weights) for name, found in values.items()}
-    return {"images": len(played), "groups": len(np.unique(groups)), **shares}
+    return {"images": len(images), "groups": len(np.unique(groups)), **shares}
 
 
-def _holds(boxes: tuple[Box, ...], point: Point | None) -> bool:
+def _in_a_box(boxes: tuple[Box, ...], point: Point | None) -> bool:
     return point is not None and any(box.contains(*point) for box in boxes)
 
 
@@ -71,9 +71,10 @@ def _mean(values: Array, weights: Array) -> dict[str, float]:
 
 
 def hottest_point(heat: Array) -> Point | None:
-    """The centre of the hottest cell; None if the map is the same everywhere and so points nowhere.
+    """Return the centre of the map's maximum, or None if the map is constant.
 
-    Equally hot cells, as bilinear enlarging leaves them along the input's border, count by their middle.
+    If several cells share the maximum, their mean position counts: bilinear upsampling leaves equal cells along
+    the input's border.
 
     >>> hottest_point(np.array([[0, 0, 1, 0]]))
     (0.625, 0.5)

@@ -1,4 +1,4 @@
-"""Probability calibration: from a network's logit to a probability that means what it says."""
+"""Probability calibration: from a network's logit to a calibrated probability."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,19 +13,19 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted map: probability = sigmoid(slope * logit + intercept)."""
+    """A fitted calibration: probability = sigmoid(slope * logit + intercept)."""
 
-    method: str  # "temperature" (intercept 0), "platt", or "none" where both would turn the order round
+    method: str  # "temperature" (intercept 0), "platt", or "none" if both would reverse the order
     slope: float  # above 0
     intercept: float
-    candidates: dict[str, float] = field(default_factory=dict)  # nats an image, cross-validated, of each method tried
+    candidates: dict[str, float] = field(default_factory=dict)  # cross-validated loss by method, nats per image
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def probabilities(logits: Array, slope: float, intercept: float) -> Array:
-    """Calibrated fracture probabilities of logits, without overflow.
+    """Convert logits into calibrated fracture probabilities, without overflow.
 
     >>> probabilities(np.array([0.0, 1e4]), 1.0, 0.0).tolist()
     [0.5, 1.0]
@@ -34,22 +34,22 @@ def probabilities(logits: Array, slope: float, intercept: float) -> Array:
 
 
 def calibrate(labels: Array, logits: Array, groups: Array) -> Calibration:
-    """Fit temperature scaling (Guo et al., 2017) or Platt scaling (Platt, 1999) on the validation part.
+    """Fit temperature scaling (Guo et al., 2017) or Platt scaling (Platt, 1999) on the validation split.
 
-    The one with the lower negative log-likelihood in a cross-validation by group is taken: in the
-    sample that it is fitted on, Platt scaling, with one number more, could never lose. Both are
-    fitted to Platt's smoothed targets, which keeps the slope finite where the classes are apart.
+    The method with the lower negative log-likelihood in a cross-validation by group is chosen. On the sample it is
+    fitted on, Platt scaling could never lose, because it has one more parameter. Both methods are fitted to
+    Platt's smoothed targets, which keep the slope finite when the classes are separable.
 
     Args:
-        labels: 0 or 1 for each image; both occur.
-        logits: of `fractured`, for each image.
-        groups: of each image.
+        labels: (images,) 0 or 1; both occur.
+        logits: (images,) logits of `fractured`.
+        groups: (images,) the group of each image.
 
     Returns:
-        The calibration; where too few groups allow no cross-validation, Platt's, without candidates.
+        The calibration. With too few groups for a cross-validation it is Platt's, without candidates.
     """
     fitted = {name: _fit(labels, logits, name == "platt") for name in ("temperature", "platt")}
-    usable = {name: line for name, line in fitted.items() if line[0] > 0}
+    usable = {name: (slope, intercept) for name, (slope, intercept) in fitted.items() if slope > 0}
     if not usable:
         return Calibration("none", 1.0, 0.0)
     losses = _cross_validated(labels, logits, groups)
@@ -59,7 +59,7 @@ def calibrate(labels: Array, logits: Array, groups: Array) -> Calibration:
 
 
 def _fit(labels: Array, logits: Array, with_intercept: bool) -> tuple[float, float]:
-    """Slope and intercept by maximum likelihood on Platt's targets, (n1 + 1) / (n1 + 2) and 1 / (n0 + 2)."""
+    """Fit slope and intercept by maximum likelihood on Platt's targets, (n1 + 1) / (n1 + 2) and 1 / (n0 + 2)."""
     positives = int(np.sum(labels))
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
     twice = np.tile(np.asarray(logits, np.float64), 2).reshape(-1, 1)
@@ -70,7 +70,7 @@ def _fit(labels: Array, logits: Array, with_intercept: bool) -> tuple[float, flo
 
 
 def _cross_validated(labels: Array, logits: Array, groups: Array) -> dict[str, float]:
-    """Mean negative log-likelihood of held-out images, of each method; empty without two groups of each class."""
+    """Return each method's mean held-out negative log-likelihood; empty without two groups of each class."""
     folds = min(_FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
     if folds < 2:
         return {}

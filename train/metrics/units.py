@@ -1,4 +1,4 @@
-"""The unit of evaluation: the image, or, where the data names studies, the study."""
+"""The unit of evaluation: the study if the data names studies, else the image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,42 +12,42 @@ from .metrics import METRICS, compute_metrics
 Array = np.ndarray[Any, Any]
 
 TRAITS = ("body_part", "view", "hardware")
-_ENOUGH = 10  # images or studies of a class, below which a figure says nothing
+_ENOUGH = 10  # units of a class below which a metric is not reported
 
 
 @dataclass(frozen=True)
 class Units:
-    """What figures count as one each, with the mean of its images' fracture probabilities."""
+    """The units that metrics count: images or studies, each with the mean score of its images."""
 
     unit: str  # "image" or "study"
-    labels: Array  # 0 or 1; a study is fractured if one of its images is
-    scores: Array
-    groups: Array
-    rows: tuple[tuple[Row, ...], ...]  # the images of each
+    labels: Array  # (units,) 0 or 1; a study is fractured if one of its images is
+    scores: Array  # (units,) fracture probabilities
+    groups: Array  # (units,) the group of each unit
+    rows: tuple[tuple[Row, ...], ...]  # the images of each unit
 
     def metrics(self, threshold: float) -> dict[str, Any]:
-        """As `compute_metrics`, with "unit" and "count"; "fractured" and "confusion" count units."""
+        """Return the result of `compute_metrics` with "unit" and "count"; "fractured" and "confusion" count units."""
         found = compute_metrics(self.labels, self.scores, threshold, self.groups)
         images = sum(len(rows) for rows in self.rows)
         return {"unit": self.unit, "count": len(self.rows), **found, "images": images}
 
     def select(self, mask: Array) -> "Units":
-        """Those where `mask` is true."""
-        rows = tuple(rows for rows, taken in zip(self.rows, mask, strict=True) if taken)
+        """Return the units where `mask` is true."""
+        rows = tuple(rows for rows, wanted in zip(self.rows, mask, strict=True) if wanted)
         return Units(self.unit, self.labels[mask], self.scores[mask], self.groups[mask], rows)
 
 
 def gather_units(rows: Sequence[Row], scores: Array) -> Units:
-    """Join images into studies where the rows name them; elsewhere each row is a unit.
+    """Gather images into studies; an image without a study is its own unit.
 
     Args:
         rows: the images.
-        scores: the calibrated fracture probability of each.
+        scores: (images,) calibrated fracture probabilities.
 
     Returns:
-        The units, sorted by study or file, so that the same images give the same order.
+        The units, sorted by study or file: the same images give the same order.
     """
-    # A manifest may name a file twice: each row that belongs to no study counts.
+    # A manifest may name a file twice, and each of its rows counts: the index keeps them apart.
     keys = np.array([row.study or f"{row.file} {index:09d}" for index, row in enumerate(rows)])
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     members: list[list[Row]] = [[] for _ in first]
@@ -63,31 +63,31 @@ def gather_units(rows: Sequence[Row], scores: Array) -> Units:
 
 
 def rows_of_predictions(lines: Sequence[Mapping[str, str]]) -> list[Row]:
-    """The images of lines of `predictions.csv`, as far as `gather_units` needs to know them."""
+    """Read the images from lines of `predictions.csv`, with the fields that `gather_units` needs."""
     return [Row(line["file"], int(line["label"]), line["group"], study=line["study"]) for line in lines]
 
 
 def subgroups(
-    units: Units, threshold: float, seen: Mapping[str, Mapping[str, str]] | None = None
+    units: Units, threshold: float, more_traits: Mapping[str, Mapping[str, str]] | None = None
 ) -> list[dict[str, Any]]:
-    """Figures for each body part and view, with and without hardware, where the data names them.
+    """Compute the metrics of each subgroup: body part, view, with and without hardware, as far as the data names them.
 
     A unit that shows several body parts or views counts in each of them.
 
     Args:
-        units: all of them.
-        threshold: from which one counts as fractured.
-        seen: further traits, such as the image's orientation: the value of each file.
+        units: all units.
+        threshold: a unit at or above it counts as fractured.
+        more_traits: values of further traits by file, such as the image's orientation.
 
     Returns:
-        For each subgroup {"by", "value", counts, and those figures that at least ten units of the
-        classes they rest on support}. A trait that is the same everywhere makes no subgroup.
+        For each subgroup {"by", "value", counts, metrics}. A metric is left out if a class that it depends on has
+        fewer than ten units. A trait with one value for all units gives no subgroup.
     """
     found = []
     images = [row for rows in units.rows for row in rows]
     named = {trait: {row.file: str(getattr(row, trait)) for row in images} for trait in TRAITS}
-    for trait, noted in {**named, **(seen or {})}.items():
-        shown = [{value for row in rows for value in noted[row.file].split("+") if value} for rows in units.rows]
+    for trait, by_file in {**named, **(more_traits or {})}.items():
+        shown = [{value for row in rows for value in by_file[row.file].split("+") if value} for rows in units.rows]
         values = sorted(set().union(*shown))
         masks = {value: np.array([value in of_unit for of_unit in shown]) for value in values}
         if len(values) == 1 and masks[values[0]].all():
@@ -97,7 +97,9 @@ def subgroups(
 
 
 def _supported(found: dict[str, Any]) -> dict[str, Any]:
-    """The figures without those that too few units support."""
+    """Drop the metrics that depend on a class with too few units."""
     fractured, normal = found["fractured"] >= _ENOUGH, found["count"] - found["fractured"] >= _ENOUGH
-    resting = {"sensitivity": fractured, "recall": fractured, "specificity": normal}
-    return {key: value for key, value in found.items() if key not in METRICS or resting.get(key, fractured and normal)}
+    supported = {"sensitivity": fractured, "recall": fractured, "specificity": normal}
+    return {
+        key: value for key, value in found.items() if key not in METRICS or supported.get(key, fractured and normal)
+    }

@@ -1,4 +1,4 @@
-"""Classifiers that another program trained, converted and judged."""
+"""Conversion of classifiers that another program trained."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ variants = ["float32", "int8"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Phantoms of which the fractured ones are brighter."""
+    """Phantoms; the fractured ones are brighter."""
     folder = tmp_path_factory.mktemp("data")
     write_phantoms(folder, 120, 3)
     for path in (folder / "fractured").iterdir():
@@ -71,7 +71,7 @@ def keras_file(suffix: str) -> Callable[[Any, Path], Path]:
 
 
 def tflite(model: Any, path: Path) -> Path:
-    """As most people export it: the batch is open."""
+    """A file with an open batch, as most people export it."""
     path = path.with_suffix(".tflite")
     path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     return path
@@ -88,7 +88,7 @@ FORMATS: dict[str, Callable[[Any, Path], Path]] = {
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("save", FORMATS.values(), ids=FORMATS)
-def test_a_sigmoid_network_of_any_format_becomes_a_file_that_answers_alike(
+def test_a_sigmoid_network_of_any_format_converts_to_the_same_logits(
     save: Callable[[Any, Path], Path], network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path
 ) -> None:
     model = network()
@@ -109,10 +109,10 @@ def test_a_sigmoid_network_of_any_format_becomes_a_file_that_answers_alike(
 
 
 @pytest.mark.slow
-def test_two_outputs_become_one_logit(network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path) -> None:
+def test_two_outputs_are_merged_into_one_logit(network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path) -> None:
     model = network(2, "softmax")
     path = saved_model(model, tmp_path / "two")
-    with pytest.raises(UsageError, match="has two outputs; say which is which by --labels"):
+    with pytest.raises(UsageError, match="has two outputs; name them in order by --labels"):
         foreign_subject(path, data, recipe, ())
     with pytest.raises(UsageError, match="as if high outputs meant normal; if they do, say --labels normal,fractured"):
         foreign_subject(path, data, recipe, ("fractured", "normal"))
@@ -125,7 +125,7 @@ def test_two_outputs_become_one_logit(network: Callable[..., Any], data: Path, r
 
 
 @pytest.mark.slow
-def test_other_classes_are_judged_by_the_originals_own_answers(
+def test_other_classes_are_judged_by_the_originals_predictions(
     network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path
 ) -> None:
     path = saved_model(network(4, "softmax"), tmp_path / "four")
@@ -139,12 +139,12 @@ def test_other_classes_are_judged_by_the_originals_own_answers(
         assert archive.read("labels.txt").decode() == "hand\nleg\nhip\nshoulder"
     with pytest.raises(ModelFileError, match="a model of kind classes"):
         FractureClassifier(result.file)
-    with pytest.raises(UsageError, match=r"--labels names 3; .* needs 4"):
+    with pytest.raises(UsageError, match=r"--labels has 3 names; .* needs 4"):
         foreign_subject(path, data, recipe, ("a", "b", "c"))
 
 
 @pytest.mark.slow
-def test_a_file_of_ours_brings_preprocessing_threshold_and_calibration(phantom_run: Path, tmp_path: Path) -> None:
+def test_an_osteolite_file_supplies_preprocessing_threshold_and_calibration(phantom_run: Path, tmp_path: Path) -> None:
     file = phantom_run / "models" / "phantoms_float32.tflite"
     about = read_description(file).details
     subject = foreign_subject(file, phantom_run.parent / "phantoms-data", None, ())
@@ -155,7 +155,7 @@ def test_a_file_of_ours_brings_preprocessing_threshold_and_calibration(phantom_r
 
 
 @pytest.mark.slow
-def test_an_output_that_means_normal_is_noticed(
+def test_an_output_that_means_normal_is_detected(
     network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path
 ) -> None:
     path = saved_model(network(sign=-1), tmp_path / "net")
@@ -169,16 +169,16 @@ def test_an_output_that_means_normal_is_noticed(
     assert scores[0] < 0.5 < scores[1]
 
 
-def test_one_class_alone_is_refused(tiny: Any, tmp_path: Path, recipe: str) -> None:
+def test_data_of_one_class_is_refused(tiny: Any, tmp_path: Path, recipe: str) -> None:
     (tmp_path / "data" / "normal").mkdir(parents=True)
     Image.new("L", (40, 40)).save(tmp_path / "data" / "normal" / "a.png")
     (tmp_path / "net.tflite").write_bytes(tiny.mean())
-    with pytest.raises(DatasetError, match=r"needs images of both classes|has no known layout"):
+    with pytest.raises(DatasetError, match=r"must have images of both classes|the layout of .* is unknown"):
         foreign_subject(tmp_path / "net.tflite", tmp_path / "data", recipe, ())
 
 
 @pytest.mark.slow
-def test_photographs_are_warned_of(tiny: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_coloured_calibration_images_give_a_warning(tiny: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
     for label, level in (("fractured", 200), ("normal", 60)):
         folder = tmp_path / "data" / label
@@ -198,13 +198,13 @@ def test_photographs_are_warned_of(tiny: Any, tmp_path: Path, recipe: str, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["NET"], "is no run: name labelled radiographs by --calibration and a folder by --out"),
-        (["NET", "--calibration", "DATA", "--out", "OUT"], "does not say how its images were prepared"),
+        (["NET"], "is not a run; name a folder of labelled radiographs by --calibration and a target by --out"),
+        (["NET", "--calibration", "DATA", "--out", "OUT"], "does not say how its images were preprocessed"),
         (["NET", "--calibration", "DATA", "--out", "OUT", "--variants", "int3"], "no variant int3"),
         (["NET", "--calibration", "/nowhere", "--out", "OUT", "--recipe", "RECIPE"], "/nowhere is no folder"),
     ],
 )
-def test_a_wrong_call_says_so_and_writes_nothing(
+def test_a_wrong_call_is_refused_and_writes_nothing(
     arguments: list[str], message: str, tiny: Any, data: Path, recipe: str, tmp_path: Path
 ) -> None:
     (tmp_path / "net.tflite").write_bytes(tiny.mean())
