@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type: the commands are ones, the Python runs, the service file is sound."""
+"""The documents: commands exist, Python runs, links lead somewhere, and the service file is sound."""
 
 import ast
 import importlib
@@ -18,11 +18,14 @@ import pytest
 from osteolite.edge.cli import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+GUIDES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *GUIDES, *(ROOT / "edge/models").glob("*.md"), *(ROOT / "benchmarks/results").rglob("*.md")}
+)
 UNIT = ROOT / "docs" / "osteolite-watch.service"
-CAMERA = ("picamera2",)  # on a Raspberry Pi alone
-SCORE = 1.0  # of 10, in systemd's measure of what a service could do if it were taken over
-A_CAMERA = """
+ONLY_ON_A_RASPBERRY_PI = ("picamera2",)
+MOST_EXPOSED = 1.0  # on systemd's scale from 0 (safe) to 10, for a service that an attacker has taken over
+FAKE_CAMERA = """
 from PIL import Image
 class Picamera2:
     def __enter__(self): return self
@@ -39,79 +42,88 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The arguments of each call of `osteolite` in some lines of shell."""
+    """Yield the arguments of each call of `osteolite` in lines of shell."""
     for line in text.replace("\\\n", " ").splitlines():
         words = [word for word in shlex.split(line, comments=True) if word != "sudo"]
         if words and Path(words[0]).name == "osteolite":
-            end = next((place for place, word in enumerate(words) if word in ("|", ">", ">>", "&&", ";")), None)
+            end = next((index for index, word in enumerate(words) if word in ("|", ">", ">>", "&&", ";")), None)
             yield words[1:end]
 
 
-def check(arguments: list[str]) -> None:
-    """The command is one, and so is each of its options; nothing is run."""
+def check_command(arguments: list[str]) -> None:
+    """Check that the command and each of its options exist, without running it."""
     name, *rest = arguments
     assert name in COMMANDS
     command = load_command(name)
     with command.make_context(name, rest) as context:
         if isinstance(command, click.Group):
-            _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-            assert inner is not None
-            with inner.make_context(inner.name, rest, parent=context):
+            _, subcommand, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+            assert subcommand is not None
+            with subcommand.make_context(subcommand.name, rest, parent=context):
                 pass
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes from the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def id_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_the_reader_of_shell_sees_commands() -> None:
+def test_commands_finds_the_calls_of_osteolite_in_shell() -> None:
     text = "make run  # osteolite a\nsudo /opt/x/bin/osteolite b 'c d' > e\n  osteolite f \\\n  --g | less\n"
     assert list(commands(text)) == [["b", "c d"], ["f", "--g"]]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_every_command_on_a_page_can_be_called_like_that(page: Path) -> None:
+@pytest.mark.parametrize("page", GUIDES, ids=id_of)
+def test_every_command_on_a_page_exists_with_its_options(page: Path) -> None:
     for block in blocks(page, "sh"):
         for arguments in commands(block):
-            check(arguments)
+            check_command(arguments)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_the_python_on_a_page_compiles_and_imports_what_there_is(page: Path) -> None:
+@pytest.mark.parametrize("page", GUIDES, ids=id_of)
+def test_python_on_a_page_compiles_and_its_imports_exist(page: Path) -> None:
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Import):
                 for name in node.names:
-                    assert name.name in CAMERA or find_spec(name.name)
-            elif isinstance(node, ast.ImportFrom) and node.module not in CAMERA:
+                    assert name.name in ONLY_ON_A_RASPBERRY_PI or find_spec(name.name)
+            elif isinstance(node, ast.ImportFrom) and node.module not in ONLY_ON_A_RASPBERRY_PI:
                 assert node.module
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, name.name) for name in node.names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_the_json_on_a_page_is_json(page: Path) -> None:
+@pytest.mark.parametrize("page", GUIDES, ids=id_of)
+def test_json_on_a_page_is_valid(page: Path) -> None:
     for block in blocks(page, "json"):
         for line in block.splitlines():
             json.loads(line)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_links_to_files_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
 
-def test_the_camera_program_runs(tmp_path: Path) -> None:
+def test_camera_program_predicts_what_the_camera_sees(tmp_path: Path) -> None:
     [program] = [block for block in blocks(ROOT / "docs" / "raspberry-pi.md", "python") if "picamera2" in block]
-    (tmp_path / "picamera2.py").write_text(A_CAMERA)
+    (tmp_path / "picamera2.py").write_text(FAKE_CAMERA)
     (tmp_path / "program.py").write_text(program)
     done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     label, probability, *warning = done.stdout.split()
     assert label in ("normal", "fractured")
     assert 0 <= float(probability) <= 1
-    assert "shade" in warning  # what A_CAMERA takes is one shade of grey
+    assert "shade" in warning  # the fake camera's image has one shade of grey
 
 
 # The service
@@ -121,20 +133,20 @@ def settings_of(unit: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_the_service_calls_a_command_that_is_one() -> None:
+def test_service_calls_a_command_that_exists() -> None:
     settings = settings_of(UNIT)
     [arguments] = commands(settings["ExecStart"])
-    check(arguments)
+    check_command(arguments)
     assert arguments[arguments.index("--out") + 1].startswith(f"%S/{settings['StateDirectory']}/")
 
 
 def analyze(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze, of the package systemd")
+        pytest.skip("needs systemd-analyze, from the package systemd")
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False)
 
 
-def test_systemd_takes_the_service(tmp_path: Path) -> None:
+def test_systemd_accepts_the_service(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("osteolite")
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/osteolite/bin/osteolite", str(script)))
@@ -142,10 +154,10 @@ def test_systemd_takes_the_service(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_service_can_do_little() -> None:
+def test_service_has_few_rights() -> None:
     done = analyze("security", "--offline=true", "--no-pager", UNIT)
     if "unrecognized option" in done.stderr:
-        pytest.skip("needs a systemd-analyze that reads service files: 250 or later")
+        pytest.skip("needs a systemd-analyze that reads service files: version 250 or later")
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr
-    assert float(found[1]) <= SCORE
+    assert float(found[1]) <= MOST_EXPOSED
