@@ -1,1 +1,1 @@
-"""A trained model in, .tflite variants that passed the gate out."""
+"""From a trained model to .tflite variants that passed the gate."""

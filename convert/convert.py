@@ -1,4 +1,4 @@
-"""From a trained classifier to released .tflite files, each with the gate's verdict inside."""
+"""Conversion of one classifier to released .tflite files, each with the gate's verdict inside."""
 
 import zlib
 from dataclasses import asdict, dataclass
@@ -20,71 +20,75 @@ from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.console import console, tracked
 
-from .gate.error_by_operator import OperatorError, operator_errors, worst
-from .gate.gate import Array, PartVerdict, Verdict
+from .gate.error_by_operator import OperatorError, largest_errors, operator_errors
+from .gate.gate import Array, MulticlassVerdict, Verdict
 from .sources.known_features import known_features
 from .sources.subject import Subject
-from .variants.activation_ranges import Excess, excess, with_ranges
+from .variants.activation_ranges import RangeExcess, range_excess, with_ranges
 from .variants.metadata import metadata, with_metadata
 from .variants.variants import VARIANTS, Source
 
-_LOOKED_AT = 8  # images for the search of where an error starts
-_SHIFTED_BY = 64  # images, half of them fractured, by whose mean logit a variant is corrected
-_FAMILIAR = 0.98  # of the validation images lie within the out-of-distribution limit
-_FAR = 0.25  # of a tensor's range: images of one kind stay within a few hundredths of it
+_ERROR_IMAGES = 8  # images on which the errors of operators are measured
+_SHIFT_IMAGES = 64  # calibration images, half of them fractured, whose mean logit corrects a variant's
+_WITHIN_LIMIT = 0.98  # share of the validation images within the out-of-distribution limit
+_LARGE_EXCESS = 0.25  # share of a tensor's range; similar images exceed it by a few hundredths at most
 
 
 @dataclass(frozen=True)
 class Converted:
-    """One variant and what became of it."""
+    """The result of converting to one variant."""
 
     variant: str
-    file: Path | None  # where it was released; None if it was refused
+    file: Path | None  # the released file; None if refused
     size: int  # bytes of the flatbuffer
-    compressed: int  # of these, packed by deflate, as a download or an app would be
-    verdict: Verdict | PartVerdict
-    origin: tuple[OperatorError, ...] = ()  # of a refused one: where its error starts
-    stage: str = ""  # of a router: the body-part network or a part's fracture model
+    compressed: int  # bytes of the flatbuffer after deflate, as a download or an app compresses it
+    verdict: Verdict | MulticlassVerdict
+    worst_operators: tuple[OperatorError, ...] = ()  # of a refused variant
+    stage: str = ""  # of a router: body_part, or the body part of a fracture model
 
     @property
     def reasons(self) -> str:
-        """Why it was refused, where the error starts, and what to try."""
-        starts = f"the error starts at {', '.join(map(str, self.origin))}; " if self.origin else ""
+        """Why the variant was refused, at which operators the error starts, and what to try."""
+        starts = f"the error starts at {', '.join(map(str, self.worst_operators))}; " if self.worst_operators else ""
         return f"{'; '.join(self.verdict.reasons)}; {starts}{VARIANTS[self.variant].advice}"
 
 
-def chosen_variants(asked: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
-    """The variants asked for, "all" of them, or without any the recipe's own.
+def chosen_variants(requested: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the names of variants.
+
+    Args:
+        requested: names of `VARIANTS`, or "all" alone; empty, the default.
+        default: the recipe's list.
 
     Raises:
-        UsageError: an unknown variant.
+        UsageError: a variant is unknown.
     """
-    if asked == ("all",):
+    if requested == ("all",):
         return tuple(VARIANTS)
-    if unknown := [name for name in asked if name not in VARIANTS]:
-        raise UsageError(f"no variant {', '.join(unknown)}; known are all, {', '.join(VARIANTS)}")
-    return asked or own
+    if unknown := [name for name in requested if name not in VARIANTS]:
+        raise UsageError(f"no variant {', '.join(unknown)}; choose all, or some of {', '.join(VARIANTS)}")
+    return requested or default
 
 
 def convert(subject: Subject, variants: tuple[str, ...], out: Path) -> list[Converted]:
-    """Convert a classifier into variants and release those that pass the gate.
+    """Convert a classifier to variants and release those that pass the gate.
 
     Args:
         subject: the classifier.
-        variants: names of `VARIANTS`, or "all"; empty takes the subject's own list.
+        variants: names of `VARIANTS`, or "all"; empty, the subject's own list.
         out: the folder for the released files and `conversion.json`.
 
     Returns:
-        One entry a variant, in order. A refused variant is not written, and a file that an earlier
-        conversion released under its name is taken away.
+        One entry for each variant, in order. A refused variant is not written, and the file that an
+        earlier conversion released under its name is deleted.
 
     Raises:
-        UsageError: an unknown variant.
+        UsageError: a variant is unknown.
     """
     names = chosen_variants(variants, subject.conversion.variants)
     conversion = _Conversion(subject)
     warnings = subject.calibration.warnings()
-    if any(VARIANTS[name].calibrated for name in names):
+    if any(VARIANTS[name].uses_calibration for name in names):
         warnings += conversion.range_warnings()
     for warning in warnings:
         console.print(f"warning: {warning}")
@@ -95,7 +99,7 @@ def convert(subject: Subject, variants: tuple[str, ...], out: Path) -> list[Conv
 
 @dataclass(frozen=True)
 class _Conversion:
-    """One subject, whose flatbuffer and ranges all its variants share."""
+    """The conversion of one subject, with what all its variants share."""
 
     subject: Subject
 
@@ -103,104 +107,107 @@ class _Conversion:
     def source(self) -> Source:
         subject = self.subject
         return Source(
-            subject.float32(), subject.calibration.tensors, subject.conversion.float_operators, subject.retrain
+            subject.float32(), subject.calibration.tensors, subject.conversion.float_operators, subject.finetune
         )
 
     @cached_property
-    def excess(self) -> Excess:
-        """How far as many validation images leave the ranges of the calibration data."""
+    def excess(self) -> RangeExcess:
+        """How far validation images, as many as calibration images, exceed the ranges of the calibration data."""
         others = self.subject.tensors[:: max(1, len(self.subject.tensors) // len(self.source.calibration))]
-        return excess(self.source.calibrated, with_ranges(self.source.float32, others))
+        return range_excess(self.source.float32_with_ranges, with_ranges(self.source.float32, others))
 
     def range_warnings(self) -> list[str]:
-        if self.excess.share < _FAR:
+        if self.excess.share < _LARGE_EXCESS:
             return []
         return [
-            f"validation images leave the range of the calibration data by {self.excess.share:.0%}, most at "
-            f"{self.excess.tensor.split(';')[-1]}: int8 clips what lies beyond; give more images, of the same kind"
+            f"validation images exceed the range of the calibration data by {self.excess.share:.0%}, most at "
+            f"{self.excess.tensor.split(';')[-1]}: int8 clips these values; give more calibration images like them"
         ]
 
     def release(self, name: str, target: Path, warnings: list[str]) -> Converted:
-        """Write the variant's file if it passes the gate; if not, look where its error starts."""
+        """Write the variant's file if it passes the gate; if not, find the operators at which its error starts."""
         subject, values = self.subject, self._description(name, warnings)
         console.print(f"converting {subject.name} to {name}")
         flatbuffer = with_metadata(VARIANTS[name].write(self.source), self._metadata(values))
         with quiet_stderr():
             session = open_session(flatbuffer)
-        shift = self._shift(session)
-        outputs = [session.run(tensor) for tensor in tracked(subject.tensors, "examining", len(subject.tensors))]
+        shift = self._logit_shift(session)
+        outputs = [session.run(tensor) for tensor in tracked(subject.tensors, "comparing", len(subject.tensors))]
         verdict = subject.judge(np.array([one.values.reshape(-1) for one in outputs]) - shift)
         target.unlink(missing_ok=True)
-        origin: tuple[OperatorError, ...] = ()
+        worst: tuple[OperatorError, ...] = ()
         if verdict.passed:
-            limits = {"out_of_distribution": self._familiar(name, session, outputs)}
-            write_model(target, flatbuffer, {**_shifted(values, shift), **limits, "gate": verdict.to_dict()})
+            limit = {"out_of_distribution": self._out_of_distribution(name, session, outputs)}
+            write_model(target, flatbuffer, {**_with_shift(values, shift), **limit, "gate": verdict.to_dict()})
         elif name != "float32":
-            origin = tuple(worst(operator_errors(self.source.float32, flatbuffer, subject.tensors[:_LOOKED_AT])))
-        packed = len(zlib.compress(flatbuffer, 9))
-        return Converted(name, target if verdict.passed else None, len(flatbuffer), packed, verdict, origin)
+            errors = operator_errors(self.source.float32, flatbuffer, subject.tensors[:_ERROR_IMAGES])
+            worst = tuple(largest_errors(errors))
+        compressed = len(zlib.compress(flatbuffer, 9))
+        return Converted(name, target if verdict.passed else None, len(flatbuffer), compressed, verdict, worst)
 
-    def _shift(self, session: InferenceSession) -> float:
-        """By how much a variant's logit is too high on the mean of the calibration data."""
+    def _logit_shift(self, session: InferenceSession) -> float:
+        """A variant's mean logit on calibration images, minus that of the float32 network."""
         if self.subject.description["kind"] != FRACTURE:
             return 0.0
-        return float(np.mean([session.invoke(tensor) for tensor in self._seen]) - self._float_logit)
+        return float(np.mean([session.invoke(tensor) for tensor in self._shift_images]) - self._float_logit)
 
     @cached_property
-    def _float(self) -> InferenceSession:
-        """The float32 network."""
+    def _float_session(self) -> InferenceSession:
         with quiet_stderr():
             return open_session(self.source.float32)
 
     @cached_property
     def _float_logit(self) -> float:
-        """Its mean logit on the same images."""
-        return float(np.mean([self._float.invoke(tensor) for tensor in self._seen]))
+        """The float32 network's mean logit on the same images."""
+        return float(np.mean([self._float_session.invoke(tensor) for tensor in self._shift_images]))
 
     @property
-    def _seen(self) -> list[Tensor]:
-        seen = self.subject.calibration.tensors  # one class after the other
-        return seen[:: max(1, len(seen) // _SHIFTED_BY)]
+    def _shift_images(self) -> list[Tensor]:
+        tensors = self.subject.calibration.tensors  # ordered by class, so every nth keeps the classes' shares
+        return tensors[:: max(1, len(tensors) // _SHIFT_IMAGES)]
 
-    def _familiar(self, name: str, session: InferenceSession, outputs: list[Outputs]) -> dict[str, Any] | None:
-        """What its features are on images that it knows; the limit is its own, as rounding adds to all scores."""
+    def _out_of_distribution(
+        self, name: str, session: InferenceSession, outputs: list[Outputs]
+    ) -> dict[str, Any] | None:
+        """The variant's own limit, because quantisation raises all scores."""
         held_out = [one.features for one in outputs if one.features is not None]
-        if not held_out or self.subject.known is None:
+        if not held_out or self.subject.known_images is None:
             return None
-        known = self._known_features(session) if VARIANTS[name].other_features else self._float_features
-        return OutOfDistributionLimit.of(known, np.stack(held_out), _FAMILIAR).to_dict()
+        known = self._known_features(session) if VARIANTS[name].changes_features else self._float_features
+        return OutOfDistributionLimit.fit(known, np.stack(held_out), _WITHIN_LIMIT).to_dict()
 
     @cached_property
     def _float_features(self) -> Array:
-        return self._known_features(self._float)
+        return self._known_features(self._float_session)
 
     def _known_features(self, session: InferenceSession) -> Array:
-        """Of images that the network was trained on."""
-        assert self.subject.known is not None
+        assert self.subject.known_images is not None
         spec = PreprocessingSpec.from_dict(self.subject.description["preprocessing"])
-        return known_features(session, self.subject.known(), spec)
+        return known_features(session, self.subject.known_images(), spec)
 
     def _metadata(self, values: dict[str, Any]) -> bytes:
         spec = PreprocessingSpec.from_dict(values["preprocessing"])
-        has = {"activation_map": self._float.map_shape, "features": self._float.feature_count}
-        extras = [name for name, shape in has.items() if shape]
+        shapes = {"activation_map": self._float_session.map_shape, "features": self._float_session.feature_count}
+        extras = [name for name, shape in shapes.items() if shape]
         return metadata(values["name"], spec, values["kind"] == FRACTURE, extras)
 
     def _description(self, name: str, warnings: list[str]) -> dict[str, Any]:
         subject, variant = self.subject, VARIANTS[name]
-        seen = {**subject.calibration.describe(), "warnings": warnings} if variant.calibrated else None
-        if seen and variant.mixed:
-            seen["float_operators"] = subject.conversion.float_operators
+        calibration = {**subject.calibration.describe(), "warnings": warnings} if variant.uses_calibration else None
+        if calibration and variant.keeps_first:
+            calibration["float_operators"] = subject.conversion.float_operators
+        map_shape = self._float_session.map_shape
         return {
             "name": f"{subject.name}_{name}",
             "variant": name,
             **subject.description,
-            "activation_map": list(self._float.map_shape) if self._float.map_shape else None,  # rows and columns
-            "quantisation_calibration": seen,
+            "activation_map": list(map_shape) if map_shape else None,  # rows and columns
+            "quantisation_calibration": calibration,
         }
 
     def summary(self, results: list[Converted], warnings: list[str]) -> dict[str, Any]:
-        measured = any(VARIANTS[result.variant].calibrated for result in results)
+        """The content of conversion.json."""
+        measured = any(VARIANTS[result.variant].uses_calibration for result in results)
         return {
             **{key: value for key, value in self.subject.description.items() if key == "threshold"},
             "quantisation_calibration": {
@@ -215,20 +222,20 @@ class _Conversion:
                     "bytes": result.size,
                     "compressed_bytes": result.compressed,
                     "gate": result.verdict.to_dict(),
-                    "origin": [one.to_dict() for one in result.origin],
+                    "origin": [one.to_dict() for one in result.worst_operators],
                 }
                 for result in results
             ],
         }
 
 
-def _shifted(values: dict[str, Any], shift: float) -> dict[str, Any]:
-    """Take the mean error of the logit back where it becomes a probability.
+def _with_shift(values: dict[str, Any], shift: float) -> dict[str, Any]:
+    """Correct the mean error of the logit in the probability calibration.
 
-    Source: the correction of the bias by data, M. Nagel et al., ICCV 2019, for the last layer alone.
+    Source: the bias correction of M. Nagel et al., ICCV 2019, for the last layer alone.
     """
     calibration = values["probability_calibration"]
-    if "intercept" not in calibration:  # of several classes
+    if "intercept" not in calibration:  # several classes
         return values
     intercept = calibration["intercept"] - calibration["slope"] * shift
     return {**values, "probability_calibration": {**calibration, "intercept": intercept, "logit_shift": shift}}

@@ -14,9 +14,13 @@ from osteolite.edge.machine import default_threads
 
 @click.command()
 @click.argument("folder", metavar="RUN")
-@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Latency of one image, p50, on this device.")
-@click.option("--max-mb", type=click.FloatRange(0, min_open=True), help="Size of the file.")
-@click.option("--min-auroc", type=click.FloatRange(0.5, 1.0), help="On the validation part.")
+@click.option(
+    "--max-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="Maximum p50 latency of one image on this device, milliseconds.",
+)
+@click.option("--max-mb", type=click.FloatRange(0, min_open=True), help="Maximum size of the file, megabytes.")
+@click.option("--min-auroc", type=click.FloatRange(0.5, 1.0), help="Minimum AUROC on the validation split.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Default: RUN/tuning.")
 @click.option("--json", "as_json", is_flag=True, help="Print tune.json instead of a table.")
 def tune(
@@ -27,11 +31,11 @@ def tune(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Search width, input size and variant for this device, within limits.
+    """Search for the best width, input size and variant on this device, within limits.
 
-    Candidates are timed before they are trained, and only those that may win are trained, on the
-    run's data; that takes as long as the run took, for each. The figure tune.png shows AUROC against
-    latency with the points that no other beats, and the choice.
+    Candidates are timed before training, and only those that may win are trained, on the run's data;
+    each training takes about as long as the run's. The plot tune.png shows AUROC against latency with
+    the Pareto front and the choice.
     """
     from osteolite.edge.cli import load_command
     from osteolite.train.runs.run_folder import Run
@@ -68,10 +72,10 @@ def _print_points(result: dict[str, Any], folder: Path) -> None:
             f"{point['low']:.3f} to {point['high']:.3f}",
             f"{point['milliseconds']:.2f}",
             f"{point['megabytes']:.2f}",
-            "choice" if point == result["choice"] else "front" if point["file"] in result["front"] else "",
+            "choice" if point == result["choice"] else "Pareto front" if point["file"] in result["front"] else "",
         ]
         for point in sorted(result["points"], key=lambda one: one["milliseconds"])
     ]
     columns = ["width", "input", "variant", "AUROC, validation", "95 % interval", "p50 ms", "MB", ""]
-    print_table("What passed the gate, on this device", columns, rows)
-    click.echo(f"choice: {result['choice']['file']}\nfigure: {folder / 'tune.png'}")
+    print_table("Variants that passed the gate, on this device", columns, rows)
+    click.echo(f"choice: {result['choice']['file']}\nplot: {folder / 'tune.png'}")

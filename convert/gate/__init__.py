@@ -1,1 +1,1 @@
-"""Whether a variant may be released."""
+"""The decision whether a variant may be released."""

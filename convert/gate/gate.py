@@ -1,4 +1,4 @@
-"""The gate: no variant leaves without proof, image by image, that quantisation lost nothing that matters."""
+"""The gate: it compares a variant with the original image by image and refuses one that loses too much."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval."""
+    """A metric with its 95 % interval."""
 
     value: float
     low: float
@@ -24,20 +24,20 @@ class Interval:
 
 
 class Change(Interval):
-    """A paired difference, variant less reference."""
+    """A paired difference, variant minus reference."""
 
 
 @dataclass(frozen=True)
 class Flips:
-    """Answers that were right before and are wrong now, and the other way round."""
+    """Decisions that became wrong, and decisions that became right."""
 
-    broken: int
-    mended: int
-    p: float  # McNemar's exact test: how likely so uneven a count is, if the variant is as good
+    broken: int  # right before, wrong now
+    mended: int  # wrong before, right now
+    p: float  # of McNemar's exact test: the probability of so uneven a count if the variant is as good
 
     @classmethod
     def count(cls, right_before: Array, right_after: Array) -> "Flips":
-        """Of two masks over the same images.
+        """Count over two masks of the same images.
 
         Source: Q. McNemar, Psychometrika 12, 153 (1947), with the exact binomial distribution.
         """
@@ -48,35 +48,35 @@ class Flips:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found about one variant of a fracture model on the validation part."""
+    """The gate's findings on a variant of a fracture model, on the validation split."""
 
     passed: bool
-    reasons: tuple[str, ...]  # why not; empty when passed
+    reasons: tuple[str, ...]  # of a refusal; empty when passed
     images: int
     agreement: float  # share of equal decisions at the threshold
-    flips: Flips  # the other ones
-    own_auroc: Interval  # of the variant itself
+    flips: Flips  # the decisions that differ
+    own_auroc: Interval  # the variant's AUROC
     auroc: Change
     sensitivity: Change  # at the threshold
     specificity: Change  # at the threshold
-    mean_difference: float  # of fracture probabilities, absolute
-    largest_difference: float
+    mean_difference: float  # absolute, of fracture probabilities
+    largest_difference: float  # absolute, of fracture probabilities
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": list(self.reasons)}
 
 
 @dataclass(frozen=True)
-class PartVerdict:
-    """What the gate found about one variant of a classifier of several classes on the validation part."""
+class MulticlassVerdict:
+    """The gate's findings on a variant of a classifier of several classes, on the validation split."""
 
     passed: bool
-    reasons: tuple[str, ...]  # why not; empty when passed
+    reasons: tuple[str, ...]  # of a refusal; empty when passed
     images: int
     agreement: float  # share of images with the same most probable class
-    flips: Flips  # of the others, those that were right before or are now
+    flips: Flips  # the images with another class that were right before or are right now
     balanced_accuracy: Change
-    largest_difference: float  # of logits, absolute
+    largest_difference: float  # absolute, of logits
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": list(self.reasons)}
@@ -88,32 +88,32 @@ def judge(
     """Compare a variant's fracture probabilities with the original's on the same images.
 
     Args:
-        labels: 0 or 1 for each image; both occur.
-        groups: of each image; the paired bootstrap draws whole groups.
-        reference: fracture probabilities of the original.
-        variant: fracture probabilities of the variant, in the same order; may hold NaN.
+        labels: 0 or 1 for each image; both must occur.
+        groups: the group of each image; the paired bootstrap draws whole groups.
+        reference: the original's fracture probabilities.
+        variant: the variant's fracture probabilities in the same order; may contain NaN.
         threshold: the stored decision threshold.
-        limits: how much may be lost.
-        seed: of the bootstrap.
+        limits: the largest losses allowed.
+        seed: seed of the bootstrap.
 
     Returns:
-        The verdict. A variant passes when its outputs are finite and not constant, and the losses of
-        AUROC and sensitivity and the share of changed decisions are within the limits; the
-        intervals (percentile bootstrap of 1,000 paired draws) say how sure that is.
+        The verdict. A variant passes if its outputs are finite and not constant, and the losses of
+        AUROC and sensitivity and the share of changed decisions are within the limits. The intervals
+        (percentile bootstrap of 1,000 paired draws) show the uncertainty of the changes.
     """
     scores = np.where(np.isfinite(variant), variant, 0.5)
-    drawn = bootstrap_indices(groups, labels, seed)
+    draws = bootstrap_indices(groups, labels, seed)
     changes = {
-        name: _change(figure, labels, reference, scores, threshold, drawn)
-        for name, figure in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
+        name: _change(metric, labels, reference, scores, threshold, draws)
+        for name, metric in (("auroc", _auroc), ("sensitivity", _sensitivity), ("specificity", _specificity))
     }
     before, after = reference >= threshold, scores >= threshold
     agreement = float((before == after).mean())
-    reasons = [*_faults(variant, scores), *_losses(changes, agreement, limits)]
+    reasons = [*_output_faults(variant, scores), *_losses(changes, agreement, limits)]
     if len(set(after)) < len(set(before)):
         reasons.append(f"every image is called {LABELS[int(after[0])]}")
     difference = np.abs(scores - reference)
-    low, high = np.percentile([auroc(labels[i], scores[i]) for i in drawn], [2.5, 97.5])
+    low, high = np.percentile([auroc(labels[i], scores[i]) for i in draws], [2.5, 97.5])
     return Verdict(
         passed=not reasons,
         reasons=tuple(reasons),
@@ -127,22 +127,22 @@ def judge(
     )
 
 
-def judge_parts(
+def judge_multiclass(
     targets: Array, groups: Array, reference: Array, variant: Array, limits: Gate, seed: int = 0
-) -> PartVerdict:
+) -> MulticlassVerdict:
     """Compare a variant's logits of several classes with the original's on the same images.
 
     Args:
         targets: the index of each image's true class.
-        groups: of each image; the paired bootstrap draws whole groups.
-        reference: logits (images, classes) of the original.
-        variant: logits of the variant, in the same order; may hold NaN.
-        limits: how much may be lost; that of AUROC holds for the balanced accuracy.
-        seed: of the bootstrap.
+        groups: the group of each image; the paired bootstrap draws whole groups.
+        reference: the original's logits (images, classes).
+        variant: the variant's logits in the same order; may contain NaN.
+        limits: the largest losses allowed; the limit of AUROC applies to the balanced accuracy.
+        seed: seed of the bootstrap.
 
     Returns:
-        The verdict. A variant passes when its outputs are finite and not the same for every image,
-        and the loss of balanced accuracy and the share of changed answers are within the limits.
+        The verdict. A variant passes if its outputs are finite and not the same for every image, and
+        the loss of balanced accuracy and the share of changed classes are within the limits.
     """
     finite: Array = np.asarray(np.isfinite(variant).all(axis=1))
     logits = np.where(finite[:, None], variant, 0.0)
@@ -153,18 +153,18 @@ def judge_parts(
     if not finite.all():
         reasons.append(f"{int((~finite).sum())} of {len(variant)} outputs are not finite")
     if float(np.ptp(logits, axis=0).max()) == 0.0:
-        reasons.append("every image gets the same answer, to the last digit")
+        reasons.append("every image gets exactly the same logits")
     if -change.value > limits.auroc_loss:
         reasons.append(f"balanced accuracy changes by {change.value:+.4f}; at most {limits.auroc_loss} may be lost")
     if agreement < limits.agreement:
-        reasons.append(f"{agreement:.1%} of the answers agree; at least {limits.agreement:.1%} must")
+        reasons.append(f"{agreement:.1%} of the predicted classes agree; at least {limits.agreement:.1%} must")
     difference = float(np.abs(logits - reference).max())
     flips = Flips.count(before == targets, after == targets)
-    return PartVerdict(not reasons, tuple(reasons), len(targets), agreement, flips, change, difference)
+    return MulticlassVerdict(not reasons, tuple(reasons), len(targets), agreement, flips, change, difference)
 
 
-def _faults(variant: Array, scores: Array) -> list[str]:
-    """What no limit can allow: outputs that are not finite or all the same."""
+def _output_faults(variant: Array, scores: Array) -> list[str]:
+    """Faults that no limit allows: outputs that are not finite or all the same."""
     reasons = []
     infinite = int((~np.isfinite(variant)).sum())
     if infinite:
@@ -176,29 +176,27 @@ def _faults(variant: Array, scores: Array) -> list[str]:
 
 def _losses(changes: dict[str, Change], agreement: float, limits: Gate) -> list[str]:
     reasons = []
-    for name, title, most in (
+    for name, title, limit in (
         ("auroc", "AUROC", limits.auroc_loss),
         ("sensitivity", "sensitivity", limits.sensitivity_loss),
     ):
-        if -changes[name].value > most:
-            reasons.append(f"{title} changes by {changes[name].value:+.4f}; at most {most} may be lost")
+        if -changes[name].value > limit:
+            reasons.append(f"{title} changes by {changes[name].value:+.4f}; at most {limit} may be lost")
     if agreement < limits.agreement:
         reasons.append(f"{agreement:.1%} of the decisions agree; at least {limits.agreement:.1%} must")
     return reasons
 
 
-def _change(figure: Any, labels: Array, before: Array, after: Array, threshold: float, drawn: list[Array]) -> Change:
-    differences = [
-        figure(labels[i], after[i], threshold) - figure(labels[i], before[i], threshold) for i in drawn
-    ]  # the same images in both terms: a paired interval
+def _change(metric: Any, labels: Array, before: Array, after: Array, threshold: float, draws: list[Array]) -> Change:
+    differences = [metric(labels[i], after[i], threshold) - metric(labels[i], before[i], threshold) for i in draws]
     low, high = np.percentile(differences, [2.5, 97.5])
-    value = figure(labels, after, threshold) - figure(labels, before, threshold)
+    value = metric(labels, after, threshold) - metric(labels, before, threshold)
     return Change(float(value), float(low), float(high))
 
 
-def _balanced_accuracy(targets: Array, answers: Array, threshold: float) -> float:
+def _balanced_accuracy(targets: Array, predicted: Array, threshold: float) -> float:
     count = np.bincount(targets)
-    right = np.bincount(targets[answers == targets], minlength=len(count))
+    right = np.bincount(targets[predicted == targets], minlength=len(count))
     return float((right[count > 0] / count[count > 0]).mean())
 
 

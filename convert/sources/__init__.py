@@ -1,1 +1,1 @@
-"""What is converted: a run, or another program's network."""
+"""The classifiers to convert: from a training run or from another program."""

@@ -1,4 +1,4 @@
-"""A classifier that another program trained, as a subject of conversion and gate."""
+"""The subject of a classifier that another program trained."""
 
 import hashlib
 import re
@@ -26,123 +26,123 @@ from osteolite.train.metrics.probability_calibration import calibrate, probabili
 from osteolite.train.metrics.threshold import choose_threshold
 from osteolite.train.recipe import Conversion, Gate, Threshold, load_recipe
 
-from ..gate.gate import Array, PartVerdict, Verdict, judge, judge_parts
-from ..variants.flatbuffer import cut_activation, join_outputs, packed, unpacked
-from .calibration_data import calibration_data, tensors
+from ..gate.gate import Array, MulticlassVerdict, Verdict, judge, judge_multiclass
+from ..variants.flatbuffer import merge_two_outputs, pack, remove_last_activation, unpack
+from .calibration_data import calibration_data, input_tensors
 from .networks import read_network
 from .subject import Subject, versions
 
-_HELD_OUT = 0.25  # share of the images for each held-out part
-_SMALLEST = 1e-7  # probability, before its logarithm is taken
+_HELD_OUT = 0.25  # share of the images in each held-out split
+_MIN_PROBABILITY = 1e-7  # lower bound before taking a logarithm
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """What a recipe or the file's own description settles."""
+class _Settings:
+    """What a recipe or the file's own description sets."""
 
     spec: PreprocessingSpec
     conversion: Conversion = field(default_factory=Conversion)
     gate: Gate = field(default_factory=Gate)
     threshold: Threshold = field(default_factory=Threshold)
-    described: ModelDescription | None = None  # of a file that `osteolite convert` wrote
+    description: ModelDescription | None = None  # of a file that `osteolite convert` wrote
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """A network that ends in logits, and how the original's outputs become them."""
+class LogitHead:
+    """A network changed to end in logits, and the map from the original's outputs to these logits."""
 
     flatbuffer: bytes
-    labels: tuple[str, ...]  # of the outputs; of a fracture model none
-    logits: Callable[[Array], Array]  # of the original's outputs (1, outputs)
-    sign: int = 1  # -1: the one output speaks for normal
-    order: tuple[str, ...] = LABELS  # of a fracture model, how its outputs were understood
+    labels: tuple[str, ...]  # of the outputs; empty for a fracture model
+    logits: Callable[[Array], Array]  # from the original's outputs (1, outputs)
+    sign: int = 1  # -1: a high output means normal
+    order: tuple[str, ...] = LABELS  # of a fracture model: how its outputs were understood
 
 
 def foreign_subject(path: Path, data: Path, recipe: str | None, labels: tuple[str, ...]) -> Subject:
-    """The subject of a SavedModel, a Keras file or a float .tflite.
+    """Make the subject of a SavedModel, a Keras file or a float .tflite.
 
-    Half of the images are what quantisation sees; on the others the gate compares each variant with
-    the original, after threshold and probability calibration were found there where the file brings
+    Half of the images are the calibration data. On the other half, the gate compares each variant with
+    the original; there, too, the threshold and the probability calibration are fitted if the file has
     none.
 
     Args:
         path: the network.
-        data: labelled radiographs, as the network shall see them.
-        recipe: a recipe's name or file, whose preprocessing the network was trained with; None for a
-            file that says so itself.
-        labels: names of the outputs, in order; of one output what its low and its high end mean.
+        data: labelled radiographs like those that the network will see.
+        recipe: name or file of a recipe with the preprocessing that the network was trained with; None
+            if the file describes it.
+        labels: names of the outputs, in order; for one output, the meaning of a low and of a high value.
 
     Raises:
-        UsageError: no preprocessing, or labels that are missing or do not fit.
+        UsageError: the preprocessing is unknown, or the labels are missing or do not fit.
         DatasetError: the folder has no known layout, or not enough images of both classes.
-        ModelFileError: the network is damaged, or is none with one image as its input.
+        ModelFileError: the network is damaged, or its input is not one image.
     """
-    terms = _terms(path, recipe)
-    network = read_network(path, terms.spec.shape)
-    answer = _answer(path, network.flatbuffer, labels)
-    catalogue = _split(data, terms.spec)
+    settings = _settings(path, recipe)
+    network = read_network(path, settings.spec.shape)
+    head = _logit_head(path, network.flatbuffer, labels)
+    catalogue = _split_data(data, settings.spec)
     held_out = [*catalogue.in_split("validation"), *catalogue.in_split("test")]
-    inputs = tensors(catalogue, held_out, terms.spec)
-    reference = np.concatenate([answer.logits(network.outputs(tensor)) for tensor in inputs])
+    inputs = input_tensors(catalogue, held_out, settings.spec)
+    reference = np.concatenate([head.logits(network.outputs(tensor)) for tensor in inputs])
     truth = np.array([row.label for row in held_out]), np.array([row.group for row in held_out])
     judged, described = (
-        _classes(answer, reference, truth[1], terms)
-        if answer.labels
-        else _fracture(path, answer, reference, truth, terms)
+        _multiclass_judge(head, reference, truth[1], settings)
+        if head.labels
+        else _fracture_judge(path, head, reference, truth, settings)
     )
+    count = settings.conversion.calibration_images
     return Subject(
         name=re.sub(r"[^\w.-]+", "_", path.stem).removesuffix("_float32"),
-        conversion=terms.conversion,
-        float32=lambda: answer.flatbuffer,
-        calibration=calibration_data(
-            catalogue, catalogue.in_split("train"), terms.spec, terms.conversion.calibration_images, str(data)
-        ),
+        conversion=settings.conversion,
+        float32=lambda: head.flatbuffer,
+        calibration=calibration_data(catalogue, catalogue.in_split("train"), settings.spec, count, str(data)),
         tensors=inputs,
         judge=judged,
-        description={**_about(path, terms), **described},
-        retrain=_no_training_data,
+        description={**_file_description(path, settings), **described},
+        finetune=_refuse_finetuning,
     )
 
 
-def _terms(path: Path, recipe: str | None) -> _Terms:
+def _settings(path: Path, recipe: str | None) -> _Settings:
     if recipe is not None:
         loaded = load_recipe(recipe)
-        return _Terms(loaded.preprocessing, loaded.conversion, loaded.gate, loaded.threshold)
+        return _Settings(loaded.preprocessing, loaded.conversion, loaded.gate, loaded.threshold)
     if path.suffix.lower() == ".tflite":
         try:
-            described = read_description(path)
+            description = read_description(path)
         except UndescribedModel:
-            described = None
-        if isinstance(described, ModelDescription):
-            return _Terms(described.preprocessing, described=described)
+            description = None
+        if isinstance(description, ModelDescription):
+            return _Settings(description.preprocessing, description=description)
     raise UsageError(
-        f"{path} does not say how its images were prepared; name the recipe that does by --recipe, or write one "
-        '(extends = "fracatlas_mobilenetv2" and a table [preprocessing] are enough)'
+        f"{path} does not say how its images were preprocessed; name a recipe with its preprocessing by --recipe "
+        '(a file with extends = "fracatlas_mobilenetv2" and a table [preprocessing] is enough)'
     )
 
 
-def _answer(path: Path, flatbuffer: bytes, labels: tuple[str, ...]) -> _Answer:
-    """Make the graph end in logits: one of `fractured`, or one for each class."""
-    model = unpacked(flatbuffer)
-    cut = cut_activation(model)
+def _logit_head(path: Path, flatbuffer: bytes, labels: tuple[str, ...]) -> LogitHead:
+    """Change the graph to end in logits: one for `fractured`, or one for each class."""
+    model = unpack(flatbuffer)
+    removed = remove_last_activation(model)
     outputs = int(model.subgraphs[0].tensors[int(model.subgraphs[0].outputs[0])].shape[-1])
     if labels and len(labels) != max(outputs, 2):
-        raise UsageError(f"--labels names {len(labels)}; {path} needs {max(outputs, 2)}")
-    logits = partial(_logits, cut)
+        raise UsageError(f"--labels has {len(labels)} names; {path} needs {max(outputs, 2)}")
+    logits = partial(_logits, removed)
     positive = _positive(labels)
     if outputs == 1:
         if positive is None and labels:
             raise UsageError(
-                f"--labels {','.join(labels)}: of one output they are {' and '.join(LABELS)}, in its order"
+                f"--labels {','.join(labels)}: {path} has one output, so name {' and '.join(LABELS)}; the name of "
+                "low values first"
             )
-        return _Answer(packed(model), (), logits, -1 if positive == 0 else 1, labels or LABELS)
+        return LogitHead(pack(model), (), logits, -1 if positive == 0 else 1, labels or LABELS)
     if positive is not None:
-        if not join_outputs(model, positive):
+        if not merge_two_outputs(model, positive):
             raise ModelFileError(f"{path}: its two outputs do not come from one dense layer; give a network with one")
-        return _Answer(packed(model), (), lambda values: _difference(logits(values), positive), order=labels)
+        return LogitHead(pack(model), (), lambda values: _difference(logits(values), positive), order=labels)
     if outputs == 2 and not labels:
-        raise UsageError(f"{path} has two outputs; say which is which by --labels {','.join(LABELS)} or the reverse")
-    return _Answer(packed(model), labels or tuple(f"class {i}" for i in range(outputs)), logits)
+        raise UsageError(f"{path} has two outputs; name them in order by --labels {','.join(LABELS)} or the reverse")
+    return LogitHead(pack(model), labels or tuple(f"class {i}" for i in range(outputs)), logits)
 
 
 def _positive(labels: tuple[str, ...]) -> int | None:
@@ -152,11 +152,11 @@ def _positive(labels: tuple[str, ...]) -> int | None:
 
 
 def _logits(activation: str, outputs: Array) -> Array:
-    """What stood before the last activation."""
+    """Undo the last activation."""
     values = np.asarray(outputs, np.float64).reshape(1, -1)
     if not activation:
         return values
-    values = np.clip(values, _SMALLEST, 1.0 - _SMALLEST)
+    values = np.clip(values, _MIN_PROBABILITY, 1.0 - _MIN_PROBABILITY)
     return np.log(values) - (np.log1p(-values) if activation == "LOGISTIC" else 0.0)
 
 
@@ -164,72 +164,73 @@ def _difference(logits: Array, positive: int) -> Array:
     return logits[:, [positive]] - logits[:, [1 - positive]]
 
 
-def _split(data: Path, spec: PreprocessingSpec) -> Catalogue:
-    """The data's images, near-duplicates kept together, in parts."""
+def _split_data(data: Path, spec: PreprocessingSpec) -> Catalogue:
+    """Split the images, with near-duplicates in the same split."""
     with tempfile.TemporaryDirectory() as folder:
         images = read_images(read_dataset(data), spec, Path(folder))
         catalogue = merge_groups(images.catalogue, find_duplicates(images).pairs())
     return split_by_group(catalogue, _HELD_OUT, _HELD_OUT, seed=0)
 
 
-def _fracture(
-    path: Path, answer: _Answer, reference: Array, truth: tuple[Array, Array], terms: _Terms
+def _fracture_judge(
+    path: Path, head: LogitHead, reference: Array, truth: tuple[Array, Array], settings: _Settings
 ) -> tuple[Callable[[Array], Verdict], dict[str, Any]]:
-    (labels, groups), towards = truth, answer.sign * reference[:, 0]
-    if terms.described is not None:
-        slope, intercept, threshold = terms.described.slope, terms.described.intercept, terms.described.threshold
-        described = terms.described.details
-        about = {key: described[key] for key in ("threshold", "probability_calibration")}
+    (labels, groups), fracture_logits = truth, head.sign * reference[:, 0]
+    if (own := settings.description) is not None:
+        slope, intercept, threshold = own.slope, own.intercept, own.threshold
+        described = {key: own.details[key] for key in ("threshold", "probability_calibration")}
     else:
-        if (area := auroc(labels, towards)) < 0.5:
+        if (area := auroc(labels, fracture_logits)) < 0.5:
             raise UsageError(
                 f"{path}: AUROC {area:.2f}, as if high outputs meant {LABELS[0]}; if they do, say "
-                f"--labels {','.join(answer.order[::-1])}"
+                f"--labels {','.join(head.order[::-1])}"
             )
-        fitted = calibrate(labels, towards, groups)
-        slope, intercept = answer.sign * fitted.slope, fitted.intercept
+        fitted = calibrate(labels, fracture_logits, groups)
+        slope, intercept = head.sign * fitted.slope, fitted.intercept
         scores = probabilities(reference[:, 0], slope, intercept)
-        threshold = choose_threshold(labels, scores, groups, terms.threshold)
-        about = {
-            "threshold": {"rule": terms.threshold.rule, "value": threshold},
+        threshold = choose_threshold(labels, scores, groups, settings.threshold)
+        described = {
+            "threshold": {"rule": settings.threshold.rule, "value": threshold},
             "probability_calibration": {**fitted.to_dict(), "slope": slope},
         }
     before = probabilities(reference[:, 0], slope, intercept)
 
     def judged(outputs: Array) -> Verdict:
-        return judge(labels, groups, before, probabilities(outputs[:, 0], slope, intercept), threshold, terms.gate)
+        return judge(labels, groups, before, probabilities(outputs[:, 0], slope, intercept), threshold, settings.gate)
 
-    return judged, {"kind": FRACTURE, **about}
+    return judged, {"kind": FRACTURE, **described}
 
 
-def _classes(
-    answer: _Answer, reference: Array, groups: Array, terms: _Terms
-) -> tuple[Callable[[Array], PartVerdict], dict[str, Any]]:
-    """Of classes that the data does not name: what the original answers is taken for the truth."""
+def _multiclass_judge(
+    head: LogitHead, reference: Array, groups: Array, settings: _Settings
+) -> tuple[Callable[[Array], MulticlassVerdict], dict[str, Any]]:
+    """Judge classes that the data does not name, by the original's predictions as the true classes."""
     own = reference.argmax(axis=1)
     described = {
         "kind": CLASSES,
-        "labels": list(answer.labels),
+        "labels": list(head.labels),
         "probability_calibration": {"method": "none", "temperature": 1.0},
     }
-    return lambda outputs: judge_parts(own, groups, reference, outputs, terms.gate), described
+    return lambda outputs: judge_multiclass(own, groups, reference, outputs, settings.gate), described
 
 
-def _about(path: Path, terms: _Terms) -> dict[str, Any]:
-    if terms.described is not None:
+def _file_description(path: Path, settings: _Settings) -> dict[str, Any]:
+    if settings.description is not None:
         kept = ("attribution", "training", "evaluation", "audit")
-        known = {key: value for key, value in terms.described.details.items() if key in kept}
+        known = {key: value for key, value in settings.description.details.items() if key in kept}
     else:
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         digest = hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in files))
         known = {"original": {"name": path.name, "sha256_of_sha256": digest.hexdigest()}}
     return {
         "intended_use": "research only; no medical device",
-        "preprocessing": terms.spec.to_dict(),
+        "preprocessing": settings.spec.to_dict(),
         "versions": versions(),
         **known,
     }
 
 
-def _no_training_data(kind: str) -> bytes:
-    raise UsageError(f"{kind.replace('_', ' ')} retraining needs a run of `osteolite train`; take another variant")
+def _refuse_finetuning(method: str) -> bytes:
+    raise UsageError(
+        f"fine-tuning ({method.replace('_', ' ')}) needs a run of `osteolite train`; choose another variant"
+    )

@@ -1,4 +1,4 @@
-"""Networks that another program trained: a SavedModel, a Keras file or a float .tflite, read and checked."""
+"""Reading and checking networks that another program trained: a SavedModel, a Keras file or a float .tflite."""
 
 import json
 import tempfile
@@ -19,8 +19,8 @@ from osteolite.edge.modelfile.graph import ModelGraph
 from osteolite.edge.silence import quiet_stderr
 from osteolite.train.keras import keras, tf
 
-from ..variants.flatbuffer import packed, unpacked, with_fixed_batch
-from ..variants.tracing import converted, variables_of
+from ..variants.flatbuffer import fix_batch, pack, unpack
+from ..variants.tracing import convert_function, variable_holder
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, int, int]  # height, width, channels
@@ -30,22 +30,22 @@ _MAX_CONFIG = 64 * 1024 * 1024  # bytes
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier of one image."""
+    """An image classifier."""
 
     flatbuffer: bytes  # float32, with a fixed batch of 1
-    outputs: Callable[[Array], Array]  # the original's, (1, outputs), of an input tensor
+    outputs: Callable[[Array], Array]  # runs the original: from an input tensor to (1, outputs)
 
 
 def read_network(path: Path, shape: Shape) -> Network:
-    """Read a network of any of the formats.
+    """Read a network.
 
     Args:
         path: a SavedModel's folder, a Keras file, or a float .tflite.
-        shape: of the images that it will see.
+        shape: shape of the input images.
 
     Raises:
-        ModelFileError: it is damaged, has code inside, is quantised already, or does not go from one
-            such image to one row of numbers.
+        ModelFileError: the network is damaged, contains code, is quantised already, or does not map one
+            image of this shape to one row of numbers.
     """
     if path.is_dir():
         return _saved_model(path, shape)
@@ -72,20 +72,20 @@ def _saved_model(path: Path, shape: Shape) -> Network:
 def _keras(path: Path, shape: Shape) -> Network:
     with _readable(path, "Keras file"):
         config, version = _keras_config(path)
-        if "Lambda" in _class_names(config):  # it would run while the file is read
-            raise ValueError("it has a Lambda layer, which is a program of its own; replace it by layers of Keras")
-        library = keras if version < 3 else _keras3()  # each reads the other's files, and leaves the weights out
+        if "Lambda" in _class_names(config):  # its code would run while the file is read
+            raise ValueError("it has a Lambda layer, which contains code; replace it by Keras layers")
+        library = keras if version < 3 else _keras3()  # each version reads files of the other, but without the weights
         model = library.models.load_model(path, compile=False)
     _check_ends(path, [one.shape for one in model.inputs], len(model.outputs), shape)
     if version < 3:
-        return _converted(path, lambda image: {"output": model(image, training=False)}, shape, variables_of(model))
-    with tempfile.TemporaryDirectory() as folder:  # a trace of Keras 3 itself loses the weights
+        return _converted(path, lambda image: {"output": model(image, training=False)}, shape, variable_holder(model))
+    with tempfile.TemporaryDirectory() as folder:  # tracing a Keras 3 model loses its weights
         model.export(folder, verbose=False)
         return _saved_model(Path(folder), shape)
 
 
 def _keras_config(path: Path) -> tuple[Any, int]:
-    """What the model is made of, and the main version of the Keras that wrote it."""
+    """The model's configuration, and the major version of the Keras that wrote it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             config, about = _entry(archive, "config.json"), _entry(archive, "metadata.json")
@@ -94,14 +94,14 @@ def _keras_config(path: Path) -> tuple[Any, int]:
         with h5py.File(path) as file:
             config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "2")
     if config is None:
-        raise ValueError("it holds weights alone; save the whole model")
+        raise ValueError("it contains only weights; save the whole model")
     return json.loads(config), int(str(version).split(".")[0])
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
     size = archive.getinfo(name).file_size
     if size > _MAX_CONFIG:
-        raise ValueError(f"its {name} has {size:,} bytes; at most {_MAX_CONFIG:,} are read")
+        raise ValueError(f"its {name} has {size:,} bytes; at most {_MAX_CONFIG:,} are allowed")
     return archive.read(name)
 
 
@@ -120,20 +120,22 @@ def _class_names(config: Any) -> set[str]:
 def _tflite(path: Path, shape: Shape) -> Network:
     flatbuffer = read_flatbuffer(path)
     with quiet_stderr():
-        session = open_session(flatbuffer)  # reads it as a device would, and says what is wrong
-    graph = ModelGraph.of(flatbuffer)
-    kinds = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
-    if kinds:
-        raise ModelFileError(f"{path}: quantised already ({', '.join(sorted(kinds))}); give the float32 file")
-    _check_ends(path, [graph.inputs[0].shape], 1, shape)  # an activation map may stand beside it
-    model = unpacked(flatbuffer)
-    with_fixed_batch(model)
-    return Network(packed(model), lambda tensor: session.invoke(tensor).reshape(1, -1))
+        session = open_session(flatbuffer)  # reports a damaged file as a device would
+    graph = ModelGraph.from_flatbuffer(flatbuffer)
+    dtypes = {tensor.dtype for tensor in graph.tensors} & {"INT4", "INT8", "UINT8", "INT16", "FLOAT16"}
+    if dtypes:
+        raise ModelFileError(f"{path}: it is quantised already ({', '.join(sorted(dtypes))}); give the float32 file")
+    _check_ends(path, [graph.inputs[0].shape], 1, shape)  # further outputs are allowed, such as an activation map
+    model = unpack(flatbuffer)
+    fix_batch(model)
+    return Network(pack(model), lambda tensor: session.invoke(tensor).reshape(1, -1))
 
 
 def _converted(path: Path, compute: Any, shape: Shape, resources: Any) -> Network:
     with _readable(path, "network for TFLite"):
-        return Network(converted(compute, shape, resources), lambda tensor: np.asarray(compute(tensor)["output"]))
+        return Network(
+            convert_function(compute, shape, resources), lambda tensor: np.asarray(compute(tensor)["output"])
+        )
 
 
 def _check_ends(path: Path, inputs: list[Any], outputs: int, shape: Shape) -> None:
@@ -143,20 +145,20 @@ def _check_ends(path: Path, inputs: list[Any], outputs: int, shape: Shape) -> No
     fits = len(sizes) == 4 and all(size in (None, wanted) for size, wanted in zip(sizes, (1, *shape), strict=True))
     if not fits:
         raise ModelFileError(
-            f"{path}: it takes {tuple(sizes)}, but the recipe's preprocessing gives {(1, *shape)}; "
-            "give a recipe with the size that it was trained on by --recipe"
+            f"{path}: its input is {tuple(sizes)}, but the recipe's preprocessing gives {(1, *shape)}; "
+            "name a recipe with the size that it was trained with by --recipe"
         )
 
 
 @contextmanager
 def _readable(path: Path, what: str) -> Iterator[None]:
-    """Say in one line why TensorFlow cannot use a file, and keep to oneself what else it says."""
+    """Turn any failure of TensorFlow into a one-line error, and suppress its other output."""
     failure: Exception | None = None
     with quiet_stderr():
         try:
             yield
-        except Exception as error:  # whatever a damaged file, an unknown layer or a program inside leads to
+        except Exception as error:  # damaged files, unknown layers and contained code raise errors of any kind
             failure = error
     if failure is not None:
         reason = " ".join(str(failure).split())[:300]
-        raise ModelFileError(f"{path}: no {what} that can be read ({reason})") from failure
+        raise ModelFileError(f"{path}: not a readable {what} ({reason})") from failure

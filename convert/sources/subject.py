@@ -1,4 +1,4 @@
-"""What is converted: a fracture model, a body-part network or another classifier, and how the gate judges it."""
+"""The subject of a conversion: a trained classifier with its calibration data and the gate's judge."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,54 +23,54 @@ from osteolite.train.recipe import Conversion
 from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.body_part import body_part_model
 
-from ..gate.gate import Array, PartVerdict, Verdict, judge, judge_parts
+from ..gate.gate import Array, MulticlassVerdict, Verdict, judge, judge_multiclass
 from ..variants.tracing import traced
-from .calibration_data import CalibrationData, calibration_data, tensors
+from .calibration_data import CalibrationData, calibration_data, input_tensors
 
 _BATCH = 64
-_KNOWN = 400  # images, at most, that the out-of-distribution limits are learnt from
+_MAX_KNOWN = 400  # training images that the out-of-distribution limits are computed from
 _PACKAGES = ("osteolite", "tensorflow", "tf-keras", "ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained classifier and its validation part, ready for conversion and gate."""
+    """A trained classifier with its validation split, ready for conversion and gate."""
 
     name: str  # released files are NAME_VARIANT.tflite
     conversion: Conversion
-    float32: Callable[[], bytes]  # its flatbuffer
+    float32: Callable[[], bytes]  # makes its flatbuffer
     calibration: CalibrationData
-    tensors: list[Tensor]  # of the validation part
-    judge: Callable[[Array], Verdict | PartVerdict]  # a variant's outputs (images, outputs) to its verdict
-    description: dict[str, Any]  # what osteolite.json says of it, whatever the variant
-    retrain: Callable[[str], bytes]  # a name of `retraining.KINDS` to the flatbuffer of the network fine-tuned so
-    known: Callable[[], Iterator[Pixels]] | None = None  # images that it was trained on, where that can be told
+    tensors: list[Tensor]  # inputs of the validation split
+    judge: Callable[[Array], Verdict | MulticlassVerdict]  # a variant's outputs (images, outputs) to its verdict
+    description: dict[str, Any]  # the values of osteolite.json that all variants share
+    finetune: Callable[[str], bytes]  # a name of `finetuning.METHODS` to the flatbuffer of the fine-tuned network
+    known_images: Callable[[], Iterator[Pixels]] | None = None  # training images; None if unknown
 
 
 def subject_of(run: Run, calibration: Path | None) -> Subject:
-    """The subject of a run of one network.
+    """Make the subject of a run of one network.
 
     Args:
-        run: finished, of a fracture model or of a body-part network.
-        calibration: a folder of labelled radiographs for quantisation to see; None, the run's train part.
+        run: a finished run of a fracture model or of a body-part network.
+        calibration: a folder of labelled radiographs as calibration data; None, the run's training split.
 
     Raises:
         DatasetError: the folder has no known layout.
         ImageError: an image cannot be read.
     """
     recipe, rows = run.recipe, run.catalogue.in_split("validation")
-    inputs = tensors(run.catalogue, rows, recipe.preprocessing)
-    parts = run.json("run.json").get("kind") == BODY_PART
-    build = partial(body_part_model, run) if parts else run.model
+    inputs = input_tensors(run.catalogue, rows, recipe.preprocessing)
+    body_part = run.json("run.json").get("kind") == BODY_PART
+    build = partial(body_part_model, run) if body_part else run.model
     reference = _outputs(build(), inputs)
-    judged, described = (_body_part if parts else _fracture)(run, reference)
+    judged, described = (_body_part_judge if body_part else _fracture_judge)(run, reference)
     data = read_dataset(calibration) if calibration else run.catalogue
     seen = calibration_data(
         data,
         data.rows if calibration else data.in_split("train"),
         recipe.preprocessing,
         recipe.conversion.calibration_images,
-        str(calibration) if calibration else "train part",
+        str(calibration) if calibration else "training split",
     )
     return Subject(
         name=recipe.name,
@@ -79,27 +79,27 @@ def subject_of(run: Run, calibration: Path | None) -> Subject:
         calibration=seen,
         tensors=inputs,
         judge=judged,
-        description={**description(run), **described},
-        retrain=partial(_retrain, run, build, seen.tensors),
-        known=partial(_known, run),
+        description={**run_description(run), **described},
+        finetune=partial(_finetune, run, build, seen.tensors),
+        known_images=partial(_training_images, run),
     )
 
 
-def _known(run: Run) -> Iterator[Pixels]:
-    """Images of the train part, evenly drawn and fitted."""
+def _training_images(run: Run) -> Iterator[Pixels]:
+    """At most `_MAX_KNOWN` images of the training split, evenly drawn and fitted to the input."""
     catalogue, spec = run.catalogue, run.recipe.preprocessing
     rows = catalogue.in_split("train")
-    for row in rows[:: -(-len(rows) // _KNOWN)]:
+    for row in rows[:: -(-len(rows) // _MAX_KNOWN)]:
         yield fit(read_radiograph(catalogue.path(row), spec), spec)
 
 
-def _retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> bytes:
-    from ..variants.finetuning import KINDS, retrain
+def _finetune(run: Run, build: Callable[[], Any], calibration: list[Tensor], method: str) -> bytes:
+    from ..variants.finetuning import METHODS, finetune  # needs TensorFlow Model Optimization
 
-    return traced(retrain(run, build, seen, kind), KINDS[kind].ranges_inside)
+    return traced(finetune(run, build, calibration, method), METHODS[method].has_ranges)
 
 
-def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], dict[str, Any]]:
+def _fracture_judge(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], dict[str, Any]]:
     evaluation, rows = run.json("evaluation.json"), run.catalogue.in_split("validation")
     calibration, threshold = evaluation["probability_calibration"], evaluation["threshold"]
     calibrated = partial(probabilities, slope=calibration["slope"], intercept=calibration["intercept"])
@@ -110,27 +110,27 @@ def _fracture(run: Run, reference: Array) -> tuple[Callable[[Array], Verdict], d
         return judge(labels, groups, before, calibrated(outputs[:, 0]), threshold["value"], limits)
 
     described = {"kind": FRACTURE, "threshold": threshold, "probability_calibration": calibration}
-    return judged, {**described, "evaluation": {**_tested(run), "operating_points": _operating_points(run)}}
+    return judged, {**described, "evaluation": {**_test_metrics(run), "operating_points": _operating_points(run)}}
 
 
 def _operating_points(run: Run) -> list[list[float]]:
-    """Of the test part, in the unit of its figures."""
+    """The operating points on the test split, in the unit of its metrics."""
     lines = run.predictions("test")
     units = gather_units(rows_of_predictions(lines), np.array([float(line["fracture_probability"]) for line in lines]))
     return operating_points(units.labels, units.scores)
 
 
-def _body_part(run: Run, reference: Array) -> tuple[Callable[[Array], PartVerdict], dict[str, Any]]:
-    rows, parts, limits = run.catalogue.in_split("validation"), run.json("run.json")["parts"], run.recipe.gate
-    targets = np.array([parts.index(row.body_part) for row in rows])
+def _body_part_judge(run: Run, reference: Array) -> tuple[Callable[[Array], MulticlassVerdict], dict[str, Any]]:
+    rows, labels, limits = run.catalogue.in_split("validation"), run.json("run.json")["parts"], run.recipe.gate
+    targets = np.array([labels.index(row.body_part) for row in rows])
     groups = np.array([row.group for row in rows])
     calibration = run.json("evaluation.json")["probability_calibration"]
-    described = {"kind": BODY_PART, "labels": parts, "probability_calibration": calibration}
-    return lambda outputs: judge_parts(targets, groups, reference, outputs, limits), described
+    described = {"kind": BODY_PART, "labels": labels, "probability_calibration": calibration}
+    return lambda outputs: judge_multiclass(targets, groups, reference, outputs, limits), described
 
 
-def description(run: Run) -> dict[str, Any]:
-    """What `osteolite.json` says of any run: where the model comes from, and its figures."""
+def run_description(run: Run) -> dict[str, Any]:
+    """The values of `osteolite.json` that a run of any kind gives: the model's origin and its metrics."""
     recipe, about = run.recipe, run.json("run.json")
     values = {
         "intended_use": "research only; no medical device",
@@ -141,24 +141,24 @@ def description(run: Run) -> dict[str, Any]:
             "layout": about["layout"],
             "seed": about["seed"],
             "weights": about["weights"],
-            "images": {part: len(run.catalogue.in_split(part)) for part in ("train", "validation", "test")},
+            "images": {split: len(run.catalogue.in_split(split)) for split in ("train", "validation", "test")},
             "catalogue_sha256": run.catalogue_sha256,
             **({"teacher": about["teacher"]} if "teacher" in about else {}),
         },
-        "evaluation": _tested(run),
+        "evaluation": _test_metrics(run),
         "versions": versions(),
     }
     return {**values, "audit": about["audit"]} if "audit" in about else values
 
 
-def _tested(run: Run) -> dict[str, Any]:
+def _test_metrics(run: Run) -> dict[str, Any]:
     test = run.json("evaluation.json")["test"]
-    figures = {key: value for key, value in test.items() if key != "curves"}
-    return {"model": "float32 Keras model before conversion", "part": "test", **figures}
+    metrics = {key: value for key, value in test.items() if key != "curves"}
+    return {"model": "float32 Keras model before conversion", "part": "test", **metrics}
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that made a file."""
+    """The versions of the packages that make a file."""
     return {package: version(package) for package in _PACKAGES}
 
 

@@ -1,1 +1,1 @@
-"""The search for width, input size and variant under limits."""
+"""The search for width, input size and variant within limits."""

@@ -1,4 +1,4 @@
-"""The search for width, input size and variant that serve best on this device, within limits."""
+"""The search for the best width, input size and variant on this device, within limits."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -26,46 +26,48 @@ from ..convert import convert
 from ..sources.subject import subject_of
 from ..variants.tracing import traced
 from ..variants.variants import VARIANTS, Source
-from .pareto import Point, TuningLimits, choose, draw, front
+from .pareto import Point, TuningLimits, choose, pareto_front, plot
 
-WIDTHS = (0.35, 0.5, 0.75, 1.0)  # of which ImageNet weights are published
-_SIZES = (0.5, 0.75, 1.0)  # of the run's input
-_STEP = 32  # pixels, by which the backbone shrinks its input
-_PROBED = "int8"  # the variant that tells how small and fast a candidate can become
+WIDTHS = (0.35, 0.5, 0.75, 1.0)  # widths with published ImageNet weights
+_SIZES = (0.5, 0.75, 1.0)  # relative to the run's input
+_STEP = 32  # pixels; the stride of the backbone
+_PROBE_VARIANT = "int8"  # shows how small and fast a candidate can become
 
-Bench = Callable[[list[Path]], dict[str, Any]]  # model files to what `osteolite bench` says of them
+Bench = Callable[[list[Path]], dict[str, Any]]  # model files to the content of `osteolite bench`'s benchmark.json
 
 
 def tune(run: Run, limits: TuningLimits, out: Path, bench: Bench) -> dict[str, Any]:
-    """Search; an interrupted search goes on where it was.
+    """Search for the best variant; an interrupted search resumes where it stopped.
 
-    Each candidate is timed before it is trained, as its weights do not matter for that: what cannot
-    keep the limits is never trained. Of the others only those are trained that may win: without
-    `auroc` the largest of each size, with it the fastest until one reaches it. The test part is not
-    looked at.
+    Each candidate is timed before training, because its weights do not change its speed; candidates
+    outside the limits are never trained. Of the others, only those that may win are trained: without a
+    limit of `auroc`, those that no other exceeds in width and input size; with it, the fastest first
+    until one reaches it. The test split is not used.
 
     Args:
-        run: a finished run of a fracture model; it is a candidate, and the others are its recipe with
-            other widths and input sizes, on the same data with the same seed. Where it is converted
-            its variants are among the points in any case.
-        limits: at least one.
+        run: a finished run of a fracture model. It is a candidate itself; the others are its recipe with
+            other widths and input sizes, trained on the same data with the same seed. If the run is
+            converted already, its variants are always among the points.
+        limits: at least one limit.
         out: the folder for the candidates' runs, `tune.json` and `tune.png`.
-        bench: measures files on this device.
+        bench: measures model files on this device.
 
     Returns:
-        What tune.json holds: {"limits", "candidates", "points", "front", "choice"}.
+        The content of tune.json: {"limits", "candidates", "points", "front", "choice"}.
 
     Raises:
-        UsageError: no limit, or not a run of one MobileNetV2 fracture model.
-        GateRefusal: nothing keeps the limits.
+        UsageError: there is no limit, or the run is not of one MobileNetV2 fracture model.
+        GateRefusal: no variant meets the limits.
     """
     if limits == TuningLimits():
-        raise UsageError("name at least one limit: --max-ms, --max-mb or --min-auroc")
+        raise UsageError("no limit is given; give at least one of --max-ms, --max-mb and --min-auroc")
     if run.is_router or run.json("run.json").get("kind") or run.recipe.model.backbone != "mobilenetv2":
-        raise UsageError(f"{run.folder} is no run of one MobileNetV2 fracture model, whose width could be changed")
-    measured = _probe(_candidates(run), out / "probes", bench)
-    feasible = [recipe for recipe, fastest, smallest in measured if limits.keeps(fastest, smallest)]
-    console.print(f"{len(feasible)} of {len(measured)} candidates can keep the limits")
+        raise UsageError(
+            f"{run.folder} is not a run of one MobileNetV2 fracture model; give one, as only its width can be changed"
+        )
+    measured = _probe(candidates(run), out / "probes", bench)
+    feasible = [recipe for recipe, fastest, smallest in measured if limits.met_by(fastest, smallest)]
+    console.print(f"{len(feasible)} of {len(measured)} candidates can meet the limits")
     points = _explore(run, feasible, limits, out, bench)
     try:
         choice, refusal = choose(points, limits), None
@@ -78,60 +80,33 @@ def tune(run: Run, limits: TuningLimits, out: Path, bench: Bench) -> dict[str, A
             for recipe, fastest, smallest in measured
         ],
         "points": [asdict(point) for point in points],
-        "front": [point.file for point in front(points)],
+        "front": [point.file for point in pareto_front(points)],
         "choice": asdict(choice) if choice else None,
     }
     write_json(out / "tune.json", result)
     if points:
-        draw(points, limits, choice, out / "tune.png")
+        plot(points, limits, choice, out / "tune.png")
     if refusal is not None:
         raise refusal
     return result
 
 
 def _explore(run: Run, feasible: list[Recipe], limits: TuningLimits, out: Path, bench: Bench) -> list[Point]:
-    """Train and measure those candidates that may win."""
-    points = _points(run, bench) if run.path("models/conversion.json").is_file() else []  # to compare with
-    for recipe in feasible if limits.auroc is not None else _largest(feasible):
+    """Train and measure the candidates that may win."""
+    points = _points(run, bench) if run.path("models/conversion.json").is_file() else []
+    for recipe in feasible if limits.auroc is not None else largest(feasible):
         if recipe == run.recipe and points:
             found = [point for point in points if Path(point.file).parent == run.path("models")]
         else:
             found = _points(_trained(run, recipe, out / recipe.name), bench)
             points += found
-        if limits.auroc is not None and any(limits.keeps(p.milliseconds, p.megabytes, p.auroc) for p in found):
+        if limits.auroc is not None and any(limits.met_by(p.milliseconds, p.megabytes, p.auroc) for p in found):
             break
     return points
 
 
-def _candidates(run: Run) -> list[Recipe]:
-    """The run's recipe, and it with less width or a smaller input."""
-    recipe, spec = run.recipe, run.recipe.preprocessing
-    found = []
-    sizes = dict.fromkeys((_rounded(share * spec.width), _rounded(share * spec.height)) for share in _SIZES)
-    for width in _widths(run):
-        for columns, rows in sizes:
-            if (width, columns, rows) == (recipe.model.alpha, spec.width, spec.height):
-                found.append(recipe)
-                continue
-            name = f"{recipe.name}_{width:g}_{columns}x{rows}"
-            model, preprocessing = replace(recipe.model, alpha=width), replace(spec, width=columns, height=rows)
-            found.append(replace(recipe, name=name, model=model, preprocessing=preprocessing))
-    return found
-
-
-def _widths(run: Run) -> list[float]:
-    """Those at most as wide as the run, for which its kind of starting weights can be had."""
-    recipe, found = run.recipe, []
-    for width in (one for one in WIDTHS if one <= recipe.model.alpha):
-        narrow = replace(recipe, model=replace(recipe.model, alpha=width))
-        if width == recipe.model.alpha or _can_start(narrow, run):
-            found.append(width)
-        else:
-            console.print(f"width {width:g} is left out: its {recipe.model.weights} weights cannot be had")
-    return found
-
-
-def _can_start(recipe: Recipe, run: Run) -> bool:
+def can_start(recipe: Recipe, run: Run) -> bool:
+    """Whether starting weights of the run's kind are available for a recipe."""
     start = _start(run)
     if start == "none":
         return True
@@ -143,8 +118,41 @@ def _can_start(recipe: Recipe, run: Run) -> bool:
     return True
 
 
+def candidates(run: Run, can_start: Callable[[Recipe, Run], bool] = can_start) -> list[Recipe]:
+    """The run's recipe, and its changes to smaller widths and inputs.
+
+    Args:
+        run: a run of a MobileNetV2.
+        can_start: whether starting weights are available for a recipe.
+    """
+    recipe, spec = run.recipe, run.recipe.preprocessing
+    found = []
+    sizes = dict.fromkeys((_rounded(share * spec.width), _rounded(share * spec.height)) for share in _SIZES)
+    for width in _widths(run, can_start):
+        for columns, rows in sizes:
+            if (width, columns, rows) == (recipe.model.alpha, spec.width, spec.height):
+                found.append(recipe)
+                continue
+            name = f"{recipe.name}_{width:g}_{columns}x{rows}"
+            model, preprocessing = replace(recipe.model, alpha=width), replace(spec, width=columns, height=rows)
+            found.append(replace(recipe, name=name, model=model, preprocessing=preprocessing))
+    return found
+
+
+def _widths(run: Run, can_start: Callable[[Recipe, Run], bool]) -> list[float]:
+    """The widths up to the run's for which starting weights are available."""
+    recipe, found = run.recipe, []
+    for width in (one for one in WIDTHS if one <= recipe.model.alpha):
+        narrow = replace(recipe, model=replace(recipe.model, alpha=width))
+        if width == recipe.model.alpha or can_start(narrow, run):
+            found.append(width)
+        else:
+            console.print(f"skipping width {width:g}: its {recipe.model.weights} weights are not available")
+    return found
+
+
 def _start(run: Run) -> str | None:
-    """How the candidates' trainings start: at random as the run did, or as the recipe says."""
+    """The starting weights of the candidates: random if the run's were, otherwise those of the recipe."""
     return "none" if run.json("run.json")["weights"]["start"].startswith("none") else None
 
 
@@ -153,7 +161,7 @@ def _rounded(pixels: float) -> int:
 
 
 def _probe(candidates: list[Recipe], folder: Path, bench: Bench) -> list[tuple[Recipe, float, float]]:
-    """Milliseconds and megabytes of each candidate's int8 file with random weights, the fastest first."""
+    """Measure each candidate's int8 file with random weights, in milliseconds and megabytes, the fastest first."""
     files = [folder / f"{recipe.name}.tflite" for recipe in candidates]
     for recipe, file in zip(candidates, files, strict=True):
         if not file.is_file():
@@ -171,25 +179,25 @@ def _write_probe(recipe: Recipe, file: Path) -> None:
     source = Source(traced(build_model(recipe, None)), list(noise), recipe.conversion.float_operators, _untrained)
     values: dict[str, Any] = {
         "name": f"{recipe.name}, untrained",
-        "variant": _PROBED,
+        "variant": _PROBE_VARIANT,
         "kind": FRACTURE,
         "preprocessing": recipe.preprocessing.to_dict(),
         "threshold": {"value": 0.5},
         "probability_calibration": {"slope": 1.0, "intercept": 0.0},
     }
-    write_model(file, VARIANTS[_PROBED].write(source), values)
+    write_model(file, VARIANTS[_PROBE_VARIANT].write(source), values)
 
 
-def _untrained(kind: str) -> bytes:
-    raise UsageError("what is not trained cannot be retrained")
+def _untrained(method: str) -> bytes:
+    raise UsageError(f"an untrained network cannot be fine-tuned ({method.replace('_', ' ')})")
 
 
 def _milliseconds(benchmark: dict[str, Any]) -> dict[str, float]:
     return {one["file"]: one["milliseconds"]["invoke"]["p50"] for one in benchmark["results"]}
 
 
-def _largest(recipes: list[Recipe]) -> list[Recipe]:
-    """Those that no other of them exceeds in width and in input."""
+def largest(recipes: list[Recipe]) -> list[Recipe]:
+    """The recipes that no other one exceeds in width and input size."""
 
     def extent(recipe: Recipe) -> tuple[float, int]:
         return recipe.model.alpha, recipe.preprocessing.width * recipe.preprocessing.height
@@ -201,7 +209,7 @@ def _largest(recipes: list[Recipe]) -> list[Recipe]:
 
 
 def _trained(run: Run, recipe: Recipe, folder: Path) -> Run:
-    """The run itself, or one of the changed recipe on its data, with its seed and the same kind of start."""
+    """The run itself, or a run of the changed recipe with the same data, seed and kind of starting weights."""
     if recipe == run.recipe:
         return run
     about = run.json("run.json")
@@ -211,7 +219,7 @@ def _trained(run: Run, recipe: Recipe, folder: Path) -> Run:
 
 
 def _points(run: Run, bench: Bench) -> list[Point]:
-    """Every variant of the run that passes the gate, measured."""
+    """Measure every variant of the run that passes the gate, after converting the run if needed."""
     models = run.path("models")
     if not (models / "conversion.json").is_file():
         convert(subject_of(run, None), (), models)

@@ -1,1 +1,1 @@
-"""A float32 flatbuffer to each variant."""
+"""From one float32 flatbuffer to each variant."""

@@ -1,4 +1,4 @@
-"""Fine-tuning a trained network with its conversion in view, by TensorFlow Model Optimization.
+"""Fine-tuning before conversion by TensorFlow Model Optimization: quantisation-aware, pruned or clustered.
 
 Sources: B. Jacob et al., CVPR 2018 (quantisation-aware training); M. Zhu and S. Gupta, 2017 (pruning
 by magnitude); S. Han et al., ICLR 2016 (clustering).
@@ -28,35 +28,35 @@ from osteolite.train.runs.run_folder import Run
 with quiet_stderr():
     import tensorflow_model_optimization as tfmot
 
-_PRUNE_EVERY = 20  # steps
-_BATCH = 8  # images, whose every layer's output is held at once
-_RANGE = re.compile("(?<!kernel)_(min|max):0$")  # names of the variables that hold an output's range
+_PRUNING_INTERVAL = 20  # steps
+_BATCH = 8  # images for which the outputs of all layers are in memory at once
+_RANGE = re.compile("(?<!kernel)_(min|max):0$")  # names of the variables that hold the range of an output
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A way to retrain: what is wrapped around the layers meanwhile, and how it comes off."""
+class Method:
+    """A fine-tuning method: how it wraps the layers for training and unwraps them afterwards."""
 
-    wrap: Callable[[Any, Conversion, int], Any]  # of a model, for so many steps
-    strip: Callable[[Any], Any] | None = None  # None: what is wrapped around belongs to the result
+    wrap: Callable[[Any, Conversion, int], Any]  # (model, conversion, training steps) to the wrapped model
+    strip: Callable[[Any], Any] | None = None  # removes the wrappers; None, the result keeps them
     callbacks: Callable[[], list[Any]] = list
-    ranges_inside: bool = False  # whether the result carries int8's ranges
-    haste: float = 1.0  # times the recipe's learning rate: what takes much away has more to mend
-    after: str = ""  # the kind whose result it starts from; empty: the trained network
+    has_ranges: bool = False  # whether the result carries int8 ranges
+    rate_factor: float = 1.0  # times the recipe's learning rate: pruning removes much and needs larger steps
+    start_from: str = ""  # the method whose result it starts from; empty, the trained network
 
 
 def _quantise(model: Any, conversion: Conversion, steps: int) -> Any:
-    return _listed_once(tfmot.quantization.keras.quantize_model(model))
+    return _without_duplicate_weights(tfmot.quantization.keras.quantize_model(model))
 
 
 def _quantise_pruned(model: Any, conversion: Conversion, steps: int) -> Any:
     scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
     annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-    return _listed_once(tfmot.quantization.keras.quantize_apply(annotated, scheme))
+    return _without_duplicate_weights(tfmot.quantization.keras.quantize_apply(annotated, scheme))
 
 
-def _listed_once(model: Any) -> Any:
-    """The wrapper lists batch norm's weights as its own too, twice where they are frozen; no file can hold that."""
+def _without_duplicate_weights(model: Any) -> Any:
+    """The wrapper of a batch norm also lists the weights of its layer, frozen ones twice; no file can hold that."""
     for layer in model.layers:
         if isinstance(getattr(layer, "layer", None), keras.layers.BatchNormalization):
             layer._trainable_weights.clear()
@@ -65,94 +65,99 @@ def _listed_once(model: Any) -> Any:
 
 def _prune(model: Any, conversion: Conversion, steps: int) -> Any:
     schedule = tfmot.sparsity.keras.PolynomialDecay(
-        0.0, conversion.sparsity, begin_step=0, end_step=2 * steps // 3, frequency=_PRUNE_EVERY
+        0.0, conversion.sparsity, begin_step=0, end_step=2 * steps // 3, frequency=_PRUNING_INTERVAL
     )
-    return _wrap_pointwise(model, lambda one: tfmot.sparsity.keras.prune_low_magnitude(one, pruning_schedule=schedule))
+    return _wrap_pointwise(
+        model, lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+    )
 
 
 def _cluster(model: Any, conversion: Conversion, steps: int) -> Any:
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-    return _wrap_pointwise(model, lambda one: tfmot.clustering.keras.cluster_weights(one, conversion.clusters, start))
+    return _wrap_pointwise(
+        model, lambda layer: tfmot.clustering.keras.cluster_weights(layer, conversion.clusters, start)
+    )
 
 
 def _wrap_pointwise(model: Any, wrap: Callable[[Any], Any]) -> Any:
-    """The convolutions of 1 x 1 hold nearly all weights; the few others carry too much to be touched."""
+    """Wrap the 1 x 1 convolutions: they hold nearly all weights, and the few others matter too much to be changed."""
 
-    def chosen(layer: Any) -> Any:
+    def wrap_layer(layer: Any) -> Any:
         pointwise = type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1)
         return wrap(layer) if pointwise else layer
 
-    return keras.models.clone_model(model, clone_function=chosen)
+    return keras.models.clone_model(model, clone_function=wrap_layer)
 
 
-KINDS = {
-    "quantisation_aware": Kind(_quantise, ranges_inside=True),
-    "pruned": Kind(
-        _prune, tfmot.sparsity.keras.strip_pruning, lambda: [tfmot.sparsity.keras.UpdatePruningStep()], haste=10.0
+METHODS = {
+    "quantisation_aware": Method(_quantise, has_ranges=True),
+    "pruned": Method(
+        _prune, tfmot.sparsity.keras.strip_pruning, lambda: [tfmot.sparsity.keras.UpdatePruningStep()], rate_factor=10.0
     ),
-    "clustered": Kind(_cluster, tfmot.clustering.keras.strip_clustering),
-    "pruned_quantisation_aware": Kind(_quantise_pruned, ranges_inside=True, after="pruned"),
+    "clustered": Method(_cluster, tfmot.clustering.keras.strip_clustering),
+    "pruned_quantisation_aware": Method(_quantise_pruned, has_ranges=True, start_from="pruned"),
 }
 
 
-def retrain(run: Run, build: Callable[[], Any], seen: list[Tensor], kind: str) -> Any:
+def finetune(run: Run, build: Callable[[], Any], calibration: list[Tensor], name: str) -> Any:
     """Fine-tune the whole network for the recipe's `conversion.retraining_epochs`.
 
-    Batch norm is folded into what is quantised, with the statistics that it has: those of the few
-    images of a batch would replace what the whole training settled on.
+    Batch norm is folded into the quantised layers with its trained statistics: those of a batch of few
+    images would replace the statistics of the whole training.
 
-    An interrupted retraining goes on where it was; a finished one is taken from the run's folder
-    `retraining/KIND`.
+    An interrupted fine-tuning resumes where it stopped. A finished one is read from the run's folder
+    `retraining/NAME`.
 
     Args:
-        run: the finished run.
-        build: makes its Keras model, as it is to be converted; anew each time, as Model Optimization
-            changes the layers that it wraps.
-        seen: input tensors (1, height, width, channels), over which int8's ranges start.
-        kind: a name of `KINDS`.
+        run: a finished run.
+        build: builds the run's Keras model as it is to be converted. It must build a new one at each
+            call, because Model Optimization changes the layers that it wraps.
+        calibration: tensors (1, height, width, channels) that the int8 ranges are initialised from.
+        name: a name of `METHODS`.
 
     Returns:
-        The Keras model with the weights of its best epoch on the validation part.
+        The Keras model with the weights of its best epoch on the validation split.
 
     Raises:
-        UsageError: the network has layers that this cannot be done to.
+        UsageError: Model Optimization does not support a layer of the network.
     """
-    made, recipe = KINDS[kind], run.recipe
-    start = retrain(run, build, seen, made.after) if made.after else build()
+    method, recipe = METHODS[name], run.recipe
+    start = finetune(run, build, calibration, method.start_from) if method.start_from else build()
     ranges = {}
-    if made.ranges_inside:
-        _even_channels(start)
-        ranges = _ranges(start, seen)
+    if method.has_ranges:
+        _equalise_channels(start)
+        ranges = _output_ranges(start, calibration)
     images, epochs = len(run.catalogue.in_split("train")), recipe.conversion.retraining_epochs
-    try:
-        wrapped = made.wrap(start, recipe.conversion, -(-images // recipe.training.batch) * epochs)
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"{recipe.name} cannot be retrained {kind.replace('_', ' ')}: its network has layers that TensorFlow Model "
-            f"Optimization does not know ({reason}); take another variant"
-        ) from error
+    wrapped = _wrapped(run, name, start, -(-images // recipe.training.batch) * epochs)
     _set_ranges(wrapped, ranges)
-    phase = Phase(kind, epochs, made.haste * recipe.conversion.retraining_rate, unfrozen=1.0)
+    phase = Phase(name, epochs, method.rate_factor * recipe.conversion.retraining_rate, unfrozen=1.0)
     tuned = replace(recipe, training=replace(recipe.training, phases=(phase,), averaging=0.0))
-    console.print(f"retraining {recipe.name}: {kind.replace('_', ' ')}")
-    task = _task(run, start)
-    folder = run.path(f"retraining/{kind}")
-    Fit(
-        wrapped, task, tuned, _prepared(run), folder, True, run.json("run.json")["seed"], callbacks=made.callbacks
-    ).run()
-    if made.strip is None:
+    console.print(f"fine-tuning {recipe.name}: {name.replace('_', ' ')}")
+    folder, seed = run.path(f"retraining/{name}"), run.json("run.json")["seed"]
+    Fit(wrapped, _task(run, start), tuned, _prepared(run), folder, True, seed, callbacks=method.callbacks).run()
+    if method.strip is None:
         return wrapped
-    plain = build()  # what is stripped shares its layers with what was wrapped
-    plain.set_weights(made.strip(wrapped).get_weights())
+    plain = build()  # a new one, because the stripped model shares its layers with the wrapped one
+    plain.set_weights(method.strip(wrapped).get_weights())
     return plain
 
 
-def _even_channels(model: Any) -> None:
-    """Give the channels of each depthwise kernel one range, and its batch norm the rest: the same function.
+def _wrapped(run: Run, name: str, model: Any, steps: int) -> Any:
+    try:
+        return METHODS[name].wrap(model, run.recipe.conversion, steps)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{run.recipe.name} cannot be fine-tuned ({name.replace('_', ' ')}): TensorFlow Model Optimization does "
+            f"not support a layer of its network ({reason}); choose another variant"
+        ) from error
 
-    Training with int8's rounding has one scale for the whole of a depthwise kernel, whose channels
-    otherwise differ a hundredfold.
+
+def _equalise_channels(model: Any) -> None:
+    """Scale the channels of each depthwise kernel to one range and let its batch norm undo it: the same function.
+
+    Quantisation-aware training has one scale for a whole depthwise kernel, whose channels otherwise
+    differ a hundredfold.
     """
     for layer in model.layers:
         followers = [node.outbound_layer for node in layer.outbound_nodes]
@@ -167,23 +172,23 @@ def _even_channels(model: Any) -> None:
             norm.set_weights([slope * size, beta, mean / size, np.full_like(variance, 1.0 - norm.epsilon)])
 
 
-def _ranges(model: Any, tensors: list[Tensor]) -> dict[str, tuple[float, float]]:
-    """The smallest and largest output of each layer, by its name."""
+def _output_ranges(model: Any, tensors: list[Tensor]) -> dict[str, tuple[float, float]]:
+    """The smallest and largest output of each layer, by the layer's name."""
     network = keras.Model(model.input, [layer.output for layer in model.layers])
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def ends(images: Any) -> Any:
+    def extremes(images: Any) -> Any:
         return [(tf.reduce_min(one), tf.reduce_max(one)) for one in network(images, training=False)]
 
-    found = np.array([ends(np.concatenate(tensors[i : i + _BATCH])) for i in range(0, len(tensors), _BATCH)])
+    found = np.array([extremes(np.concatenate(tensors[i : i + _BATCH])) for i in range(0, len(tensors), _BATCH)])
     lows, highs = found[..., 0].min(axis=0), found[..., 1].max(axis=0)
     return {layer.name: (low, high) for layer, low, high in zip(model.layers, lows, highs, strict=True)}
 
 
 def _set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
-    """Start from the ranges that there are: from those of the wrapper, -6 to 6, training takes thousands of steps."""
+    """Start from measured ranges: from the wrapper's own, -6 to 6, training takes thousands of steps."""
     for layer in model.layers:
-        inner = getattr(layer, "layer", model.layers[0])  # what has no inner layer quantises the input
+        inner = getattr(layer, "layer", model.layers[0])  # a layer without an inner one quantises the input
         for variable in layer.weights:
             if inner.name in ranges and (end := _RANGE.search(variable.name)):
                 variable.assign(ranges[inner.name][end[1] == "max"])
@@ -191,15 +196,13 @@ def _set_ranges(model: Any, ranges: dict[str, tuple[float, float]]) -> None:
 
 def _task(run: Run, model: Any) -> Any:
     about = run.json("run.json")
-    return (
-        BodyPartTask(tuple(about["parts"]))
-        if about.get("kind") == BODY_PART
-        else FractureTask(model.outputs[0].shape[1])
-    )
+    if about.get("kind") == BODY_PART:
+        return BodyPartTask(tuple(about["parts"]))
+    return FractureTask(model.outputs[0].shape[1])
 
 
 def _prepared(run: Run) -> Prepared:
-    """The images of the run with their parts; of its own cache, which is made where it is missing."""
+    """The run's images and splits, from its pixel cache, which is rebuilt if missing."""
     catalogue = run.catalogue
     images = read_images(catalogue, run.recipe.preprocessing, run.path("cache"))
     return Prepared(images, catalogue, Duplicates((), ()))

@@ -1,4 +1,4 @@
-"""A flatbuffer's graph: taken apart, changed, and put together again."""
+"""Reading, changing and writing the graph of a TFLite flatbuffer."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from ai_edge_litert import schema_py_generated as schema
 
 from osteolite.edge.errors import ModelFileError
 
-_MODEL = b"TFL3"  # file identifier
+_FILE_IDENTIFIER = b"TFL3"
 _ACTIVATIONS = {schema.BuiltinOperator.LOGISTIC: "LOGISTIC", schema.BuiltinOperator.SOFTMAX: "SOFTMAX"}
 
 
-def unpacked(flatbuffer: bytes) -> Any:
-    """The model as the schema's objects.
+def unpack(flatbuffer: bytes) -> Any:
+    """Read a flatbuffer into the schema's objects.
 
     Raises:
-        ModelFileError: it is damaged.
+        ModelFileError: the flatbuffer is damaged.
     """
     try:
         model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
         for buffer in model.buffers:
-            if buffer.offset > 1:  # its content stands behind the tables, as large models need it
+            if buffer.offset > 1:  # large models keep the content of buffers behind the tables
                 buffer.data = np.frombuffer(flatbuffer, np.uint8, buffer.size, buffer.offset)
                 buffer.offset = buffer.size = 0
         return model
@@ -29,35 +29,47 @@ def unpacked(flatbuffer: bytes) -> Any:
         raise ModelFileError(f"the model's graph cannot be read ({error}); copy the file again") from error
 
 
-def packed(model: Any) -> bytes:
-    """The flatbuffer of such objects, with every buffer at a multiple of 16 bytes."""
-    builder = _Aligned(65536)
-    builder.Finish(model.Pack(builder), _MODEL)
+def pack(model: Any) -> bytes:
+    """Write the schema's objects as a flatbuffer, with every buffer aligned to 16 bytes."""
+    builder = _AlignedBuilder(65536)
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
-class _Aligned(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
-    """Keeps the schema's promise that buffers start at multiples of 16, which the generated classes forget."""
+class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+    """A builder that aligns buffers to 16 bytes: the schema demands it, and the generated classes do not do it."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
         return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
 
 
-def with_fixed_batch(model: Any) -> None:
-    """Let no size be open any more: it is 1, as the graph already says where it says nothing else."""
+def operator_code(model: Any, operator: Any) -> int:
+    """The kind of an operator, one of `schema.BuiltinOperator`."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
+def operator_outputs(flatbuffer: bytes) -> list[str]:
+    """The name of each operator's first output, in the graph's order."""
+    graph = unpack(flatbuffer).subgraphs[0]
+    return [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+
+
+def fix_batch(model: Any) -> None:
+    """Fix the open dimensions of all tensors to 1, the size that their shapes already state."""
     for tensor in model.subgraphs[0].tensors:
         tensor.shapeSignature = None
 
 
-def cut_activation(model: Any) -> str:
-    """Take away a last LOGISTIC or SOFTMAX, whose saturated ends leave quantisation few steps.
+def remove_last_activation(model: Any) -> str:
+    """Remove a LOGISTIC or SOFTMAX at the end: its saturated ends leave quantisation few steps.
 
     Returns:
-        The name of what was cut; empty where the graph ends in something else.
+        The name of the removed operator; empty if the graph ends in another one.
     """
     graph = model.subgraphs[0]
     last = graph.operators[-1]
-    name = _ACTIVATIONS.get(code_of(model, last), "")
+    name = _ACTIVATIONS.get(operator_code(model, last), "")
     if name and list(last.outputs) == list(graph.outputs):
         graph.operators.pop()
         _replace_output(model, int(last.inputs[0]))
@@ -66,19 +78,21 @@ def cut_activation(model: Any) -> str:
     return ""
 
 
-def join_outputs(model: Any, positive: int) -> bool:
-    """Make one logit of two outputs: their difference, which decides between them.
+def merge_two_outputs(model: Any, positive: int) -> bool:
+    """Replace two outputs by one logit, their difference.
 
     Args:
-        model: one that ends in a layer of two outputs.
-        positive: the index of the output that speaks for a fracture.
+        model: a model that ends in a dense layer of two outputs.
+        positive: the index of the output for a fracture, 0 or 1.
 
     Returns:
-        Whether it does end so; if not, it is as it was.
+        Whether the model ends in such a layer; if not, it is left unchanged.
     """
     graph = model.subgraphs[0]
     last = graph.operators[-1]
-    if code_of(model, last) != schema.BuiltinOperator.FULLY_CONNECTED or list(last.outputs) != list(graph.outputs):
+    if operator_code(model, last) != schema.BuiltinOperator.FULLY_CONNECTED or list(last.outputs) != list(
+        graph.outputs
+    ):
         return False
     for index in (int(i) for i in last.inputs[1:] if i >= 0):  # weights (2, features) and bias (2,)
         tensor = graph.tensors[index]
@@ -91,14 +105,8 @@ def join_outputs(model: Any, positive: int) -> bool:
     return True
 
 
-def code_of(model: Any, operator: Any) -> int:
-    """The kind of an operator, one of `schema.BuiltinOperator`."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
-
-
 def _drop_unused_codes(model: Any) -> None:
-    """An interpreter that knows just what a graph needs refuses kinds of operators that no operator is of."""
+    """Remove operator codes without an operator: an interpreter with a reduced set of kernels refuses unknown codes."""
     used = sorted({operator.opcodeIndex for operator in model.subgraphs[0].operators})
     model.operatorCodes = [model.operatorCodes[index] for index in used]
     for operator in model.subgraphs[0].operators:

@@ -1,6 +1,6 @@
-"""The standard metadata of TFLite, from which other tools read normalisation, labels and calibration.
+"""TFLite's standard metadata, from which other tools read normalisation, labels and score calibration.
 
-Source: the schema `metadata_schema.fbs` of TFLite Support. Its tables are built slot by slot, as no
+Source: the schema `metadata_schema.fbs` of TFLite Support. The tables are built slot by slot because no
 maintained package writes them.
 """
 
@@ -15,17 +15,17 @@ from ai_edge_litert import schema_py_generated as schema
 from osteolite.edge.modelfile.archive import LABELS_FILE, SCORES_FILE
 from osteolite.edge.preprocess import PreprocessingSpec, grey_levels
 
-from .flatbuffer import packed, unpacked
+from .flatbuffer import pack, unpack
 
 _IDENTIFIER = b"M001"
-_FEATURE, _IMAGE, _NORMALISATION, _SCORES = 1, 2, 1, 2  # numbers of the unions' members
+_FEATURE, _IMAGE, _NORMALISATION, _SCORES = 1, 2, 1, 2  # union members
 _RGB, _GREY = 1, 2
-_AXIS_LABELS, _AXIS_SCORES = 2, 4  # kinds of associated files
-_PARSER = "1.2.0"  # of the metadata, which knows all that is used here
-_IDENTITY = 0  # what is done with an output before calibration: it is a logit already
+_AXIS_LABELS, _AXIS_SCORES = 2, 4  # types of associated files
+_PARSER = "1.2.0"  # a parser version that knows all fields used here
+_IDENTITY = 0  # score transformation before calibration: none, since the output is a logit
 EXTRAS = {
-    "activation_map": "What at each place of the image speaks for a fracture, above 0",
-    "features": "Averages of features from the middle of the network, which tell a radiograph from other images",
+    "activation_map": "Evidence for a fracture at each place of the image; above 0 speaks for one",
+    "features": "Averaged features from the middle of the network, which tell radiographs from other images",
 }
 
 
@@ -36,7 +36,7 @@ class _Byte:
 
 @dataclass(frozen=True)
 class _Table:
-    """Slot to value: text, a byte, a number, a table, or a list of floats or of tables."""
+    """A flatbuffer table, by slot; values are text, bytes, numbers, tables, or lists of floats or tables."""
 
     slots: dict[int, Any]
 
@@ -74,23 +74,23 @@ def _build(builder: Any, value: Any) -> int:
 
 
 def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, extras: Sequence[str]) -> bytes:
-    """The metadata of a classifier of one image: what it expects, and what its outputs are called.
+    """Build the metadata of an image classifier: its input, and the names of its outputs.
 
     Args:
-        name: of the model.
+        name: the model's name.
         spec: size, channels and scaling of the input.
-        calibrated: whether a file `SCORES_FILE` turns each logit into a probability of its own.
-        extras: names of the outputs after the first, of `EXTRAS`.
+        calibrated: whether the file `SCORES_FILE` maps each logit to a probability.
+        extras: names of the outputs after the first, keys of `EXTRAS`.
 
     Returns:
-        A flatbuffer for the model's buffer `TFLITE_METADATA`.
+        A flatbuffer for the model's metadata entry `TFLITE_METADATA`.
     """
     height, width, channels = spec.shape
     size = _Table({0: width, 1: height})
     image = _Table({0: _Byte(_GREY if channels == 1 else _RGB), 1: size})
     scaling = _Table({0: [float(spec.mean)] * channels, 1: [float(spec.std)] * channels})
     levels = grey_levels(spec)
-    expects = _Table(
+    input_table = _Table(
         {
             0: "image",
             1: f"A radiograph, fitted to {width} x {height} pixels ({spec.aspect})",
@@ -100,26 +100,26 @@ def metadata(name: str, spec: PreprocessingSpec, calibrated: bool, extras: Seque
         }
     )
     files = [_Table({0: LABELS_FILE, 1: "The name of each output", 2: _Byte(_AXIS_LABELS)})]
-    gives = {0: "logits", 1: "One logit for each label", 3: _Table({0: _Byte(_FEATURE), 1: _Table({})}), 6: files}
+    logits = {0: "logits", 1: "One logit for each label", 3: _Table({0: _Byte(_FEATURE), 1: _Table({})}), 6: files}
     if calibrated:
         files.append(_Table({0: SCORES_FILE, 1: "Logits to probabilities", 2: _Byte(_AXIS_SCORES)}))
-        gives[4] = [_Table({0: _Byte(_SCORES), 1: _Table({0: _Byte(_IDENTITY)})})]
-    outputs = [_Table(gives)]
+        logits[4] = [_Table({0: _Byte(_SCORES), 1: _Table({0: _Byte(_IDENTITY)})})]
+    outputs = [_Table(logits)]
     feature = _Table({0: _Byte(_FEATURE), 1: _Table({})})
     outputs += [_Table({0: extra, 1: EXTRAS[extra], 3: feature}) for extra in extras]
-    whole = _Table({2: [expects], 3: outputs})
-    about = {0: name, 1: "Research use only: no medical device", 3: [whole], 7: _PARSER}
+    subgraph = _Table({2: [input_table], 3: outputs})
+    about = {0: name, 1: "Research use only: no medical device", 3: [subgraph], 7: _PARSER}
     builder = flatbuffers.Builder(1024)
     builder.Finish(_Table(about).build(builder), _IDENTIFIER)
     return bytes(builder.Output())
 
 
 def with_metadata(flatbuffer: bytes, content: bytes) -> bytes:
-    """The model with this metadata in the place of any that it has."""
-    model = unpacked(flatbuffer)
+    """Put metadata into a model, in place of any that it has."""
+    model = unpack(flatbuffer)
     entry, buffer = schema.MetadataT(), schema.BufferT()
     buffer.data = np.frombuffer(content, np.uint8)
     entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [one for one in model.metadata or [] if one.name != b"TFLITE_METADATA"] + [entry]
-    return packed(model)
+    return pack(model)

@@ -8,33 +8,34 @@ from osteolite.train.keras import keras, tf
 from osteolite.train.networks.class_activation import has_linear_head, last_of_each_size
 from osteolite.train.networks.model import split_layers
 
-_STRIDE = 8  # pixels of the input that a place of the features stands for, at most
+_MAX_STRIDE = 8  # input pixels per place of the feature map that gives the out-of-distribution features
 
 
-def traced(model: Any, ranges_inside: bool = False) -> bytes:
-    """Trace and convert a model of Osteolite.
+def traced(model: Any, has_ranges: bool = False) -> bytes:
+    """Trace an Osteolite model and convert it to a flatbuffer.
 
-    A fracture map that the network learnt from boxes is an output. Without one, where the head is one
-    linear layer of one output on averaged features, the class activation map (Zhou et al., CVPR 2016) is:
-    the same layer on each place of the features, so that its mean is the logit. Beside one logit stand
-    features from the middle of the network, averaged over the image: there a photograph still differs
-    from a radiograph, which the last features no longer tell.
+    If the network learnt a fracture map from boxes, the map becomes an output. If not, and the head is
+    one linear layer of one output on averaged features, the class activation map (Zhou et al.,
+    CVPR 2016) becomes one: the same layer applied to each place of the features, so that the map's mean
+    is the logit. A model of one logit also outputs features from the middle of the network, averaged
+    over the image: there a photograph still differs from a radiograph, while the last features no
+    longer tell the two apart.
 
     Args:
-        model: of Keras, from float32 (batch, height, width, channels) to logits (batch, outputs).
-        ranges_inside: whether it was trained with int8's rounding and carries its ranges; it then
-            becomes int8.
+        model: Keras model from float32 (batch, height, width, channels) to logits (batch, outputs).
+        has_ranges: whether the model was trained quantisation-aware and carries int8 ranges; the result
+            is then int8.
 
     Returns:
-        A flatbuffer with the outputs logit (1, outputs) and perhaps activation_map (1, rows, columns, 1)
-        and features (1, n).
+        A flatbuffer with the output logit (1, outputs) and, where the model has them, activation_map
+        (1, rows, columns, 1) and features (1, n).
     """
     pooling, *_, last = split_layers(model)[1]
-    drawn = model.outputs[1:]
-    backbone = keras.Model(model.input, [pooling.input, model.get_layer(_middle(model)).output, *drawn])
-    counted = drawn if model.output_names[0] != last.name else []  # whether the map counts in the answer
-    head = keras.Model([pooling.output, *counted], model.outputs[0])
-    # By name, as a wrapper puts its quantised kernel in the place of the layer's.
+    maps = model.outputs[1:]
+    backbone = keras.Model(model.input, [pooling.input, model.get_layer(_middle(model)).output, *maps])
+    head_maps = maps if model.output_names[0] != last.name else []  # maps that the logit depends on
+    head = keras.Model([pooling.output, *head_maps], model.outputs[0])
+    # By name, because a quantisation wrapper puts its own kernel first.
     weights = {variable.name.split("/")[-1]: variable.numpy() for variable in last.weights}
     kernel, bias = weights["kernel:0"], weights["bias:0"]
     one_logit = kernel.shape[1] == 1
@@ -42,7 +43,7 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
 
     def compute(image: Any) -> dict[str, Any]:
         features, middle, *fracture_map = backbone(image, training=False)
-        outputs = {"logit": head([_pooled(features, pooling), *fracture_map[: len(counted)]], training=False)}
+        outputs = {"logit": head([_pooled(features, pooling), *fracture_map[: len(head_maps)]], training=False)}
         if fracture_map:
             (outputs["activation_map"],) = fracture_map
         elif linear:
@@ -51,47 +52,47 @@ def traced(model: Any, ranges_inside: bool = False) -> bytes:
             outputs["features"] = tf.reduce_mean(middle, (1, 2))
         return outputs
 
-    return converted(compute, model.input_shape[1:], variables_of(model), ranges_inside)
+    return convert_function(compute, model.input_shape[1:], variable_holder(model), has_ranges)
 
 
 def _pooled(features: Any, pooling: Any) -> Any:
-    """The pooling layer's result; of int8, AVERAGE_POOL_2D is the same on every processor, which MEAN is not."""
+    """Pool by AVERAGE_POOL_2D: its int8 result is the same on every CPU, and that of MEAN is not."""
     if not isinstance(getattr(pooling, "layer", pooling), keras.layers.GlobalAveragePooling2D):
         return pooling(features)
     return tf.reshape(tf.nn.avg_pool2d(features, features.shape[1:3], 1, "VALID"), (1, -1))
 
 
 def _middle(model: Any) -> str:
-    """Name of the last feature map whose places stand for `_STRIDE` pixels or fewer."""
+    """The name of the last feature map with a stride of at most `_MAX_STRIDE` pixels."""
     maps = last_of_each_size(model)
-    fine = [name for name in maps if model.get_layer(name).output.shape[1] * _STRIDE >= model.input_shape[1]]
+    fine = [name for name in maps if model.get_layer(name).output.shape[1] * _MAX_STRIDE >= model.input_shape[1]]
     return fine[-1] if fine else maps[0]
 
 
-def variables_of(model: Any) -> Any:
-    """What a function of a Keras model needs to be saved: to save the model itself traces each of its layers again.
+def variable_holder(model: Any) -> Any:
+    """An object with the model's variables, to save a function of the model with.
 
-    That took four fifths of a conversion.
+    Saving the model itself traces each of its layers again, which took four fifths of a conversion.
     """
     holder = tf.Module()
     holder.variables_held = list(model.variables)
     return holder
 
 
-def converted(compute: Any, shape: tuple[int, ...], resources: Any, ranges_inside: bool = False) -> bytes:
-    """Convert a function of one image.
+def convert_function(compute: Any, shape: tuple[int, ...], resources: Any, has_ranges: bool = False) -> bytes:
+    """Convert a TensorFlow function of one image.
 
     Args:
-        compute: of TensorFlow, from float32 (1, *shape) to a dictionary of outputs.
+        compute: function from float32 (1, *shape) to a dictionary of outputs.
         shape: (height, width, channels).
-        resources: what holds the variables that it uses.
-        ranges_inside: whether its quantised ranges are used, which makes it int8.
+        resources: the object that holds the function's variables.
+        has_ranges: whether the function carries int8 ranges; the result is then int8.
     """
     signature = tf.function(compute, input_signature=[tf.TensorSpec((1, *shape), tf.float32, name="image")])
     with tempfile.TemporaryDirectory() as folder, quiet_stderr():
         tf.saved_model.save(resources, folder, signatures=signature)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if ranges_inside:
+        if has_ranges:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         flatbuffer: bytes = converter.convert()
     return flatbuffer

@@ -1,4 +1,4 @@
-"""Every variant of the phantoms' model, made once for all who look at them, and a network of another program."""
+"""Fixtures: all variants of the phantoms' model, made once for all tests, and a network of another program."""
 
 import shutil
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from osteolite.train.runs.run_folder import Run
 
 
 def small_network(outputs: int = 1, activation: str | None = "sigmoid", library: Any = keras, sign: int = 1) -> Any:
-    """A small network whose last output grows, or with `sign` falls, with the brightness of the image."""
+    """A small network whose last output rises with the brightness of the image; with a `sign` of -1 it falls."""
     library.utils.set_random_seed(0)
     layers = library.layers
     picture = layers.Input((32, 32, 1))
@@ -37,7 +37,7 @@ def network() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def subject(phantom_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """The phantoms' model, which sees a quarter of its training images, to be retrained quickly."""
+    """The phantoms' model with a quarter of its training images, so that fine-tuning is quick."""
     folder = tmp_path_factory.mktemp("subject") / "run"
     run = Run(Path(shutil.copytree(phantom_run, folder, ignore=shutil.ignore_patterns("checkpoints", "models"))))
     rows = [
@@ -51,12 +51,12 @@ def subject(phantom_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Subj
 
 @pytest.fixture(scope="session")
 def source(subject: Subject) -> Source:
-    return Source(subject.float32(), subject.calibration.tensors, 0, subject.retrain)
+    return Source(subject.float32(), subject.calibration.tensors, 0, subject.finetune)
 
 
 @pytest.fixture(scope="session")
 def files(request: pytest.FixtureRequest, made_once: Callable[[str, Callable[[Path], None]], Path]) -> dict[str, bytes]:
-    """The flatbuffer of each variant, as it comes to the gate."""
+    """The flatbuffer of each variant, as the gate receives it."""
 
     def make(folder: Path) -> None:
         source = request.getfixturevalue("source")

@@ -1,4 +1,4 @@
-"""What other programs make of the variants: LiteRT.js in a browser, and tflite-runtime, the older runtime of boards."""
+"""The variants in other runtimes: LiteRT.js in a browser, and tflite-runtime, the older runtime of boards."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ await fetch("answers", {method: "POST", body: JSON.stringify(answers)});
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder, and keeps what the page sends back."""
+    """Serves a folder and stores what the page sends back."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
@@ -101,19 +101,20 @@ def browser_answers(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_browser_answers_as_python_does(
+def test_litert_js_gives_the_logits_of_python(
     browser_answers: dict[str, Any], files: dict[str, bytes], source: Source, variant: str
 ) -> None:
-    """All but those with integers at their ends, which LiteRT.js refuses to fill with floats."""
+    """LiteRT.js refuses to fill integer inputs with floats, so variants with integer ends fail."""
     answer = browser_answers[variant]
     if variant in ("int8_int8", "int8_uint8"):
         assert "error" in answer
         return
     session = open_session(files[variant])
     outputs = session.run(source.calibration[0])
+    assert outputs.activation_map is not None
     logit = float(outputs.values[0, 0])
     found = {len(values): values for values in answer["outputs"]}
-    near = 0.2 if variant == "dynamic" else 1e-3  # what is quantised on the fly is rounded in another order
+    near = 0.2 if variant == "dynamic" else 1e-3  # activations quantised at run time are rounded in another order
     assert found[1][0] == pytest.approx(logit, abs=near)
     assert np.abs(np.array(found[16]) - outputs.activation_map.ravel()).max() < near
     assert session.feature_count in found
@@ -163,12 +164,12 @@ def board_answers(files: dict[str, bytes], source: Source, tmp_path_factory: pyt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_older_runtime_answers_alike(
+def test_tflite_runtime_gives_similar_logits(
     board_answers: dict[str, Any], files: dict[str, bytes], source: Source, variant: str
 ) -> None:
-    """Its kernels round otherwise: by a tenth, at most, of the range that the logits of a few images have."""
+    """Its kernels round differently: by at most a tenth of the range of the logits of a few images."""
     if variant == "weight_only_int4":
-        assert "error" in board_answers[variant]  # it knows no type of 4 bits
+        assert "error" in board_answers[variant]  # it has no 4-bit type
         return
     session = open_session(files[variant])
     logits = [float(session.invoke(tensor)[0, 0]) for tensor in source.calibration[::4]]

@@ -1,4 +1,4 @@
-"""A router is put together only from stages that all passed."""
+"""A router's file is made only from stages that all passed."""
 
 import json
 from collections.abc import Callable
@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from osteolite.convert import router
+from osteolite.convert.commands.convert import Conversion, conclude, convert_runs
 from osteolite.convert.convert import Converted
-from osteolite.convert.gate.gate import judge, judge_parts
+from osteolite.convert.gate.gate import MulticlassVerdict, Verdict, judge, judge_multiclass
 from osteolite.convert.router import convert_router
 from osteolite.edge import read_description
-from osteolite.edge.cli import cli
+from osteolite.edge.errors import GateRefusal
 from osteolite.edge.modelfile.archive import write_model
 from osteolite.train.data.catalogue import Catalogue, Row, write_catalogue
 from osteolite.train.recipe import Gate, load_recipe, to_toml
@@ -23,14 +22,15 @@ from osteolite.train.runs.run_folder import Run
 STAGES = ("body_part", "hand", "leg")
 GROUPS, LABELS = np.arange(40), np.arange(40) % 2
 SCORES, LOGITS = np.linspace(0.1, 0.9, 40), np.eye(2)[LABELS]
-LIMITS = {True: Gate(), False: Gate(agreement=1.01)}  # that what stays the same keeps, and that nothing can keep
-FRACTURE = {good: judge(LABELS, GROUPS, SCORES, SCORES, 0.5, limits) for good, limits in LIMITS.items()}
-PARTS = {good: judge_parts(LABELS, GROUPS, LOGITS, LOGITS, limits) for good, limits in LIMITS.items()}
+LIMITS = {True: Gate(), False: Gate(agreement=1.01)}  # the second one refuses any variant
+FRACTURE = {passed: judge(LABELS, GROUPS, SCORES, SCORES, 0.5, limits) for passed, limits in LIMITS.items()}
+BODY_PART = {passed: judge_multiclass(LABELS, GROUPS, LOGITS, LOGITS, limits) for passed, limits in LIMITS.items()}
+ConvertStage = Callable[[Run, tuple[str, ...], Path], list[Converted]]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """What a router's training leaves, as far as conversion asks for it."""
+    """The run of a router, with the files that conversion reads."""
     about = {
         "data": str(tmp_path),
         "root": str(tmp_path),
@@ -52,35 +52,36 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Callable[[str], None]:
-    """`convert` without TensorFlow: each stage passes, but for the one named."""
+def converter(tiny: Any) -> Callable[[str], ConvertStage]:
+    """Makes a converter of stages that needs no TensorFlow: all pass but the one named."""
 
-    def install(refused: str) -> None:
-        def convert(stage: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
+    def refusing(refused: str) -> ConvertStage:
+        def convert_stage(stage: Run, variants: tuple[str, ...], out: Path) -> list[Converted]:
             found = []
-            for name in variants:
-                part, good = stage.folder.name, f"{stage.folder.name} {name}" != refused
-                verdict, described = (PARTS if part == "body_part" else FRACTURE)[good], tiny.description(name=part)
-                if part == "body_part":
-                    described |= {
-                        "kind": part,
+            name = stage.folder.name
+            for variant in variants:
+                passed, description = f"{name} {variant}" != refused, tiny.description(name=name)
+                verdict: Verdict | MulticlassVerdict = FRACTURE[passed]
+                if name == "body_part":
+                    verdict = BODY_PART[passed]
+                    calibration = {"temperature": 1}
+                    description |= {
+                        "kind": name,
                         "labels": ["hand", "leg"],
-                        "probability_calibration": {"temperature": 1},
+                        "probability_calibration": calibration,
                     }
-                file = out / f"{part}_{name}.tflite"
-                write_model(file, tiny.mean(outputs=2 if part == "body_part" else 1), described)
-                found.append(Converted(name, file if good else None, 100, 90, verdict))
+                file = out / f"{name}_{variant}.tflite"
+                write_model(file, tiny.mean(outputs=2 if name == "body_part" else 1), description)
+                found.append(Converted(variant, file if passed else None, 100, 90, verdict))
             return found
 
-        monkeypatch.setattr(router, "subject_of", lambda stage, calibration: stage)
-        monkeypatch.setattr(router, "convert", convert)
+        return convert_stage
 
-    return install
+    return refusing
 
 
-def test_the_routers_file_holds_the_stages_as_they_were_released(run: Run, stub: Callable[[str], None]) -> None:
-    stub("nothing")
-    results = router.convert_router(run, ("float32", "int8"), run.path("models"))
+def test_the_routers_file_contains_the_released_stages(run: Run, converter: Callable[[str], ConvertStage]) -> None:
+    results = convert_router(run, ("float32", "int8"), run.path("models"), converter("none"))
     assert [(one.stage, one.variant) for one in results] == [(s, v) for s in STAGES for v in ("float32", "int8")]
     details = read_description(run.path("models/router_mobilenetv2_int8.tflite")).details
     assert (details["kind"], details["name"], details["variant"]) == ("router", "router_mobilenetv2_int8", "int8")
@@ -93,36 +94,29 @@ def test_the_routers_file_holds_the_stages_as_they_were_released(run: Run, stub:
 
 
 @pytest.mark.parametrize("refused", ["leg int8", "body_part int8"])
-def test_one_refused_stage_refuses_its_variant_alone_and_is_named(
-    run: Run, stub: Callable[[str], None], refused: str
+def test_a_refused_stage_refuses_its_variant_and_is_named(
+    run: Run, converter: Callable[[str], ConvertStage], refused: str
 ) -> None:
-    stub("nothing")
-    router.convert_router(run, ("float32", "int8"), run.path("models"))
-    stub(refused)
-    result = CliRunner().invoke(cli, ["convert", str(run.folder), "--variants", "float32,int8"])
-    assert result.exit_code == 3, result.output
-    assert f"refused and not written: {refused} (" in result.output
+    convert_router(run, ("float32", "int8"), run.path("models"), converter("none"))
+    results = convert_router(run, ("float32", "int8"), run.path("models"), converter(refused))
+    with pytest.raises(GateRefusal, match=rf"refused and not written: {refused} \("):
+        conclude([Conversion("router", "", results, {})], as_json=False)
     assert [path.name for path in run.path("models").glob("*.tflite")] == ["router_mobilenetv2_float32.tflite"]
     summary = {one["variant"]: one["file"] for one in run.json("models/conversion.json")["variants"]}
     assert summary == {"float32": "router_mobilenetv2_float32.tflite", "int8": None}
 
 
-def test_a_folder_of_alternatives_is_converted_run_by_run(
-    run: Run, stub: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_each_run_of_a_recipe_with_alternatives_is_converted(
+    run: Run, converter: Callable[[str], ConvertStage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stub("nothing")
-    asked: list[tuple[str, Path]] = []
-    other = Run(run.path("stages/hand"))
-    monkeypatch.setattr("osteolite.train.runs.run_folder.open_runs", lambda folder: [run, other])
+    targets: list[tuple[str, Path]] = []
 
-    def converted(one: Run, variants: tuple[str, ...], folder: Path) -> list[Converted]:
-        asked.append((one.folder.name, folder))
-        return convert_router(run, variants, folder)
+    def convert_run(one: Run, variants: tuple[str, ...], data: Path | None, out: Path) -> list[Converted]:
+        targets.append((one.folder.name, out))
+        return convert_router(run, variants, out, converter("none"))
 
-    monkeypatch.setattr(router, "convert_router", converted)
-    monkeypatch.setattr(Run, "is_router", True)
-    arguments = ["convert", str(tmp_path), "--variants", "float32", "--out", str(tmp_path / "out"), "--json"]
-    result = CliRunner().invoke(cli, arguments)
-    assert result.exit_code == 0, result.output
-    assert asked == [(one.folder.name, tmp_path / "out" / one.folder.name) for one in (run, other)]
-    assert result.output.count('"kind": "router"') == 2
+    runs = [run, Run(run.path("stages/hand"))]
+    conversions = convert_runs(runs, ("float32",), None, tmp_path / "out", convert_run)
+    conclude(conversions, as_json=True)
+    assert targets == [(one.folder.name, tmp_path / "out" / one.folder.name) for one in runs]
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["router", "router"]

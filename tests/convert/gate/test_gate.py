@@ -1,3 +1,5 @@
+"""The gate's verdicts on variants with known faults."""
+
 from math import comb
 
 import numpy as np
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from osteolite.convert.gate.gate import Flips, PartVerdict, Verdict, judge, judge_parts
+from osteolite.convert.gate.gate import Array, Flips, MulticlassVerdict, Verdict, judge, judge_multiclass
 from osteolite.train.recipe import Gate
 
 LABELS = np.arange(200) % 2
@@ -14,11 +16,11 @@ GROUPS = np.arange(200) // 2
 REFERENCE = np.clip(np.random.default_rng(0).normal(0.35 + 0.3 * LABELS, 0.15), 0.001, 0.999)
 
 
-def verdict(variant: np.ndarray, limits: Gate = Gate()) -> Verdict:
+def verdict(variant: Array, limits: Gate = Gate()) -> Verdict:
     return judge(LABELS, GROUPS, REFERENCE, variant, 0.5, limits)
 
 
-def test_the_same_answers_pass_with_nothing_lost() -> None:
+def test_equal_probabilities_pass_without_any_loss() -> None:
     found = verdict(REFERENCE.copy())
     assert found.passed
     assert found.reasons == ()
@@ -30,7 +32,7 @@ def test_the_same_answers_pass_with_nothing_lost() -> None:
 
 @settings(max_examples=20)
 @given(st.floats(0, 0.002), st.integers(0, 100))
-def test_noise_like_quantisations_passes(size: float, seed: int) -> None:
+def test_noise_of_the_size_of_quantisation_passes(size: float, seed: int) -> None:
     found = verdict(REFERENCE + np.random.default_rng(seed).uniform(-size, size, 200))
     assert found.passed
     assert found.auroc.low <= found.auroc.value <= found.auroc.high
@@ -49,14 +51,14 @@ def test_noise_like_quantisations_passes(size: float, seed: int) -> None:
         (0.99 + REFERENCE * 0.01, "every image is called fractured"),
     ],
 )
-def test_damage_is_refused_and_named(variant: np.ndarray, reason: str) -> None:
+def test_a_damaged_variant_is_refused_with_a_reason(variant: Array, reason: str) -> None:
     found = verdict(variant)
     assert not found.passed
     assert any(reason in given for given in found.reasons)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_flips_are_counted_and_weighed_by_mcnemars_exact_test(answers: list[tuple[bool, bool]]) -> None:
+def test_flips_are_counted_and_tested_by_mcnemars_exact_test(answers: list[tuple[bool, bool]]) -> None:
     before, after = np.array(answers).T
     found = Flips.count(before, after)
     assert (found.broken, found.mended) == (answers.count((True, False)), answers.count((False, True)))
@@ -69,60 +71,65 @@ def test_a_flip_is_broken_or_mended_by_the_label() -> None:
     variant = REFERENCE.copy()
     missed, found = np.flatnonzero((LABELS == 1) & (REFERENCE < 0.5)), np.flatnonzero((LABELS == 1) & (REFERENCE > 0.5))
     variant[missed[:2]], variant[found[:5]] = 0.6, 0.4
-    assert verdict(variant).flips == Flips(5, 2, pytest.approx(0.453125))
+    flips = verdict(variant).flips
+    assert (flips.broken, flips.mended) == (5, 2)
+    assert flips.p == pytest.approx(0.453125)
     assert verdict(variant).agreement == pytest.approx(1 - 7 / 200)
 
 
-def test_limits_are_the_recipes() -> None:
+def test_the_recipe_sets_the_limits() -> None:
     damaged = REFERENCE * 0.9
     assert not verdict(damaged).passed
     assert verdict(damaged, Gate(auroc_loss=1, sensitivity_loss=1, agreement=0)).passed
 
 
-def test_intervals_are_paired() -> None:
-    """A variant that loses a little on every draw has an interval far narrower than the AUROC's own."""
+def test_intervals_are_of_paired_differences() -> None:
+    """A variant that loses a little on every draw gets an interval far narrower than that of the AUROC itself."""
     worse = np.where(LABELS == 1, REFERENCE - 0.01, REFERENCE)
     change = verdict(worse).auroc
     assert change.high <= 0
     assert change.high - change.low < 0.02
 
 
-# Body parts
+# Several classes
 
-PARTS = np.arange(150) % 3
-SEEN = np.eye(3)[PARTS] * 4 + np.random.default_rng(1).normal(0, 1.2, (150, 3))
-
-
-def part_verdict(variant: np.ndarray, limits: Gate = Gate()) -> PartVerdict:
-    return judge_parts(PARTS, np.arange(150) // 2, SEEN, variant, limits)
+TARGETS = np.arange(150) % 3
+LOGITS = np.eye(3)[TARGETS] * 4 + np.random.default_rng(1).normal(0, 1.2, (150, 3))
 
 
-def test_the_same_body_parts_pass() -> None:
-    found = part_verdict(SEEN.copy())
+def multiclass_verdict(variant: Array, limits: Gate = Gate()) -> MulticlassVerdict:
+    return judge_multiclass(TARGETS, np.arange(150) // 2, LOGITS, variant, limits)
+
+
+def test_equal_logits_pass() -> None:
+    found = multiclass_verdict(LOGITS.copy())
     assert found.passed
     assert (found.agreement, found.balanced_accuracy.value, found.largest_difference) == (1.0, 0.0, 0.0)
 
 
-def test_logits_that_all_move_alike_change_no_answer() -> None:
-    assert part_verdict(SEEN + 3.0).passed
+def test_a_common_shift_of_all_logits_passes() -> None:
+    assert multiclass_verdict(LOGITS + 3.0).passed
 
 
 @pytest.mark.parametrize(
     ("variant", "reason"),
     [
-        (np.ones((150, 3)), "every image gets the same answer"),
-        (np.where(np.arange(150)[:, None] == 7, np.nan, SEEN), "1 of 150 outputs are not finite"),
-        (np.roll(SEEN, 1, axis=1), "balanced accuracy changes by -"),
-        (SEEN + np.random.default_rng(2).normal(0, 1.5, (150, 3)), "of the answers agree; at least 97.0% must"),
+        (np.ones((150, 3)), "every image gets exactly the same logits"),
+        (np.where(np.arange(150)[:, None] == 7, np.nan, LOGITS), "1 of 150 outputs are not finite"),
+        (np.roll(LOGITS, 1, axis=1), "balanced accuracy changes by -"),
+        (
+            LOGITS + np.random.default_rng(2).normal(0, 1.5, (150, 3)),
+            "of the predicted classes agree; at least 97.0% must",
+        ),
     ],
 )
-def test_damaged_body_parts_are_refused_and_named(variant: np.ndarray, reason: str) -> None:
-    found = part_verdict(variant)
+def test_a_damaged_variant_of_several_classes_is_refused_with_a_reason(variant: Array, reason: str) -> None:
+    found = multiclass_verdict(variant)
     assert not found.passed
     assert any(reason in given for given in found.reasons)
     assert found.to_dict()["reasons"] == list(found.reasons)
 
 
-def test_limits_of_body_parts_are_the_recipes() -> None:
-    wrong = np.roll(SEEN, 1, axis=1)
-    assert part_verdict(wrong, Gate(auroc_loss=1, agreement=0)).passed
+def test_the_recipe_sets_the_limits_of_several_classes() -> None:
+    wrong = np.roll(LOGITS, 1, axis=1)
+    assert multiclass_verdict(wrong, Gate(auroc_loss=1, agreement=0)).passed

@@ -109,7 +109,9 @@ def test_a_sigmoid_network_of_any_format_converts_to_the_same_logits(
 
 
 @pytest.mark.slow
-def test_two_outputs_are_merged_into_one_logit(network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path) -> None:
+def test_two_outputs_are_merged_into_one_logit(
+    network: Callable[..., Any], data: Path, recipe: str, tmp_path: Path
+) -> None:
     model = network(2, "softmax")
     path = saved_model(model, tmp_path / "two")
     with pytest.raises(UsageError, match="has two outputs; name them in order by --labels"):
@@ -178,7 +180,9 @@ def test_data_of_one_class_is_refused(tiny: Any, tmp_path: Path, recipe: str) ->
 
 
 @pytest.mark.slow
-def test_coloured_calibration_images_give_a_warning(tiny: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_coloured_calibration_images_give_a_warning(
+    tiny: Any, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     random = np.random.default_rng(0)
     for label, level in (("fractured", 200), ("normal", 60)):
         folder = tmp_path / "data" / label
@@ -201,7 +205,7 @@ def test_coloured_calibration_images_give_a_warning(tiny: Any, tmp_path: Path, r
         (["NET"], "is not a run; name a folder of labelled radiographs by --calibration and a target by --out"),
         (["NET", "--calibration", "DATA", "--out", "OUT"], "does not say how its images were preprocessed"),
         (["NET", "--calibration", "DATA", "--out", "OUT", "--variants", "int3"], "no variant int3"),
-        (["NET", "--calibration", "/nowhere", "--out", "OUT", "--recipe", "RECIPE"], "/nowhere is no folder"),
+        (["NET", "--calibration", "/nowhere", "--out", "OUT", "--recipe", "RECIPE"], "/nowhere is neither a folder nor a .csv file"),
     ],
 )
 def test_a_wrong_call_is_refused_and_writes_nothing(

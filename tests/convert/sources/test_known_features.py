@@ -1,4 +1,4 @@
-"""What released files know of radiographs."""
+"""The features of known radiographs, and the out-of-distribution limit of released files."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from osteolite.train.runs.run_folder import Run
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(0, 99))
-def test_a_variation_keeps_the_size_and_black(height: int, width: int, seed: int) -> None:
+def test_a_varied_copy_keeps_size_and_black(height: int, width: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (height, width), np.uint8)
     changed = varied(pixels, random)
@@ -23,7 +23,7 @@ def test_a_variation_keeps_the_size_and_black(height: int, width: int, seed: int
 
 
 @pytest.mark.slow
-def test_every_released_file_tells_noise_from_what_it_was_trained_on(phantom_run: Path) -> None:
+def test_each_released_file_flags_noise_and_few_radiographs(phantom_run: Path) -> None:
     run = Run.open(phantom_run)
     known = [str(run.catalogue.path(row)) for row in run.catalogue.in_split("test")]
     noise = np.random.default_rng(0).integers(0, 256, (300, 250), np.uint8)

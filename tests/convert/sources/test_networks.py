@@ -1,4 +1,4 @@
-"""Reading networks that another program wrote; and what cannot be read."""
+"""Reading networks that another program wrote, and refusing unreadable ones."""
 
 import zipfile
 from collections.abc import Callable
@@ -17,8 +17,8 @@ SHAPE = (32, 32, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3 itself, while it saves
-def test_a_network_of_keras_3_converts(network: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # from Keras 3 while saving
+def test_a_keras_3_network_converts(network: Callable[..., Any], tmp_path: Path) -> None:
     import keras as keras3
 
     model = network(library=keras3)
@@ -39,8 +39,8 @@ def lambda_file(path: Path) -> Path:
     return path.with_suffix(".h5")
 
 
-def swollen_config(path: Path) -> Path:
-    """A file of some 70 kB whose description would take more memory than it should."""
+def oversized_config(path: Path) -> Path:
+    """A file of some 70 kB whose config.json unpacks to more than the limit."""
     with zipfile.ZipFile(path.with_suffix(".keras"), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * (70 * 1024 * 1024))
     return path.with_suffix(".keras")
@@ -53,7 +53,7 @@ def two_inputs(path: Path) -> Path:
     return path.with_suffix(".h5")
 
 
-def weights_alone(path: Path) -> Path:
+def weights_only(path: Path) -> Path:
     model = keras.Sequential([keras.layers.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(1)])
     model.save_weights(str(path.with_suffix(".h5")))
     return path.with_suffix(".h5")
@@ -69,14 +69,14 @@ def other_size(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda_file, "it has a Lambda layer, which is a program of its own"),
+        (lambda_file, "it has a Lambda layer, which contains code"),
         (two_inputs, "2 inputs and 1 outputs; one of each is needed"),
-        (swollen_config, "its config.json has 73,400,320 bytes; at most 67,108,864 are read"),
-        (weights_alone, "it holds weights alone; save the whole model"),
-        (other_size, r"it takes \(None, 64, 64, 3\), but the recipe's preprocessing gives \(1, 32, 32, 1\)"),
+        (oversized_config, "its config.json has 73,400,320 bytes; at most 67,108,864 are allowed"),
+        (weights_only, "it contains only weights; save the whole model"),
+        (other_size, r"its input is \(None, 64, 64, 3\), but the recipe's preprocessing gives \(1, 32, 32, 1\)"),
     ],
 )
-def test_a_keras_file_that_cannot_be_converted_says_why(
+def test_an_unsupported_keras_file_is_refused_with_a_reason(
     make: Callable[[Path], Path], reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelFileError, match=reason):
@@ -87,7 +87,7 @@ def test_a_keras_file_that_cannot_be_converted_says_why(
 @pytest.mark.parametrize(
     "content", [b"", b"hello, I am a text file\n" * 20, bytes(3000)], ids=["empty", "text", "zeros"]
 )
-def test_a_file_of_another_kind_is_no_network(suffix: str, content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_refused_in_one_line(suffix: str, content: bytes, tmp_path: Path) -> None:
     path = (tmp_path / "net").with_suffix(suffix)
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as error:
@@ -110,7 +110,7 @@ def test_a_truncated_or_quantised_tflite_is_refused(tiny: Any, tmp_path: Path) -
     assert read_network(path, SHAPE).outputs(np.zeros((1, *SHAPE), np.float32)) == pytest.approx(0.5)
 
 
-def test_a_saved_model_that_is_damaged_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_saved_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"no protobuf")
-    with pytest.raises(ModelFileError, match="no SavedModel that can be read"):
+    with pytest.raises(ModelFileError, match="not a readable SavedModel"):
         read_network(tmp_path, SHAPE)
