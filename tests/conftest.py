@@ -1,4 +1,4 @@
-"""Fixtures: the shared data, and model files so small that a test can work out their answer by hand."""
+"""Fixtures: the shared data, and model files so small that a test can compute their outputs by hand."""
 
 import io
 import itertools
@@ -25,7 +25,7 @@ from osteolite.edge.modelfile.archive import write_model
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-settings.register_profile("osteolite", deadline=None)  # the machine may be busy with something else
+settings.register_profile("osteolite", deadline=None)  # the machine may be busy
 settings.load_profile("osteolite")
 
 TYPES = {
@@ -40,12 +40,12 @@ Quantisation = tuple[float, int]  # scale, zero point
 
 
 class Graph:
-    """Builds a TFLite flatbuffer operator by operator: TensorFlow is not needed to test what runs without it."""
+    """Builds a TFLite flatbuffer operator by operator, without TensorFlow."""
 
     def __init__(self) -> None:
         self.model, self.subgraph = schema.ModelT(), schema.SubGraphT()
         self.model.version, self.model.subgraphs, self.model.operatorCodes = 3, [self.subgraph], []
-        self.model.buffers = [schema.BufferT()]  # buffer 0 is the empty one, by convention
+        self.model.buffers = [schema.BufferT()]  # buffer 0 is empty, by convention
         self.subgraph.tensors, self.subgraph.operators = [], []
 
     def tensor(self, shape: tuple[int, ...], dtype: Any, quantisation: Quantisation | None = None) -> int:
@@ -70,7 +70,7 @@ class Graph:
     def operator(self, code: int, inputs: list[int], output: int, options: tuple[int, Any] | None = None) -> int:
         operator, known = schema.OperatorT(), schema.OperatorCodeT()
         known.builtinCode = known.deprecatedBuiltinCode = code
-        # High enough for int8; RESHAPE never had a second version.
+        # Versions high enough for int8; RESHAPE has only one.
         known.version = {schema.BuiltinOperator.FULLY_CONNECTED: 4, schema.BuiltinOperator.RESHAPE: 1}.get(code, 2)
         self.model.operatorCodes.append(known)
         operator.opcodeIndex = len(self.model.operatorCodes) - 1
@@ -88,7 +88,7 @@ class Graph:
 
 
 def quantize_flatbuffer(dtype: Any, scale: float, zero_point: int, shape: tuple[int, ...]) -> bytes:
-    """A model that is nothing but TFLite's QUANTIZE."""
+    """A model of one operator, QUANTIZE."""
     graph = Graph()
     given = graph.tensor(shape, np.float32)
     taken = graph.tensor(shape, dtype, (scale, zero_point))
@@ -103,7 +103,12 @@ def mean_flatbuffer(
     outputs: int = 1,
     twice: bool = False,
 ) -> bytes:
-    """logit = weight * mean of the input + bias, in float32; `outputs` times the same in one tensor, or `twice`."""
+    """A float32 model: logit = weight * mean of the input + bias.
+
+    Args:
+        outputs: how often the output tensor repeats the logit.
+        twice: give the mean as a second output tensor.
+    """
     graph = Graph()
     picture = graph.tensor(shape, np.float32)
     mean = _mean(graph, picture, graph.tensor((1, shape[3]), np.float32))
@@ -114,7 +119,7 @@ def mean_flatbuffer(
 
 
 def mean_int8_flatbuffer(weight: float = 4.0, bias: float = 0.5, float_ends: bool = False) -> bytes:
-    """The same in int8; with `float_ends` the file quantises and dequantises itself."""
+    """The same in int8. With `float_ends`, input and output are float32 and the file quantises and dequantises."""
     graph, shape = Graph(), (1, 32, 32, 1)
     pixels, unit, logits = (2 / 255, -1), weight / 127, ((weight + bias) / 120, 0)
     quantised = graph.tensor(shape, np.int8, pixels)
@@ -146,7 +151,7 @@ def _dense(graph: Graph, inputs: list[int], output: int) -> int:
 
 
 def tiny_description(**changes: Any) -> dict[str, Any]:
-    """What `write_model` needs to know of the tiny models, with `changes`."""
+    """The description that `write_model` needs for the tiny models, with `changes`."""
     return {
         "name": "tiny_float32",
         "variant": "float32",
@@ -158,7 +163,7 @@ def tiny_description(**changes: Any) -> dict[str, Any]:
 
 
 class TinyModels:
-    """Model files whose logit is 4 * mean of the input + 0.5, and the means to make odd ones."""
+    """Flatbuffers whose logit is 4 * mean of the input + 0.5, and the tools to build unusual ones."""
 
     graph = Graph
     operators = schema.BuiltinOperator
@@ -175,7 +180,7 @@ def encode_image(image: Image.Image, image_format: str, **options: Any) -> bytes
 
 
 def hollow_png_file(width: int, height: int) -> bytes:
-    """A PNG of valid chunks that claims to have width x height pixels and holds a hundred bytes of them."""
+    """A PNG of valid chunks that declares width x height pixels and contains only a hundred bytes of them."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -197,10 +202,10 @@ def hollow_png() -> Callable[[int, int], bytes]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real radiographs and damaged files that is no part of the repository."""
+    """The folder of real radiographs and damaged files, which is not part of the repository."""
     folder = Path(os.environ.get("OSTEOLITE_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"needs the data for testing; {folder} is no folder, name it in OSTEOLITE_DATA")
+        pytest.skip(f"needs the test data; {folder} is not a folder, set OSTEOLITE_DATA to another one")
     return folder
 
 
@@ -211,7 +216,7 @@ def tiny() -> type[TinyModels]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of float32: probability = sigmoid(1.5 * (4 * mean + 0.5) - 0.25)."""
+    """A float32 model file: probability = sigmoid(1.5 * (4 * mean + 0.5) - 0.25)."""
     path = tmp_path_factory.mktemp("models") / "tiny_float32.tflite"
     write_model(path, mean_flatbuffer(), tiny_description())
     return path
@@ -227,7 +232,7 @@ def tiny_int8_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_router(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A router that finds hand and leg alike in every image, takes the hand, and asks the tiny model."""
+    """A router that finds hand and leg equally likely in every image, chooses the hand, and runs the tiny model."""
     path = tmp_path_factory.mktemp("models") / "tiny_router.tflite"
     described = {"kind": "router", "labels": ["hand", "leg"], "probability_calibration": {"temperature": 1.0}}
     stages = dict.fromkeys(("hand", "leg"), tiny_model.read_bytes())
@@ -237,7 +242,7 @@ def tiny_router(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def save_model(tmp_path: Path) -> Callable[..., Path]:
-    """Write a flatbuffer and a description, by default the tiny one with changes, as a new model file."""
+    """A function that writes a flatbuffer and the tiny description, with changes, as a new model file."""
     numbers = itertools.count()
 
     def save(flatbuffer: bytes, **changes: Any) -> Path:
@@ -249,19 +254,19 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the file that makes what takes longest, and end with those that only use it: so no process waits."""
+    """Run the file that makes the slowest fixture first and those that only use it last, so that no process waits."""
     users = {item.path for item in items if "phantom_run" in getattr(item, "fixturenames", ())}
     makers = {item.path for item in items if "files" in getattr(item, "fixturenames", ())}
     first = min(makers & users, default=None, key=lambda path: path.name != "test_variants.py")
     items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in users))
     for item in items:
-        if item.path in users:  # whichever comes first makes what the others wait for
+        if item.path in users:  # the first of them makes the run, and the others wait for it
             item.add_marker(pytest.mark.timeout(3000))
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Make a folder once for all processes of a test run: the first that asks makes it, the others wait for it."""
+    """A function that makes a folder once for all test processes: the first caller makes it, the others wait."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -280,16 +285,16 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
-    """Chromium as Playwright drives it; open a context of its own for each test.
+    """Chromium driven by Playwright; each test opens a context of its own.
 
-    For a module alone: Playwright allows no second one in a process, and some of the code under test starts its own.
+    The scope is a module because Playwright allows one instance in a process, and some code under test starts its own.
     """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("needs Chromium")
     flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom Chromium's sandbox does not start
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox does not start for root
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=flags, chromium_sandbox=not root)
         yield browser
@@ -305,5 +310,5 @@ def _make_phantom_run(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def phantom_run(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """The run folder of `osteolite run` as it comes; what it printed lies beside it in run.out and run.err."""
+    """The run folder of `osteolite run` with its defaults; its output is beside it in run.out and run.err."""
     return made_once("run", _make_phantom_run) / "phantoms"
