@@ -1,1 +1,1 @@
-"""Pixels to logits on the chosen hardware."""
+"""Run a model: pixels in, logits out, on the requested delegate."""

@@ -1,4 +1,4 @@
-"""`auto`: which delegate runs this model fastest on this device, measured once and remembered."""
+"""The delegate `auto`: measure which delegate runs a model fastest on this device, and remember it."""
 
 import hashlib
 import json
@@ -22,30 +22,36 @@ from .engine import Source, name_of_source, runtime_name
 from .session import InferenceSession
 from .tensors import Outputs, Tensor
 
-# Integer kernels that round otherwise move the logit of a trained network by up to 0.08 on noise, and
-# its activation map by a third of its own size; a wrong answer, or none, moves the map by its size.
-TOLERANCE = 0.25  # of a logit
-SHARE = 0.5  # of the root mean square of a map or of features
+# Integer kernels that round differently move the logit of a trained network by up to 0.08 on noise, and its activation
+# map by a third of the map's root mean square. A wrong or empty output moves the map by its whole root mean square.
+LOGIT_TOLERANCE = 0.25  # largest difference from the CPU, logits
+RELATIVE_TOLERANCE = 0.5  # largest difference of a map or of features, relative to their root mean square
 
-_CANDIDATES = ("xnnpack", "cpu", "gpu", "edgetpu")
-_OFFSETS = (-0.5, 0.0, 0.5)  # of inputs of noise between -1 and 1, on which the answers are compared
-_ROUNDS, _SECONDS = 15, 3.0  # at most that many timed runs of each candidate, in about that time together
-_HOPELESS = 2.0  # times the quickest one's time, from which a candidate is not timed further
+CANDIDATES = ("xnnpack", "cpu", "gpu", "edgetpu")
+
+_OFFSETS = (-0.5, 0.0, 0.5)  # added to noise between -1 and 1: the inputs on which outputs are compared
+_MAX_RUNS, _MAX_SECONDS = 15, 3.0  # timed runs of each candidate, and time for all of them together
+_TOO_SLOW = 2.0  # a candidate this many times slower than the fastest is not timed further
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The fastest delegate, and how all of them did."""
+    """The fastest delegate, and the measurements of all."""
 
     delegate: str
     candidates: tuple[Candidate, ...]
 
 
-def fastest(model: Source, threads: int) -> Choice:
-    """Time the delegates on this model, one run of each in turn, and remember the fastest.
+def fastest(model: Source, threads: int, candidates: tuple[str, ...] = CANDIDATES) -> Choice:
+    """Time the candidates on a model, one run of each in turn, and remember the fastest.
 
-    One that cannot run the model is left out, and so is one whose outputs are further from the
-    processor's than `TOLERANCE`, for maps and features `SHARE`, allows.
+    A delegate is excluded if it cannot run the model, or if its outputs differ from the CPU's by more than
+    `LOGIT_TOLERANCE` or, for maps and features, `RELATIVE_TOLERANCE`.
+
+    Args:
+        model: a .tflite file, or its content.
+        threads: number of CPU threads.
+        candidates: the delegates to compare, as `delegates.open_engine` takes them.
 
     Raises:
         ModelFileError: the runtime refuses the model.
@@ -56,18 +62,18 @@ def fastest(model: Source, threads: int) -> Choice:
     opened: dict[str, InferenceSession] = {}
     times: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
-    for name in _CANDIDATES:
+    for name in candidates:
         try:
             session = _open(model, threads, name)
-            times[name] = _check(session, inputs, expected)
+            times[name] = _check_outputs(session, inputs, expected)
         except (DelegateUnavailable, ModelFileError) as error:
             reasons[name] = str(error)
         else:
             opened[name] = session
     _time(opened, times, inputs[0])
     medians = {name: round(1e3 * statistics.median(spent), 3) for name, spent in times.items()}
-    candidates = tuple(Candidate(name, medians.get(name), reasons.get(name, "")) for name in _CANDIDATES)
-    choice = Choice(min(medians, key=medians.__getitem__, default="cpu"), candidates)
+    measured = tuple(Candidate(name, medians.get(name), reasons.get(name, "")) for name in candidates)
+    choice = Choice(min(medians, key=medians.__getitem__, default="cpu"), measured)
     _remember(model, threads, choice)
     return choice
 
@@ -76,40 +82,42 @@ def _open(model: Source, threads: int, delegate: str | None) -> InferenceSession
     return InferenceSession(*open_engine(model, threads, delegate), threads, name_of_source(model))
 
 
-def _check(session: InferenceSession, inputs: list[Tensor], expected: list[Outputs]) -> list[float]:
-    """Seconds of the runs after the first, which prepares; wrong outputs are a delegate that is unavailable."""
+def _check_outputs(session: InferenceSession, inputs: list[Tensor], expected: list[Outputs]) -> list[float]:
+    """Return the seconds of each run after the first; raise DelegateUnavailable if outputs are wrong."""
     spent = []
-    for tensor, right in zip(inputs, expected, strict=True):
+    for tensor, reference in zip(inputs, expected, strict=True):
         start = time.perf_counter()
         found = session.run(tensor)
         spent.append(time.perf_counter() - start)
-        if not (distance := float(np.abs(found.values - right.values).max())) <= TOLERANCE:  # NaN is wrong too
+        # "not <=", so that NaN counts as a difference
+        if not (difference := float(np.abs(found.values - reference.values).max())) <= LOGIT_TOLERANCE:
             raise DelegateUnavailable(
-                f"its answers differ from the processor's by {distance:.3g}; at most {TOLERANCE} of a logit is allowed"
+                f"its logits differ from the CPU's by {difference:.3g}; at most {LOGIT_TOLERANCE} is allowed"
             )
         for name in ("activation_map", "features"):
-            if not (distance := _share(getattr(found, name), getattr(right, name))) <= SHARE:
+            difference = relative_difference(getattr(found, name), getattr(reference, name))
+            if not difference <= RELATIVE_TOLERANCE:
                 raise DelegateUnavailable(
-                    f"its {name.replace('_', ' ')} differs from the processor's by {distance:.0%} of its size; "
-                    f"at most {SHARE:.0%} is allowed"
+                    f"its {name.replace('_', ' ')} differs from the CPU's by {difference:.0%}; "
+                    f"at most {RELATIVE_TOLERANCE:.0%} is allowed"
                 )
     return spent[1:]
 
 
-def _share(found: Tensor | None, right: Tensor | None) -> float:
-    """Root mean square of the difference, by that of the right values; 0 where there are none or all are 0."""
-    if found is None or right is None or not right.any():
+def relative_difference(found: Tensor | None, reference: Tensor | None) -> float:
+    """Root mean square of the difference, divided by that of the reference; 0 if there is none or it is all 0."""
+    if found is None or reference is None or not reference.any():
         return 0.0
-    return float(np.linalg.norm(found - right) / np.linalg.norm(right))
+    return float(np.linalg.norm(found - reference) / np.linalg.norm(reference))
 
 
 def _time(opened: dict[str, InferenceSession], times: dict[str, list[float]], tensor: Tensor) -> None:
-    """Add the seconds of further runs, in turn, of the candidates that may win."""
+    """Run the candidates that may still win, in turn, and add the seconds of each run to `times`."""
     quickest = min((min(times[name]) for name in opened), default=0.0)
-    racing = [name for name in opened if min(times[name]) <= _HOPELESS * quickest]
-    end = time.perf_counter() + _SECONDS
-    for _ in range(_ROUNDS if len(racing) > 1 else 0):
-        for name in racing:
+    close = [name for name in opened if min(times[name]) <= _TOO_SLOW * quickest]
+    end = time.perf_counter() + _MAX_SECONDS
+    for _ in range(_MAX_RUNS if len(close) > 1 else 0):
+        for name in close:
             start = time.perf_counter()
             opened[name].invoke(tensor)
             times[name].append(time.perf_counter() - start)
@@ -118,28 +126,28 @@ def _time(opened: dict[str, InferenceSession], times: dict[str, list[float]], te
 
 
 def remembered(model: Source, threads: int) -> Choice | None:
-    """What `fastest` found of this model with these threads on this device; None where it was not asked yet."""
+    """Return what `fastest` measured for this model, threads and device; None if nothing valid is stored."""
     try:
         match json.loads(_file(model, threads).read_text(encoding="utf-8")):
-            case {"delegate": str(delegate), "candidates": [*rows]} if delegate in _CANDIDATES:
+            case {"delegate": str(delegate), "candidates": [*rows]} if delegate in CANDIDATES:
                 return Choice(delegate, tuple(Candidate(**row) for row in rows))
     except (OSError, ValueError, TypeError, RuntimeError):
-        pass  # never written, damaged, or a user without a home: it is measured again
+        pass  # no file, a damaged one, or a user without a home directory: measure again
     return None
 
 
 def _remember(model: Source, threads: int, choice: Choice) -> None:
     values: dict[str, Any] = {
-        **_circumstances(model, threads),
+        **_conditions(model, threads),
         "delegate": choice.delegate,
         "candidates": [one.to_dict() for one in choice.candidates],
     }
-    with suppress(OSError, RuntimeError):  # a read-only or full disk, or no home: it is measured the next time too
+    with suppress(OSError, RuntimeError):  # a read-only or full disk, or no home directory: measure again next time
         write_json(_file(model, threads), values)
 
 
-def _circumstances(model: Source, threads: int) -> dict[str, Any]:
-    """What the fastest delegate depends on."""
+def _conditions(model: Source, threads: int) -> dict[str, Any]:
+    """Return everything that the fastest delegate depends on."""
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -150,7 +158,7 @@ def _circumstances(model: Source, threads: int) -> dict[str, Any]:
 
 
 def _file(model: Source, threads: int) -> Path:
-    """A file for each model and circumstance, so that processes which measure at once disturb no other's."""
+    """Return the cache file. Each set of conditions has its own, so processes can measure at the same time."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "osteolite" / "fastest"
-    key = json.dumps(_circumstances(model, threads), sort_keys=True)
+    key = json.dumps(_conditions(model, threads), sort_keys=True)
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

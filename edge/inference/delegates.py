@@ -1,4 +1,7 @@
-"""What runs the operators: the processor's kernels, XNNPACK, a GPU, an Edge TPU, or a library by its path."""
+"""Open an engine on one delegate: CPU kernels, XNNPACK, a GPU, an Edge TPU, or a delegate library.
+
+`auto`, which compares delegates, is in `auto_delegate`; the fallback to the CPU is in `opening`.
+"""
 
 import ctypes
 import platform
@@ -24,16 +27,19 @@ DELEGATES = ("auto", "cpu", "xnnpack", "gpu", "nnapi", "edgetpu")
 _ALLOWED = f"allowed are {', '.join(DELEGATES)}, and PATH.so or PATH.so:key=value:key2=value2"
 _LIBRARY = re.compile(r"(?P<path>.+?\.(?:so(?:\.\d+)*|dylib|dll))(?::(?P<options>.*))?", re.IGNORECASE | re.DOTALL)
 _EDGE_TPU = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
-_EDGE_TPU_OPERATOR = "edgetpu-custom-op"  # what Coral's compiler packs a model into
+_EDGE_TPU_OPERATOR = "edgetpu-custom-op"  # the operator that Coral's compiler makes of a model
 _ENTRIES = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
-_KINDS_NAMED = 4  # of the operators that are left
+_KINDS_NAMED = 4  # most kinds of operators that a reason names
 
 
 def parse_delegate(text: str) -> tuple[str, dict[str, str]]:
-    """A name of `DELEGATES` or the path of a library, and the library's options.
+    """Parse a delegate as users write it.
+
+    Returns:
+        A name of `DELEGATES` or the path of a library, and the library's options.
 
     Raises:
-        UsageError: neither of the two, or an option that is no key=value.
+        UsageError: neither of the two, or an option that is not key=value.
 
     >>> parse_delegate("vendor.so:level=2:cache=/tmp")
     ('vendor.so', {'level': '2', 'cache': '/tmp'})
@@ -46,7 +52,7 @@ def parse_delegate(text: str) -> tuple[str, dict[str, str]]:
     for option in (found["options"] or "").split(":") if found["options"] is not None else ():
         key, equals, value = option.partition("=")
         if not key or not equals or key in options:
-            raise UsageError(f"delegate {text!r}: its option {option!r} is no key=value, or comes twice; {_ALLOWED}")
+            raise UsageError(f"delegate {text!r}: option {option!r} is not key=value, or is given twice; {_ALLOWED}")
         options[key] = value
     return found["path"], options
 
@@ -56,7 +62,7 @@ def open_engine(model: Source, threads: int, requested: str | None) -> tuple[Eng
 
     Args:
         model: a .tflite file, or its content.
-        threads: for the CPU kernels.
+        threads: number of CPU threads.
         requested: one of `DELEGATES` except "auto", or the path of a library with its options.
 
     Raises:
@@ -75,12 +81,12 @@ def open_engine(model: Source, threads: int, requested: str | None) -> tuple[Eng
             from .gpu import GpuEngine, software_only
 
             gpu = GpuEngine(model)
-            stand_in = f"the GPU is {adapter}, a processor's imitation of one" if (adapter := software_only()) else ""
-            return gpu, Delegation(requested, "gpu", len(gpu.operators), len(gpu.operators), stand_in)
+            reason = f"the GPU is {adapter}, a processor's imitation of one" if (adapter := software_only()) else ""
+            return gpu, Delegation(requested, "gpu", len(gpu.operators), len(gpu.operators), reason)
         case "nnapi":
             raise DelegateUnavailable(
-                "delegate nnapi: it is Android's, deprecated since Android 15; `osteolite bench --device adb` "
-                "measures it on a phone; elsewhere ask for xnnpack or gpu"
+                "delegate nnapi: available on Android only, and deprecated since Android 15; measure it on a phone "
+                "with `osteolite bench --device adb`, or use xnnpack or gpu"
             )
         case "edgetpu":
             return _edge_tpu(model, threads, requested)
@@ -88,7 +94,7 @@ def open_engine(model: Source, threads: int, requested: str | None) -> tuple[Eng
 
 
 def _cpu(model: Source, threads: int, requested: str | None) -> tuple[Engine, Delegation]:
-    """The processor, by XNNPACK and the runtime's kernels, or by the kernels alone where "cpu" is asked for."""
+    """Open the CPU: XNNPACK and the runtime's kernels, or the kernels alone for "cpu"."""
     engine = InterpreterEngine(model, threads, kernels_only=requested == "cpu")
     if not engine.taken and requested == "xnnpack":
         raise DelegateUnavailable(_took_none("xnnpack", engine))
@@ -101,7 +107,7 @@ def _external(model: Source, threads: int, requested: str, applied: str, delegat
         engine = InterpreterEngine(model, threads, delegate)
     except (RuntimeError, ValueError) as error:
         raise DelegateUnavailable(
-            f"delegate {applied}: it fails on this model ({one_line(error)}); run it without this delegate"
+            f"delegate {applied}: fails on this model ({one_line(error)}); run the model without this delegate"
         ) from error
     if not engine.taken:
         raise DelegateUnavailable(_took_none(applied, engine))
@@ -110,18 +116,18 @@ def _external(model: Source, threads: int, requested: str, applied: str, delegat
 
 def _took_none(name: str, engine: InterpreterEngine) -> str:
     return (
-        f"delegate {name}: it loads, but takes none of the model's {len(engine.operators)} operators; "
-        "run this model without it, or convert another variant"
+        f"delegate {name}: loads, but takes none of the model's {len(engine.operators)} operators; "
+        "run the model without this delegate, or convert another variant"
     )
 
 
 def _left(engine: InterpreterEngine) -> str:
-    """What a delegate left to others, by kind; empty where it took all."""
+    """Describe the operators that a delegate left to the CPU, by kind; empty if it took all or none."""
     left = Counter(one.name for index, one in enumerate(engine.operators) if index not in engine.taken)
     if not left or not engine.taken:
         return ""
     kinds = [f"{count} {kind}" for kind, count in left.most_common(_KINDS_NAMED)]
-    return f"left to the processor: {', '.join(kinds)}{', ...' if len(left) > _KINDS_NAMED else ''}"
+    return f"left to the CPU: {', '.join(kinds)}{', ...' if len(left) > _KINDS_NAMED else ''}"
 
 
 def _edge_tpu(model: Source, threads: int, requested: str) -> tuple[Engine, Delegation]:
@@ -135,38 +141,37 @@ def _edge_tpu(model: Source, threads: int, requested: str) -> tuple[Engine, Dele
         ) from error
     if not is_for_edge_tpu(model):
         raise DelegateUnavailable(
-            "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and run "
-            "Coral's edgetpu_compiler on it"
+            "delegate edgetpu: the model is not compiled for the Edge TPU; convert it to int8_int8 and compile it "
+            "with Coral's edgetpu_compiler"
         )
     return _external(model, threads, requested, "edgetpu", _load(library, {}))
 
 
 def is_for_edge_tpu(model: Source) -> bool:
+    """Whether Coral's compiler has compiled the model for the Edge TPU."""
     return any(one.name == _EDGE_TPU_OPERATOR for one in nodes(parse_model(model)))
 
 
 def _load(path: str, options: dict[str, str]) -> Any:
-    """Load a library and let it make its delegate.
+    """Load a library and create its delegate.
 
-    The library is looked at before the runtime loads it, whose own class fails a second time, aloud,
-    when a half-built delegate is thrown away.
+    The library's entry points are checked first: when the runtime's own loader fails, its destructor fails as well
+    and writes a second error to standard error.
     """
-    path = str(Path(path).resolve()) if Path(path).exists() else path  # a bare name means the system's folders
+    path = str(Path(path).resolve()) if Path(path).exists() else path  # a bare name is searched in the system's folders
     try:
         library = ctypes.PyDLL(path)
     except OSError as error:
         raise DelegateUnavailable(
             f"delegate {path}: the library cannot be loaded ({one_line(error)}); "
-            f"give one that is built for {platform.system()} on {platform.machine()}"
+            f"use a library built for {platform.system()} on {platform.machine()}"
         ) from error
     if missing := [entry for entry in _ENTRIES if not hasattr(library, entry)]:
-        raise DelegateUnavailable(
-            f"delegate {path}: the library has no {missing[0]}; give one that is a TFLite external delegate"
-        )
+        raise DelegateUnavailable(f"delegate {path}: the library has no {missing[0]}; use a TFLite external delegate")
     try:
         return runtime_module()[0].load_delegate(path, options)
     except (ValueError, RuntimeError) as error:
         raise DelegateUnavailable(
-            f"delegate {path}: it makes no delegate ({one_line(error)}); is its device connected, "
-            "and are its options right?"
+            f"delegate {path}: the library creates no delegate ({one_line(error)}); check that its device is connected "
+            "and that its options are right"
         ) from error

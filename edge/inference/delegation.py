@@ -1,4 +1,4 @@
-"""Which delegate was requested, which was applied, and how the candidates of `auto` compared."""
+"""Records of delegation: the delegate requested, the delegate applied, and the candidates that `auto` measured."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Candidate:
-    """How one delegate did when `auto` compared them."""
+    """The result of one delegate when `auto` measured all of them."""
 
     delegate: str
-    milliseconds: float | None  # median of a run; None where it could not run
-    reason: str  # why it was left out; empty: it was not
+    milliseconds: float | None  # median time of a run; None if it could not run
+    reason: str  # why it was excluded; empty if it was not
 
     def to_dict(self) -> dict[str, Any]:
         return {"delegate": self.delegate, "milliseconds": self.milliseconds, "reason": self.reason}
@@ -18,18 +18,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Delegation:
-    """Which delegate was requested, and which one runs the operators."""
+    """The delegate that was requested, and the one that runs the operators."""
 
-    requested: str | None  # None: the runtime's own choice
+    requested: str | None  # as given by the caller; None: the runtime's own choice on the CPU
     applied: str  # "none" (the runtime's kernels), "xnnpack", "gpu", "edgetpu", or the path of a library
     operators_taken: int  # operators that the applied delegate runs
     operators: int  # operators in the model
-    reason: str = ""  # why another delegate was applied, or which operators stay on the CPU
-    warning: str = ""  # what the user must be told: the requested delegate was not applied
+    reason: str = ""  # why another delegate was applied, or which operators run on the CPU
+    warning: str = ""  # for the user: the requested delegate was not applied
     candidates: tuple[Candidate, ...] = ()  # measured by `auto`
 
     def to_dict(self) -> dict[str, Any]:
-        """The delegation as results files and `predict --format jsonl` have it."""
+        """Return the delegation with the keys of result files and of `predict --format jsonl`."""
         written = {
             "asked": self.requested,
             "applied": self.applied,

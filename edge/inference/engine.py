@@ -1,4 +1,8 @@
-"""The interpreter of the installed runtime: LiteRT where it is installed, else tflite-runtime."""
+"""Engines run a loaded network: here the interpreter of LiteRT or, where that is not installed, of tflite-runtime.
+
+An engine is the lowest level of the package: it works on the file's own types and on one thread at a time.
+`session.InferenceSession` adds quantisation, checks and locking.
+"""
 
 import os
 from collections.abc import Iterator
@@ -14,28 +18,28 @@ Source = str | os.PathLike[str] | bytes
 
 
 class Engine(Protocol):
-    """A loaded network with its buffers, whatever runs it; for one thread at a time."""
+    """A loaded network with its buffers. Only one thread may use it at a time."""
 
-    inputs: list[Details]
-    outputs: list[Details]
+    inputs: list[Details]  # in the order of the graph
+    outputs: list[Details]  # in the order of the graph
 
     def input(self) -> Array:
-        """The buffer of the first input, to be written in place; no reference to it may outlive the call of `run`."""
+        """Return the buffer of the first input, to write into. Drop all references to it before calling `run`."""
 
     def run(self) -> list[Array]:
-        """One run on what the input holds: copies of the outputs, in the order of `outputs`."""
+        """Run once on the content of the input buffer; return copies of the outputs, in the order of `outputs`."""
 
 
 class Node(NamedTuple):
-    """An operator, or what stands for all that a delegate took; tensors by their index."""
+    """An operator, or a node that replaces the operators a delegate took."""
 
     name: str  # CONV_2D, ADD, ...
-    inputs: frozenset[int]
-    outputs: frozenset[int]
+    inputs: frozenset[int]  # indices of tensors
+    outputs: frozenset[int]  # indices of tensors
 
 
 def runtime_module() -> tuple[ModuleType, str]:
-    """The interpreter's module of the installed runtime, and the package that it is from.
+    """Return the interpreter module of the installed runtime, and the name of its package.
 
     Raises:
         MissingExtra: no runtime is installed.
@@ -52,12 +56,12 @@ def runtime_module() -> tuple[ModuleType, str]:
 
 
 def runtime_name() -> str:
-    """The package of the installed runtime and its version.
+    """Return the package name and version of the installed runtime.
 
     Raises:
         MissingExtra: no runtime is installed.
     """
-    from importlib.metadata import PackageNotFoundError, version  # a tenth of the start of a prediction
+    from importlib.metadata import PackageNotFoundError, version  # slow: a tenth of the start-up time of a prediction
 
     _, package = runtime_module()
     try:
@@ -67,37 +71,37 @@ def runtime_name() -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What a library says of a failure, in one line."""
+    """Return the message of an exception as one line."""
     return " ".join(str(error).split())
 
 
 def parse_model(model: Source, **options: Any) -> Any:
-    """An interpreter that has read the model and allocated nothing yet.
+    """Load a model into an interpreter without allocating its tensors.
 
     Raises:
-        ModelFileError: no model that the runtime reads.
+        ModelFileError: the runtime cannot read the model.
         MissingExtra: no runtime is installed.
     """
     module, _ = runtime_module()
     try:
         return module.Interpreter(**_content(model), **options)
     except (ValueError, RuntimeError) as error:
-        raise refusal(model, error) from error
+        raise load_error(model, error) from error
 
 
-def refusal(model: Source, error: Exception) -> ModelFileError:
-    """The error of a model that the runtime does not take."""
+def load_error(model: Source, error: Exception) -> ModelFileError:
+    """Build the error for a model that the runtime refuses."""
     return ModelFileError(f"{name_of_source(model)}: {runtime_name()} refuses the model ({one_line(error)})")
 
 
 def name_of_source(model: Source) -> str:
-    """The model's path as error messages quote it."""
+    """Return the model's path, or "the model" for content, for error messages."""
     return "the model" if isinstance(model, bytes) else os.fspath(model)
 
 
 def nodes(interpreter: Any) -> list[Node]:
-    """The operators of the graph, and after them one node for each piece that a delegate took."""
-    graph = interpreter._interpreter  # the public class builds a dictionary for every tensor, ten times slower
+    """List the operators of the graph, followed by one node per group of operators that a delegate took."""
+    graph = interpreter._interpreter  # the public class builds a dictionary per tensor and is ten times slower
     return [
         Node(
             graph.NodeName(index),
@@ -109,17 +113,17 @@ def nodes(interpreter: Any) -> list[Node]:
 
 
 class InterpreterEngine:
-    """The runtime's interpreter, whose own delegate, XNNPACK, takes what an asked-for one left.
+    """The runtime's interpreter. Its own delegate, XNNPACK, takes operators that `delegate` leaves.
 
     Args:
         model: a .tflite file, or its content.
-        threads: for the kernels of the processor.
-        delegate: a loaded one, which is offered the operators first.
-        kernels_only: keep XNNPACK away.
+        threads: number of CPU threads.
+        delegate: a loaded delegate, which is offered the operators first.
+        kernels_only: do not use XNNPACK.
 
     Raises:
         ModelFileError: the runtime refuses the model.
-        RuntimeError, ValueError: it refuses the model with this delegate.
+        RuntimeError, ValueError: the runtime refuses the model with this delegate.
         MissingExtra: no runtime is installed.
     """
 
@@ -136,13 +140,16 @@ class InterpreterEngine:
             try:
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise refusal(model, error) from error
-            given = nodes(self._interpreter)[len(self.operators) :]
+                raise load_error(model, error) from error
+            delegated = nodes(self._interpreter)[len(self.operators) :]
         else:
             self._interpreter = module.Interpreter(**_content(model), **options, experimental_delegates=[delegate])
-            given = nodes(self._interpreter)[len(self.operators) :]  # XNNPACK's come when tensors are allocated
+            delegated = nodes(self._interpreter)[
+                len(self.operators) :
+            ]  # before XNNPACK adds its nodes, which it does on allocation
             self._interpreter.allocate_tensors()
-        self.taken = {index for piece in given for index in _piece(piece, self.operators)}  # indices of operators
+        # indices of the operators that run on a delegate
+        self.taken = {index for node in delegated for index in _replaced(node, self.operators)}
         self.inputs, self.outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
 
     def input(self) -> Array:
@@ -158,10 +165,10 @@ def _content(model: Source) -> dict[str, Any]:
     return {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
 
 
-def _piece(piece: Node, operators: list[Node]) -> Iterator[int]:
-    """The operators that a delegate's node stands for: all between its outputs and its inputs."""
+def _replaced(node: Node, operators: list[Node]) -> Iterator[int]:
+    """Yield the operators that a delegate's node replaces: all between its outputs and its inputs."""
     makers = {tensor: index for index, operator in enumerate(operators) for tensor in operator.outputs}
-    wanted, seen = set(piece.outputs), set(piece.inputs)
+    wanted, seen = set(node.outputs), set(node.inputs)
     while wanted:
         tensor = wanted.pop()
         seen.add(tensor)

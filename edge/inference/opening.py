@@ -1,4 +1,13 @@
-"""Opens a model on the requested delegate, on the fastest one, or on the CPU where the delegate is unavailable."""
+"""Open an `InferenceSession`: the entry point of this package.
+
+`open_session` takes the model file and the delegate that the caller requests, and leaves the work to three modules:
+
+1. `delegates.open_engine` opens the engine of one delegate: `engine.InterpreterEngine` or `gpu.GpuEngine`.
+2. `auto_delegate`, for the delegate `auto`, measures the delegates or recalls the fastest one.
+3. `session.InferenceSession` wraps the engine and its `delegation.Delegation`: delegate requested, delegate applied.
+
+The fallback to the CPU is decided here and nowhere else.
+"""
 
 from dataclasses import replace
 
@@ -13,17 +22,17 @@ from .session import InferenceSession
 def open_session(
     model: Source, threads: int | None = None, delegate: str | None = None, fallback: bool = False
 ) -> InferenceSession:
-    """Open a model for inference.
+    """Open a model on the requested delegate, on the fastest one, or on the CPU.
 
     Args:
         model: a .tflite file, or its content.
-        threads: CPU threads; default, one per core, at most 4.
-        delegate: what runs the operators: one of `DELEGATES`, or the path of a library with its options,
-            PATH.so:key=value; default, the runtime's own choice on the CPU.
+        threads: number of CPU threads; default, one per core, at most 4.
+        delegate: one of `delegates.DELEGATES`, or the path of a library with its options, PATH.so:key=value;
+            default, the runtime's own choice on the CPU.
         fallback: run on the CPU when the delegate is unavailable, and say so in `Delegation.warning`.
 
     Raises:
-        ModelFileError: the runtime refuses the file, or the file has other inputs or outputs.
+        ModelFileError: the runtime refuses the model, or its inputs or outputs are not those of a classifier.
         DelegateUnavailable: the delegate cannot run this model on this device.
         UsageError: there is no such delegate.
         MissingExtra: no runtime is installed.
@@ -36,7 +45,7 @@ def open_session(
 def _open_engine(model: Source, threads: int, delegate: str | None, fallback: bool) -> tuple[Engine, Delegation]:
     if delegate == "auto" and not is_for_edge_tpu(model):
         return _open_fastest(model, threads)
-    # Only the Edge TPU runs a model that was compiled for it, so there is nothing to compare.
+    # A model compiled for the Edge TPU runs on nothing else, so `auto` has nothing to compare.
     try:
         engine, delegation = open_engine(model, threads, "edgetpu" if delegate == "auto" else delegate)
         return engine, replace(delegation, requested=delegate)
@@ -44,15 +53,15 @@ def _open_engine(model: Source, threads: int, delegate: str | None, fallback: bo
         if not fallback:
             raise
         engine, delegation = open_engine(model, threads, None)
-        warning = f"{error}; until then the processor runs the model"
+        warning = f"{error}; until then the CPU runs the model"
         return engine, replace(delegation, requested=delegate, reason=str(error), warning=warning)
 
 
 def _open_fastest(model: Source, threads: int) -> tuple[Engine, Delegation]:
-    # Imported on use: timing delegates is not on the way of an ordinary prediction.
+    # Imported on use: most predictions do not measure delegates.
     from .auto_delegate import fastest, remembered
 
-    for choose in (remembered, fastest):  # the remembered delegate may be gone: its driver, or the device itself
+    for choose in (remembered, fastest):  # a remembered delegate may have been removed
         if choice := choose(model, threads):
             try:
                 engine, delegation = open_engine(model, threads, choice.delegate)

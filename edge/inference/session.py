@@ -1,4 +1,4 @@
-"""A loaded model: pixels or a tensor in, the answer with its map and features out."""
+"""A session runs one loaded model: pixels or a float32 tensor in, float32 logits, activation map and features out."""
 
 import threading
 from collections.abc import Callable
@@ -16,26 +16,28 @@ _INTEGERS = (np.int8, np.uint8, np.int16)
 
 
 class InferenceSession:
-    """One loaded model; it takes and gives float32 whatever the file's types, and threads may share it.
+    """One loaded model. Inputs and outputs are float32 whatever the file's types; threads may share a session.
 
-    Its first output is the answer. After it may come, in any order, an activation map of shape
-    (1, rows, columns, 1), and the pooled features of shape (1, n). The map is one that the network
-    learnt from boxes, or its class activation map, whose mean is the logit.
+    Open one with `opening.open_session`.
+
+    The model has one input. Its first output holds the logits. An activation map of shape (1, rows, columns, 1) and
+    pooled features of shape (1, n) may follow, in any order. The map is either learnt from bounding boxes, or the
+    class activation map, whose mean is the logit.
 
     Args:
-        engine: the open model.
-        delegation: what runs it.
-        threads: that the engine was opened with.
-        path: of the model, for error messages.
+        engine: the open engine.
+        delegation: the delegate requested and the delegate applied.
+        threads: number of CPU threads of the engine.
+        path: path of the model, for error messages.
 
     Raises:
-        ModelFileError: the model has other inputs or outputs.
+        ModelFileError: the model's inputs or outputs are others than these.
     """
 
     def __init__(self, engine: Engine, delegation: Delegation, threads: int, path: str) -> None:
         self.threads, self.delegation = threads, delegation
         if len(engine.inputs) != 1:
-            raise ModelFileError(f"{path}: {len(engine.inputs)} inputs; one is needed")
+            raise ModelFileError(f"{path}: the model has {len(engine.inputs)} inputs; one is allowed")
         for end, details in (("input", engine.inputs[0]), *(("output", one) for one in engine.outputs)):
             _check_type(path, end, details)
         self._input, self._outputs = engine.inputs[0], engine.outputs
@@ -49,20 +51,20 @@ class InferenceSession:
         self._engine: Engine | None = engine
         self._lock = threading.Lock()
         self._levels, self._table = np.empty(0, np.float32), np.empty(0)
-        self._grey = np.empty(self.input_shape[1:3], self._input["dtype"])  # one channel of the input
+        self._channel = np.empty(self.input_shape[1:3], self._input["dtype"])  # one channel of the input
 
     @property
     def name(self) -> str:
-        """The package of the runtime and its version."""
+        """Package name and version of the runtime."""
         return runtime_name()
 
     def close(self) -> None:
-        """Give back the model's memory and the device that ran it; nothing runs after it."""
+        """Release the model's memory and its device. The session cannot run afterwards."""
         with self._lock:
             self._engine = None
 
     def invoke(self, tensor: Tensor) -> Tensor:
-        """The answer alone, of `output_shape`; otherwise `run`."""
+        """Run the model once, as `run` does, and return the logits alone, of `output_shape`."""
         return self.run(tensor).values
 
     def run(self, tensor: Tensor) -> Outputs:
@@ -72,9 +74,9 @@ class InferenceSession:
             tensor: float32 of `input_shape`.
 
         Raises:
-            UsageError: a tensor of another shape or type, or a runtime that was closed.
-            DelegateUnavailable: the delegate fails in the run.
-            ModelFileError: the model does.
+            UsageError: the tensor has another shape or type, or the session is closed.
+            DelegateUnavailable: the delegate fails during the run.
+            ModelFileError: the model fails during the run.
         """
         if tensor.shape != self.input_shape or tensor.dtype != np.float32:
             raise UsageError(
@@ -83,19 +85,19 @@ class InferenceSession:
         return self._run(partial(np.copyto, src=quantise(tensor, self._input)))
 
     def run_pixels(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], levels: Tensor) -> Outputs:
-        """Run the model once on grey values, looked up straight into its input.
+        """Run the model once on grey values, which are looked up directly into its input.
 
-        It gives what `run` gives of the tensor that `preprocess` would make of them, to the bit.
+        The outputs are bit for bit those of `run` on the tensor that `preprocess` makes of the pixels.
 
         Args:
             pixels: uint8 of (height, width), the size of the input.
-            levels: float32 of (256,), what each grey value is in the tensor (see `grey_levels`); kept as
-                long as the same array is given, so it must not be changed in between.
+            levels: float32 of (256,): the tensor value of each grey value (see `grey_levels`). The quantised table is
+                cached for as long as the same array is passed, so do not modify the array.
 
         Raises:
-            UsageError: an input of another size or type, or a runtime that was closed.
-            DelegateUnavailable: the delegate fails in the run.
-            ModelFileError: the model does.
+            UsageError: the pixels or levels have another shape or type, or the session is closed.
+            DelegateUnavailable: the delegate fails during the run.
+            ModelFileError: the model fails during the run.
         """
         if pixels.shape != self.input_shape[1:3] or pixels.dtype != np.uint8:
             raise UsageError(
@@ -108,16 +110,16 @@ class InferenceSession:
     def _look_up(self, pixels: Array, levels: Tensor, buffer: Array) -> None:
         if levels is not self._levels:
             self._levels, self._table = levels, quantise(levels, self._input)
-        # Looking up once and writing the channels beside one another takes half the time of looking up
-        # whole pixels; "wrap" is the quickest of take's modes, and no uint8 leaves a table of 256.
-        np.take(self._table, pixels, out=self._grey, mode="wrap")
+        # One lookup copied into each channel takes half the time of looking up whole pixels. "wrap" is the fastest
+        # mode of take, and no uint8 is outside a table of 256.
+        np.take(self._table, pixels, out=self._channel, mode="wrap")
         for channel in range(self.input_shape[3]):
-            buffer[0, :, :, channel] = self._grey
+            buffer[0, :, :, channel] = self._channel
 
     def _run(self, fill: Callable[[Array], None]) -> Outputs:
         with self._lock:
             if self._engine is None:
-                raise UsageError("the model was closed; open it again")
+                raise UsageError("the model is closed; open it again")
             fill(self._engine.input())
             try:
                 results = self._engine.run()
@@ -132,9 +134,9 @@ class InferenceSession:
 
     def _failure(self, error: RuntimeError) -> DelegateUnavailable | ModelFileError:
         if self.delegation.applied in ("none", "xnnpack"):
-            return ModelFileError(f"{runtime_name()} fails in a run of the model ({one_line(error)}); convert it again")
+            return ModelFileError(f"{runtime_name()} fails to run the model ({one_line(error)}); convert it again")
         return DelegateUnavailable(
-            f"delegate {self.delegation.applied}: it fails in a run ({one_line(error)}); run without this delegate"
+            f"delegate {self.delegation.applied}: fails during a run ({one_line(error)}); run without this delegate"
         )
 
 
@@ -142,12 +144,12 @@ def _check_type(path: str, end: str, details: Details) -> None:
     quantised = details["dtype"] in _INTEGERS and details["quantization"][0] > 0
     if details["dtype"] != np.float32 and not quantised:
         raise ModelFileError(
-            f"{path}: its {end} is {np.dtype(details['dtype'])}; float32, or a quantised int8, uint8 or int16 is needed"
+            f"{path}: its {end} is {np.dtype(details['dtype'])}; it must be float32, or quantised int8, uint8 or int16"
         )
 
 
 def _extras(path: str, outputs: list[Details]) -> tuple[int | None, int | None]:
-    """Places of the activation map and of the pooled features among the outputs."""
+    """Return the positions of the activation map and of the pooled features among the outputs; None if absent."""
     places: dict[str, int] = {}
     for place, details in enumerate(outputs[1:], 1):
         match _shape(details):
@@ -157,8 +159,8 @@ def _extras(path: str, outputs: list[Details]) -> tuple[int | None, int | None]:
                 places["features"] = place
             case shape:
                 raise ModelFileError(
-                    f"{path}: its output {place + 1} is {shape}; after the answer an activation map of "
-                    "(1, rows, columns, 1) and features of (1, n) may come, one of each"
+                    f"{path}: its output {place + 1} has shape {shape}; after the logits, one activation map of "
+                    "(1, rows, columns, 1) and one feature vector of (1, n) are allowed"
                 )
     return places.get("map"), places.get("features")
 

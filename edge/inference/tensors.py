@@ -1,4 +1,4 @@
-"""Tensors as a model takes and gives them: quantisation, outputs, and the logistic function."""
+"""Input and output tensors: quantisation, the outputs of a run, and the logistic function."""
 
 import math
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Details = dict[str, Any]  # a tensor's index, shape, dtype and quantization, as the interpreter lists them
+Details = dict[str, Any]  # a tensor's index, shape, dtype and quantization, as the interpreter gives them
 Tensor = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one run of a model gives; arrays of its own, which no later run changes."""
+    """The outputs of one run. The arrays are copies: later runs do not change them."""
 
-    values: Tensor  # of the model's output_shape: the answer, one logit or one for each body part
-    activation_map: Tensor | None  # (rows, columns): what at each place speaks for a fracture, above 0
-    features: Tensor | None  # (n,): of the last layer, averaged over the image
+    values: Tensor  # of the model's output_shape: one logit, or one per class
+    activation_map: Tensor | None  # (rows, columns): evidence for a fracture where above 0
+    features: Tensor | None  # (n,): features averaged over the image, for the out-of-distribution score
 
 
 def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: Details) -> np.ndarray[Any, Any]:
-    """Quantise as the interpreter's own QUANTIZE does, ties included.
+    """Quantise bit for bit as the interpreter's QUANTIZE operator does; a float32 input is returned unchanged.
 
-    It multiplies by the reciprocal of the scale in float32, rounds half to even, and only then adds
-    the zero point. At an input scale of 2/255 all grey values lie on ties or next to them: rounding
-    half away from zero gets 68 of the 256 wrong by one, rounding after the zero point 128.
+    QUANTIZE multiplies by the reciprocal of the scale in float32, rounds half to even, and then adds the zero point.
+    At an input scale of 2/255 all grey values lie on or next to a tie: rounding half away from zero gets 68 of the 256
+    wrong by one, and rounding after adding the zero point gets 128 wrong.
     """
     if details["dtype"] == np.float32:
         return tensor
@@ -37,7 +37,7 @@ def quantise(tensor: np.ndarray[Any, np.dtype[np.float32]], details: Details) ->
 
 
 def dequantise(values: np.ndarray[Any, Any], details: Details) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Turn the output back to real numbers; a float output is passed through."""
+    """Turn quantised values into real numbers; float32 values are returned unchanged."""
     if details["dtype"] == np.float32:
         return values
     scale, zero_point = details["quantization"]
@@ -45,7 +45,7 @@ def dequantise(values: np.ndarray[Any, Any], details: Details) -> np.ndarray[Any
 
 
 def sigmoid(value: float) -> float:
-    """The logistic function, without overflow at either end.
+    """Compute the logistic function without overflow.
 
     >>> sigmoid(0.0), sigmoid(-1000.0), sigmoid(1000.0)
     (0.5, 0.0, 1.0)
