@@ -1,1 +1,1 @@
-"""Any image file to 8-bit grey pixels."""
+"""Read any supported image file as 8-bit grey pixels."""

@@ -1,4 +1,4 @@
-"""Which files of a folder are images."""
+"""Find the image files of a folder."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,17 +9,16 @@ from .dicom.reader import HEAD, is_dicom
 from .radiograph import SUFFIXES
 
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes; "BM" alone starts many a text
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # header sizes, bytes; "BM" alone also starts text files
 
 
 def image_files(paths: Iterable[str]) -> list[str]:
-    """Files as given; for a folder, the images in it and below, sorted by name.
+    """List image files: files as given, and for each folder the images in it and below, sorted by name.
 
-    Left out are hidden files and folders, temporary files ending in .part, and links that lead out of
-    the folder.
+    Hidden files and folders, temporary files ending in .part, and links that lead out of the folder are left out.
 
     Raises:
-        UsageError: a folder without one image.
+        UsageError: a folder holds no image.
     """
     found: list[str] = []
     for path in paths:
@@ -29,16 +28,16 @@ def image_files(paths: Iterable[str]) -> list[str]:
         inside = sorted(_inside(path))
         if not inside:
             raise UsageError(
-                f"{path} holds no image; looked for {', '.join(sorted(SUFFIXES))}, and for such content in other files"
+                f"{path} holds no image; looked for {', '.join(sorted(SUFFIXES))}, and for these formats in other files"
             )
         found += inside
     return found
 
 
 def is_image_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is an image by its suffix or by its first bytes, of which 132 are read at most.
+    """Whether a file is an image, by its suffix or its first 132 bytes.
 
-    Hidden files, temporary ones ending in .part, and what is no regular file are not.
+    Hidden files, temporary files ending in .part, and everything that is not a regular file are not images.
 
     >>> is_image_file(__file__)
     False
@@ -47,7 +46,7 @@ def is_image_file(path: str | os.PathLike[str]) -> bool:
     if path.name.startswith(".") or path.suffix == ".part":
         return False
     try:
-        if not path.is_file():  # opening a pipe would wait for a writer
+        if not path.is_file():  # opening a pipe would block
             return False
         return path.suffix.lower() in SUFFIXES or _is_image(_start(path))
     except OSError:

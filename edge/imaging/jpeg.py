@@ -1,4 +1,4 @@
-"""What of a JPEG file is decoded: as much as the model's input needs."""
+"""Decode JPEG files only as far as the model's input needs."""
 
 import io
 import re
@@ -12,35 +12,37 @@ from .limits import UntrustedFile
 if TYPE_CHECKING:
     from ..preprocess import PreprocessingSpec
 
-_CHUNK = 8192  # bytes decoded between two looks at the clock; some eighty scans of a hostile file
-_LEFT = 1.5  # times the size that is needed, at least, after a reduction
-_MOST_SEARCHED = 16 * 1024 * 1024  # bytes of a file whose scans are looked at one by one
+_CHUNK = 8192  # bytes decoded between two checks of the deadline; some eighty scans of a hostile file
+_MARGIN = 1.5  # smallest size after a reduction, relative to the size needed
+_MAX_PARSED = 16 * 1024 * 1024  # largest file whose scans are parsed, bytes
 _RGB = (ord("R"), ord("G"), ord("B"))
 
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the coded data; 00 is a stuffed byte, D0 to D7 go on
+# Ends the coded data of a scan; 00 is byte stuffing, and D0 to D7 are restart markers.
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START_OF_SCAN, _END = 0xDA, 0xD9
 
 
 def prepare_jpeg(image: Any, stream: UntrustedFile, spec: "PreprocessingSpec | None", turned: bool) -> Any:
-    """Set a JPEG file just opened to be decoded for a spec: reduced, and without what the reduction loses.
+    """Prepare an opened JPEG file to be decoded at the smallest scale that the spec allows.
+
+    Refinement scans, whose detail is lost at a reduced scale, are left out.
 
     Args:
-        image: of Pillow, not loaded yet.
-        stream: what it was opened from.
-        spec: of the model's input; None decodes everything.
-        turned: whether its width becomes its height when it is put upright.
+        image: a Pillow image whose pixels are not loaded yet.
+        stream: the file that it was opened from.
+        spec: preprocessing of the model; None decodes everything.
+        turned: whether the EXIF orientation swaps width and height.
 
     Returns:
-        The image to load, of mode "L", or where the file has colours "YCbCr" (or "RGB" or "CMYK" if it was
-        encoded so).
+        The image to load: of mode "L", or for a colour file "YCbCr" ("RGB" or "CMYK" if it is encoded so).
     """
     width, height = image.size
     scale = _scale(width, height, spec, turned) if spec else 1
     progressive = image.format == "JPEG" and image.info.get("progressive")
     if scale > 1 and progressive:
         stream.seek(0)
-        content = stream.read(_MOST_SEARCHED + 1)
-        if len(content) <= _MOST_SEARCHED:
+        content = stream.read(_MAX_PARSED + 1)
+        if len(content) <= _MAX_PARSED:
             lighter = UntrustedFile(io.BytesIO(without_refinements(content)), stream.deadline)
             image = Image.open(lighter, formats=("JPEG",))
     image.decodermaxblock = _CHUNK
@@ -51,10 +53,10 @@ def prepare_jpeg(image: Any, stream: UntrustedFile, spec: "PreprocessingSpec | N
 
 
 def _scale(width: int, height: int, spec: "PreprocessingSpec", turned: bool) -> int:
-    """By how much the decoder may reduce each side.
+    """Return the factor, 1 to 8, by which the decoder may reduce each side.
 
-    It rounds a reduced side up; a scale at which that would move the picture's edge inside the model's
-    input by a pixel is passed over.
+    The decoder rounds a reduced side up. A factor at which this would move the image's edge in the model's input by a
+    pixel is not used.
     """
 
     def fitted(width: int, height: int) -> tuple[int, int]:
@@ -62,38 +64,37 @@ def _scale(width: int, height: int, spec: "PreprocessingSpec", turned: bool) -> 
 
     needed = fitted(width, height)
     for scale in (8, 4, 2):
-        enough = width // scale >= _LEFT * needed[0] and height // scale >= _LEFT * needed[1]
+        enough = width // scale >= _MARGIN * needed[0] and height // scale >= _MARGIN * needed[1]
         if enough and fitted(-(-width // scale), -(-height // scale)) == needed:
             return scale
     return 1
 
 
 def without_refinements(content: bytes) -> bytes:
-    """A progressive JPEG file without the scans that only add lower bits to the details of its blocks.
+    """Remove the scans of a progressive JPEG file that only refine AC coefficients.
 
-    They are most of such a file, and of its decoding. Averaged over the pixels that become one, what
-    they add is lost. All other scans and tables stay. Source: ISO/IEC 10918-1, annex G: successive
-    approximation, scans with Ah above 0; those of the mean of a block (Ss of 0) are kept, as it would become
-    darker.
+    These scans are most of the file and of its decoding time, and averaging over the pixels of a reduced image removes
+    what they add. All other scans and tables are kept, also the refinement of DC coefficients (Ss of 0), without which
+    the image would be darker. Source: ISO/IEC 10918-1, annex G, successive approximation: scans with Ah above 0.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Returns:
-        A file that any decoder takes; the content itself where it is not built as the standard says.
+        A file that any decoder reads; the content unchanged if it does not follow the standard.
     """
     kept, end = [content[:2]], 2
     try:
         for start, end, refines in _segments(content):
             if not refines:
                 kept.append(content[start:end])
-    except IndexError:  # cut short or damaged: let the decoder say so
+    except IndexError:  # truncated or damaged: the decoder reports it
         return content
     return b"".join([*kept, content[end:]])
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Start and end of each segment, a scan's with its coded data, and whether it is a refinement of details."""
+    """Yield start, end and whether it refines AC coefficients of each segment; a scan includes its coded data."""
     place = 2
     while True:
         if content[place] != 0xFF:

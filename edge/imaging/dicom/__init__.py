@@ -1,1 +1,1 @@
-"""A DICOM file to grey pixels, and nothing of the patient."""
+"""Read the pixels of a DICOM file, and no patient data."""

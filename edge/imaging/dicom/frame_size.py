@@ -1,7 +1,7 @@
-"""What a compressed DICOM frame says of its own size, before a decoder believes it.
+"""Check the size in a compressed DICOM frame before it is decoded.
 
-The frame repeats the size that the header gives, and decoders allocate what the frame says. A frame
-of another size is refused, so that the limits, which were checked on the header, hold for both.
+The frame repeats the size in the header, and decoders allocate memory by the frame. The limits are checked on the
+header, so a frame of another size is refused.
 """
 
 import itertools
@@ -10,17 +10,21 @@ import struct
 from ...errors import UnreadableImage
 from ..limits import Deadline
 
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG's SOF markers, and JPEG-LS's
-# Baseline, extended, lossless and JPEG-LS. DICOM allows no progressive one, whose many scans no limit would stop.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOF markers of JPEG and JPEG-LS
+# Baseline, extended, lossless and JPEG-LS. DICOM does not allow progressive JPEG, whose many scans no limit would stop.
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC3, 0xF7})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN, _END = 0xDA, b"\xff\xd9"
-OTHER_SIZE = "its compressed frame is of another size than its header says; export it again from its source"
+OTHER_SIZE = "its compressed frame has another size than its header says; export it again from its source"
 Shape = tuple[int, int, int]  # rows, columns, samples per pixel
 
 
 def check_jpeg(frame: bytes, shape: Shape) -> None:
-    """Check a frame of JPEG or JPEG-LS; raises UnreadableImage where it is of another size."""
+    """Check the size of a JPEG or JPEG-LS frame.
+
+    Raises:
+        UnreadableImage: another size than `shape`, a process that DICOM does not allow, damaged or truncated.
+    """
     found, place = [], 2
     while frame[place + 1] != _SCAN:
         marker = frame[place + 1]
@@ -32,29 +36,35 @@ def check_jpeg(frame: bytes, shape: Shape) -> None:
             place += 2
         else:
             if marker in _FRAMES - _SEQUENTIAL:
-                raise UnreadableImage("its JPEG frame is progressive or arithmetic, which DICOM does not allow")
+                raise UnreadableImage(
+                    "its JPEG frame is progressive or arithmetic, which DICOM forbids; export it again"
+                )
             if marker in _SEQUENTIAL:
                 found.append(struct.unpack_from(">HHB", frame, place + 5))
             place += 2 + struct.unpack_from(">H", frame, place + 2)[0]
     if found != [shape]:
         raise UnreadableImage(OTHER_SIZE)
-    if not frame.rstrip(b"\0\xff").endswith(_END):  # a decoder would fill the rest with grey
+    if not frame.rstrip(b"\0\xff").endswith(_END):  # a decoder would fill the missing rows with grey
         raise UnreadableImage("its JPEG frame is cut short; export it again from its source")
 
 
 def check_rle(frame: bytes, shape: Shape, deadline: Deadline) -> None:
-    """Check how long the segments of a frame of DICOM's run lengths get; raises UnreadableImage.
+    """Check the decoded size of an RLE frame (PS3.5 annex G).
 
-    Nothing in the frame says so: the runs are counted. A byte of them can stand for 64.
+    The frame does not state its size, so the runs are counted. One byte can stand for 64.
+
+    Raises:
+        UnreadableImage: damaged, or more pixels than `shape`.
+        ImageTooSlow: over the time limit.
     """
-    most = 2 * shape[0] * shape[1] + 2  # padding is tolerated
+    most = 2 * shape[0] * shape[1] + 2  # two bytes per sample, and padding
     count, *offsets = struct.unpack_from("<16I", frame)
     if not 1 <= count <= 15:
         raise UnreadableImage("its run-length frame is damaged; export it again from its source")
     offsets = [*offsets[:count], len(frame)]
     for start, end in itertools.pairwise(offsets):
         if _run_length(frame[start:end], most, deadline) > most:
-            raise UnreadableImage("its run-length frame holds far more pixels than it says; export it again")
+            raise UnreadableImage("its run-length frame holds more pixels than its header says; export it again")
 
 
 def _run_length(segment: bytes, most: int, deadline: Deadline) -> int:

@@ -1,4 +1,4 @@
-"""The stored values of the one frame of a DICOM file, however they are compressed."""
+"""Decode the stored values of a single-frame DICOM file."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,52 +12,53 @@ from .jpeg2000 import check_jpeg2000
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-# One decoder for each compression, so that a file has one answer; the fastest comes first.
+# In this order, fastest first: each compression has one decoder, so that a file always gives the same pixels.
 _DECODERS = ("pylibjpeg", "pillow", "gdcm", "pydicom")
 
 
 def decode_frame(element: Any, header: "Dataset", syntax: str, deadline: Deadline) -> np.ndarray[Any, Any]:
-    """Decode a pixel data element by pydicom and the codecs it finds.
+    """Decode a pixel data element with pydicom and the installed codecs.
 
     Args:
         element: the raw element, with `value` (bytes) and `VR`.
-        header: the elements that describe the pixels, already checked against the limits.
+        header: the elements that describe the pixels, checked against the limits.
         syntax: UID of the transfer syntax.
-        deadline: of what can be stopped, which a decoder cannot.
+        deadline: time limit of the checks; a decoder cannot be stopped.
 
     Returns:
-        (rows, columns) of 8 or 16 bits, signed or not, or (rows, columns, 3) of uint8, RGB.
+        (rows, columns) of 8 or 16 bits, signed or unsigned, or RGB of (rows, columns, 3), uint8.
 
     Raises:
         UnsupportedImage: no decoder is installed.
-        UnreadableImage: too few pixels, damaged ones, or a frame of another size than the header's.
+        UnreadableImage: truncated or damaged pixels, or a frame of another size than the header says.
     """
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    name = UID(syntax).name if UID(syntax).name != syntax else "unknown"  # an unknown one is text of the file
+    # An unknown UID is text from the file, which a message must not repeat.
+    name = UID(syntax).name if UID(syntax).name != syntax else "unknown"
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise UnsupportedImage(f"compressed in a way that is not read ({name}); save it uncompressed") from None
+        raise UnsupportedImage(f"its compression ({name}) is not supported; save it uncompressed") from None
     plugin = ""
     if decoder.is_encapsulated:
         plugin = next((known for known in _DECODERS if known in decoder.available_plugins), "")
         if not plugin:
-            raise UnsupportedImage(f"no decoder of {name} is installed; pip install 'osteolite[dicom]'")
+            raise UnsupportedImage(f"no decoder for {name} is installed; pip install 'osteolite[dicom]'")
         _check_frame(element.value, syntax, header, deadline)
     try:
         array, _ = decoder.as_array(element.value, index=0, decoding_plugin=plugin, **_layout(header, element.VR))
-    except (RuntimeError, ValueError):  # what pydicom makes of a decoder's error, and of too few bytes
+    except (RuntimeError, ValueError):  # a decoder's error, or too few bytes
         raise UnreadableImage(
-            f"its pixels ({name}) are cut short, damaged or beyond the decoder; export it uncompressed"
+            f"its pixels ({name}) are cut short, damaged or not supported by the decoder; export it uncompressed"
         ) from None
     return array
 
 
 def _layout(header: "Dataset", value_type: str | None) -> Any:
     return {
-        "pixel_vr": value_type or "OW",  # implicit files leave it out
+        "pixel_vr": value_type or "OW",  # missing in implicit files
         "rows": int(header.Rows),
         "columns": int(header.Columns),
         "samples_per_pixel": int(header.SamplesPerPixel),
