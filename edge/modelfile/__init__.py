@@ -1,1 +1,1 @@
-"""One .tflite file: read it, check it, write it, inspect it."""
+"""Read, check, write and inspect a model file."""

@@ -1,13 +1,12 @@
-"""The one file that is the contract: a .tflite flatbuffer with `osteolite.json` in an appended zip.
+"""A model file: a .tflite flatbuffer with a zip archive appended, which holds `osteolite.json`.
 
-A flatbuffer reader ignores what follows it and a zip reader looks from the end, so one file is
-both. Any tool reads the description with nothing but `zipfile` and `json`. Beside it lie the two
-files that the flatbuffer's standard metadata names, and nothing is packed, as TFLite's own readers
-ask: `labels.txt`, the name of each output, and `score_calibration.csv`, which turns a fracture
-model's logit into its probability.
+A flatbuffer reader ignores what follows the flatbuffer, and a zip reader starts at the end, so one file is both. Any
+tool reads the description with `zipfile` and `json`. The archive also holds the two files that the flatbuffer's
+standard metadata names: `labels.txt`, the name of each output, and `score_calibration.csv`, which turns a fracture
+model's logit into its probability. All entries are stored uncompressed, as TFLite's own readers require.
 
-A router's flatbuffer names the body part, and its zip also holds one whole model file for each
-part, `stages/PART.tflite`, stored as it is: reading one takes no more memory than its listed size.
+The flatbuffer of a router names the body part. Its archive also holds a complete model file for each body part,
+`stages/PART.tflite`, uncompressed, so that reading one needs no more memory than its listed size.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ from .description import (
     Description,
     ModelDescription,
     Stage,
-    describe,
+    parse_description,
 )
 
 __all__ = [
@@ -54,13 +53,13 @@ ModelSource = str | os.PathLike[str] | bytes
 
 
 def read_description(model: ModelSource) -> Description:
-    """Read and check a model file's description, and that the flatbuffer is the one described.
+    """Read a model file's description and check it, and check the flatbuffer's SHA-256.
 
     Args:
         model: the path of a model file, or its content.
 
     Raises:
-        ModelFileError: no .tflite file, no description in it, or a flatbuffer that was changed.
+        ModelFileError: not a .tflite file, no description in it, or the flatbuffer was changed.
     """
     where = name_of(model)
     try:
@@ -71,10 +70,10 @@ def read_description(model: ModelSource) -> Description:
 
 
 def read_flatbuffer(path: str | os.PathLike[str]) -> bytes:
-    """The network of a .tflite file, without what is appended to it; also of one that another tool wrote.
+    """Read the flatbuffer of a model file without the archive, or a whole .tflite file without a description.
 
     Raises:
-        ModelFileError: no .tflite file, or a damaged one.
+        ModelFileError: not a .tflite file, or a damaged one.
     """
     try:
         length = read_description(path).details["flatbuffer"]["bytes"]
@@ -85,7 +84,7 @@ def read_flatbuffer(path: str | os.PathLike[str]) -> bytes:
 
 
 def name_of(model: ModelSource) -> str:
-    """What errors call a model: its path, or for its mere content "the model"."""
+    """Return the model's path, or "the model" for content, for error messages."""
     return "the model" if isinstance(model, bytes) else os.fspath(model).replace("\0", "\\0")
 
 
@@ -94,7 +93,7 @@ def _open(model: ModelSource, where: str) -> BinaryIO:
         return io.BytesIO(model)
     try:
         status = Path(model).stat()
-    except ValueError as error:  # a name with a null character
+    except ValueError as error:  # a null character in the path
         raise ModelFileError(f"{where}: cannot be opened: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{where}: not a regular file; give a .tflite file that `osteolite convert` wrote")
@@ -109,7 +108,7 @@ def _read(stream: BinaryIO, where: str) -> Description:
     if stream.read(4) != _IDENTIFIER:
         raise ModelFileError(f"{where}: not a TFLite model; give a .tflite file that `osteolite convert` wrote")
     values = _read_json(stream, where)
-    description = describe(values)
+    description = parse_description(values)
     match values.get("flatbuffer"):
         case {"bytes": int(length), "sha256": str(digest)} if 8 <= length < size:
             whole = _sha256(stream, length) == digest
@@ -121,7 +120,7 @@ def _read(stream: BinaryIO, where: str) -> Description:
 
 
 def _sha256(stream: BinaryIO, length: int) -> str:
-    """Of the first `length` bytes, piece by piece: a router of large networks need not fit into memory."""
+    """Hash the first `length` bytes in pieces: a router of large networks may not fit into memory."""
     digest = hashlib.sha256()
     stream.seek(0)
     while length and (piece := stream.read(min(length, 1 << 20))):
@@ -140,64 +139,69 @@ def _read_json(stream: BinaryIO, where: str) -> Any:
                 )
             with archive.open(entry) as content:
                 values = json.loads(content.read(_MAX_DESCRIPTION))
-        json.dumps(values, allow_nan=False)  # Python reads NaN and infinity, which are no JSON
+        json.dumps(values, allow_nan=False)  # Python's parser accepts NaN and infinity, which JSON does not have
         return values
     except (zipfile.BadZipFile, KeyError) as error:
         raise UndescribedModel(
-            f"{where}: a TFLite model without {DESCRIPTION}; `osteolite convert` writes one"
+            f"{where}: a TFLite model without {DESCRIPTION}; use a file that `osteolite convert` wrote"
         ) from error
     except ModelFileError:
         raise
-    except Exception as error:  # zlib, unicode, JSON and recursion errors of a damaged archive
+    except Exception as error:  # zlib, Unicode, JSON and recursion errors from a damaged archive
         raise ModelFileError(f"{where}: {DESCRIPTION} cannot be read ({error}); copy the file again") from error
 
 
-def read_stage(path: str | os.PathLike[str], part: str, listed: Stage) -> bytes:
-    """The model file of a body part out of a router's file: never more than the bytes listed, and exactly those.
+def read_stage(path: str | os.PathLike[str], body_part: str, listed: Stage) -> bytes:
+    """Read the model file of a body part from a router's file.
+
+    Args:
+        path: the router's file.
+        body_part: one of its labels.
+        listed: size and SHA-256 from the description; no more bytes are read.
 
     Raises:
-        ModelFileError: it is missing, packed in another way, or not the one listed.
+        ModelFileError: the stage is missing, compressed, or not the one listed.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entry = archive.getinfo(_entry_name(part))
+            entry = archive.getinfo(_entry_name(body_part))
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != listed.bytes:
                 raise ModelFileError(
-                    f"{path}: its stage {part} is packed, or not of the {listed.bytes:,} bytes listed; copy it again"
+                    f"{path}: its stage {body_part} is compressed, or not {listed.bytes:,} bytes long; copy it again"
                 )
             with archive.open(entry) as stream:
                 content = stream.read(listed.bytes)
     except ModelFileError:
         raise
     except KeyError as error:
-        raise ModelFileError(f"{path}: its stage {part} is missing; convert the run again") from error
-    except Exception as error:  # of a damaged archive, or a file that is gone
-        raise ModelFileError(f"{path}: its stage {part} cannot be read ({error}); copy the file again") from error
+        raise ModelFileError(f"{path}: its stage {body_part} is missing; convert the run again") from error
+    except Exception as error:  # a damaged archive, or a missing file
+        raise ModelFileError(f"{path}: its stage {body_part} cannot be read ({error}); copy the file again") from error
     if hashlib.sha256(content).hexdigest() != listed.sha256:
-        raise ModelFileError(f"{path}: its stage {part} is damaged (its SHA-256 differs); copy the file again")
+        raise ModelFileError(f"{path}: its stage {body_part} is damaged (its SHA-256 differs); copy the file again")
     return content
 
 
 def write_model(
     path: str | os.PathLike[str], flatbuffer: bytes, values: dict[str, Any], stages: Mapping[str, bytes] | None = None
 ) -> Description:
-    """Write flatbuffer and description as one file, whole or not at all.
+    """Write flatbuffer and description as one file, atomically.
 
-    The same input gives the same bytes: the archive carries no time of writing.
+    The same input gives the same bytes: the archive holds no timestamps.
 
     Args:
         path: the file to write.
-        flatbuffer: the network, with nothing after it.
-        values: the description; `labels` is only the caller's where the outputs are body parts.
-        stages: of a router, the content of each body part's model file.
+        flatbuffer: the network, without an archive.
+        values: the description. `labels` is ignored for a fracture model, whose labels are fixed.
+        stages: for a router, the content of each body part's model file.
 
     Raises:
-        ModelFileError: a description that no reader would take, or a flatbuffer that carries an archive.
+        ModelFileError: the description is not valid, or an archive is appended to the flatbuffer.
     """
     from ..atomic import atomic_path
 
     if zipfile.is_zipfile(io.BytesIO(flatbuffer)):
-        raise ModelFileError(f"{path}: the flatbuffer to write has an archive at its end; give the flatbuffer alone")
+        raise ModelFileError(f"{path}: the flatbuffer has an archive appended; give the flatbuffer alone")
     values = {
         **values,
         "schema": SCHEMA,
@@ -205,14 +209,14 @@ def write_model(
         "flatbuffer": _listed(flatbuffer),
     }
     if stages:
-        values["stages"] = {part: _listed(content) for part, content in stages.items()}
-    description = describe(values)
+        values["stages"] = {body_part: _listed(content) for body_part, content in stages.items()}
+    description = parse_description(values)
     with atomic_path(path) as temporary:
         temporary.write_bytes(flatbuffer)
         with zipfile.ZipFile(temporary, "a", zipfile.ZIP_STORED) as archive:
-            for part, content in (stages or {}).items():
-                archive.writestr(zipfile.ZipInfo(_entry_name(part)), content)
-            for name, text in _associated(description).items():
+            for body_part, content in (stages or {}).items():
+                archive.writestr(zipfile.ZipInfo(_entry_name(body_part)), content)
+            for name, text in _metadata_files(description).items():
                 archive.writestr(zipfile.ZipInfo(name), text)
             archive.writestr(zipfile.ZipInfo(DESCRIPTION), json.dumps(values, allow_nan=False, separators=(",", ":")))
         if temporary.stat().st_size > _MAX_BYTES:
@@ -220,15 +224,15 @@ def write_model(
     return description
 
 
-def _associated(description: Description) -> dict[str, str]:
-    """The files of TFLite's standard metadata: one line an output, the last without an end."""
+def _metadata_files(description: Description) -> dict[str, str]:
+    """Return the files of TFLite's standard metadata: one line per output, the last without a line end."""
     if isinstance(description, ModelDescription):
         return {LABELS_FILE: FRACTURED, SCORES_FILE: f"1.0,{description.slope!r},{description.intercept!r}"}
-    return {LABELS_FILE: "\n".join(description.parts)}
+    return {LABELS_FILE: "\n".join(description.labels)}
 
 
-def _entry_name(part: str) -> str:
-    return f"stages/{part}.tflite"
+def _entry_name(body_part: str) -> str:
+    return f"stages/{body_part}.tflite"
 
 
 def _listed(content: bytes) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Which operators of a file the accelerators and the browser would take, by their published lists.
+"""Which operators of a model the accelerators and the browser support, by the makers' published lists.
 
-What a device really takes only the device can say; these are the lists of its makers:
-GPU delegate and XNNPACK: TensorFlow Lite's guides of the delegates. NNAPI: Android's operation codes
-and TensorFlow Lite's mapping. Edge TPU: Coral's guide to compatible models.
+Only a device itself shows what it really runs. Sources: for the GPU delegate and XNNPACK, TensorFlow Lite's guides to
+the delegates; for NNAPI, Android's operation codes and TensorFlow Lite's mapping; for the Edge TPU, Coral's guide to
+compatible models.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ _EDGE_TPU = "QUANTIZE SLICE SPLIT SQUEEZE TANH TRANSPOSE"
 
 @dataclass(frozen=True)
 class Target:
-    """Something that runs some operators."""
+    """An accelerator or runtime, and the operators that it supports."""
 
     title: str
-    operators: str  # beside those that all know; empty: it knows everything
-    objection: Callable[[Operator], str]  # what it has against an operator that it knows; empty: nothing
+    operators: str  # supported operators beyond `_COMMON`; empty: all operators
+    unsupported: Callable[[Operator], str]  # why it does not run an operator of its list; empty: it does
 
 
 def _types(operator: Operator) -> set[str]:
@@ -47,7 +47,7 @@ def _narrow(operator: Operator) -> str:
 
 
 def _hybrid(operator: Operator) -> str:
-    """float activations on int8 weights."""
+    """Reject float activations on int8 or int4 weights, and what `_narrow` rejects."""
     weighted = operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
     hybrid = weighted and operator.inputs[0].dtype == "FLOAT32" and operator.inputs[1].dtype in ("INT8", "INT4")
     return "int8 weights on float activations" if hybrid else _narrow(operator)
@@ -55,11 +55,11 @@ def _hybrid(operator: Operator) -> str:
 
 def _integers(operator: Operator) -> str:
     floats = _types(operator) & {"FLOAT32", "FLOAT16"}
-    return "float arithmetic; it takes int8 alone" if floats else _narrow(operator)
+    return "float arithmetic; only int8 is supported" if floats else _narrow(operator)
 
 
 TARGETS = {
-    "xnnpack": Target("XNNPACK, on processors", _XNNPACK, _narrow),
+    "xnnpack": Target("XNNPACK, on CPUs", _XNNPACK, _narrow),
     "gpu": Target("GPU delegate", _GPU, _hybrid),
     "nnapi": Target("NNAPI, Android to 14", _NNAPI, _hybrid),
     "edge_tpu": Target("Edge TPU, by its compiler", _EDGE_TPU, _integers),
@@ -68,14 +68,19 @@ TARGETS = {
 
 
 def operator_support(graph: ModelGraph) -> dict[str, dict[str, Any]]:
-    """How many operators each target takes, and what it leaves to the processor, and why."""
+    """Count the operators that each target supports.
+
+    Returns:
+        By target: "target" (title), "taken" and "of" (numbers of operators), and "left": the number of operators left
+        to the CPU, by operator and reason.
+    """
     return {name: {"target": target.title, **_operator_support(graph, target)} for name, target in TARGETS.items()}
 
 
 def _operator_support(graph: ModelGraph, target: Target) -> dict[str, Any]:
     left: Counter[str] = Counter()
     for operator in graph.operators:
-        known = not target.operators or operator.name in (_COMMON + target.operators).split()
-        if reason := target.objection(operator) if known else "not among its operators":
+        listed = not target.operators or operator.name in (_COMMON + target.operators).split()
+        if reason := target.unsupported(operator) if listed else "not among its operators":
             left[f"{operator.name}: {reason}"] += 1
     return {"taken": len(graph.operators) - left.total(), "of": len(graph.operators), "left": dict(left)}

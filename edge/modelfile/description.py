@@ -1,4 +1,4 @@
-"""What a model file says of itself: the content of `osteolite.json`, checked."""
+"""The description of a model file: the content of `osteolite.json`, checked."""
 
 import math
 import re
@@ -12,27 +12,24 @@ from .out_of_distribution import OutOfDistributionLimit
 
 DESCRIPTION = "osteolite.json"
 SCHEMA = 1
-# One fracture model; a network that names the body part; such a network with a fracture model for each part; any other
-# classifier.
+# A fracture model; a body-part network; a body-part network with a fracture model per body part; any other classifier.
 FRACTURE, BODY_PART, ROUTER, CLASSES = KINDS = ("fracture", "body_part", "router", "classes")
-_MOST_LABELS = {BODY_PART: 64, ROUTER: 64, CLASSES: 100_000}
+_MAX_LABELS = {BODY_PART: 64, ROUTER: 64, CLASSES: 100_000}
 _MAX_STAGE = 512 * 1024 * 1024  # bytes
 _MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """Of a fracture model: one logit for fractured or normal."""
+    """The description of a fracture model, whose output is one logit."""
 
-    name: str  # of the model: recipe and variant
+    name: str  # recipe and variant
     variant: str  # float32, float16, dynamic, int8, ...
     preprocessing: PreprocessingSpec
-    threshold: float  # fracture probability from which the label is `fractured`
+    threshold: float  # fracture probability at or above which the label is `fractured`
     slope: float = 1.0  # probability calibration: probability = sigmoid(slope * logit + intercept)
     intercept: float = 0.0
-    out_of_distribution: OutOfDistributionLimit | None = (
-        None  # of older files, and of networks of other programs, nothing is known
-    )
+    out_of_distribution: OutOfDistributionLimit | None = None  # None in older files and in files of other tools
     details: dict[str, Any] = field(default_factory=dict)  # all of osteolite.json
 
     @classmethod
@@ -45,7 +42,7 @@ class ModelDescription:
         try:
             _check_schema(values)
             if values["labels"] != list(LABELS):
-                raise ModelFileError(f"{DESCRIPTION} has labels {values['labels']!r}; {list(LABELS)} are needed")
+                raise ModelFileError(f"{DESCRIPTION} has labels {values['labels']!r}; they must be {list(LABELS)}")
             calibration, limits = values["probability_calibration"], values.get("out_of_distribution")
             description = cls(
                 name=str(values["name"]),
@@ -76,19 +73,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class PartDescription:
-    """Of a network that names the body part, of the router that it leads, or of any other classifier."""
+class MultiClassDescription:
+    """The description of a body-part network, of a router, or of any other classifier of several classes."""
 
     name: str  # recipe and variant
     variant: str  # float32, float16, dynamic, int8, ...
-    preprocessing: PreprocessingSpec  # of the body-part network; each stage has its own
-    parts: tuple[str, ...]  # one for each output
+    preprocessing: PreprocessingSpec  # of this network; each stage of a router has its own
+    labels: tuple[str, ...]  # one per output; the body parts of a router
     temperature: float  # probability calibration: probabilities = softmax(logits / temperature)
-    stages: dict[str, Stage]  # a fracture model for each part; empty for the body-part network alone
+    stages: dict[str, Stage]  # a router's fracture model by body part; otherwise empty
     details: dict[str, Any]  # all of osteolite.json
 
     @classmethod
-    def from_dict(cls, values: Any) -> "PartDescription":
+    def from_dict(cls, values: Any) -> "MultiClassDescription":
         """Check and read the content of `osteolite.json`.
 
         Raises:
@@ -100,9 +97,9 @@ class PartDescription:
                 name=str(values["name"]),
                 variant=str(values["variant"]),
                 preprocessing=PreprocessingSpec.from_dict(values["preprocessing"]),
-                parts=tuple(values["labels"]),
+                labels=tuple(values["labels"]),
                 temperature=float(values["probability_calibration"]["temperature"]),
-                stages={part: Stage(**entry) for part, entry in values.get("stages", {}).items()},
+                stages={body_part: Stage(**entry) for body_part, entry in values.get("stages", {}).items()},
                 details=values,
             )
             description._check(values["kind"])
@@ -111,39 +108,41 @@ class PartDescription:
         return description
 
     def _check(self, kind: str) -> None:
-        named = all(isinstance(part, str) and part for part in self.parts)
-        most = _MOST_LABELS[kind]
-        if not (named and 2 <= len(set(self.parts)) == len(self.parts) <= most):
-            shown = ", ".join(map(repr, self.parts[:5]))
-            raise ModelFileError(f"{DESCRIPTION} has the labels {shown}...; 2 to {most} different ones are needed")
+        named = all(isinstance(label, str) and label for label in self.labels)
+        most = _MAX_LABELS[kind]
+        if not (named and 2 <= len(set(self.labels)) == len(self.labels) <= most):
+            shown = ", ".join(map(repr, self.labels[:5]))
+            raise ModelFileError(f"{DESCRIPTION} has the labels {shown}...; 2 to {most} different names are allowed")
         if not (1e-3 <= self.temperature <= 1e3 and math.isfinite(self.temperature)):
             raise ModelFileError(f"{DESCRIPTION} has temperature {self.temperature}; 0.001 to 1000 is allowed")
-        if set(self.stages) != (set(self.parts) if kind == ROUTER else set()):
+        if set(self.stages) != (set(self.labels) if kind == ROUTER else set()):
             raise ModelFileError(f"{DESCRIPTION} names stages that are not its body parts; convert the run again")
-        for part, stage in self.stages.items():
+        for body_part, stage in self.stages.items():
             whole = isinstance(stage.bytes, int) and re.fullmatch("[0-9a-f]{64}", stage.sha256)
             if not whole or not 8 <= stage.bytes <= _MAX_STAGE:
-                raise ModelFileError(f"{DESCRIPTION} has a stage {part} that no file can be; convert the run again")
+                raise ModelFileError(
+                    f"{DESCRIPTION} has an invalid size or SHA-256 for stage {body_part}; convert the run again"
+                )
 
 
-Description = ModelDescription | PartDescription
+Description = ModelDescription | MultiClassDescription
 
 
-def describe(values: Any) -> Description:
-    """The description that `osteolite.json` holds, of whichever kind it is.
+def parse_description(values: Any) -> Description:
+    """Check and read the content of `osteolite.json` of any kind.
 
     Raises:
         ModelFileError: a field is missing or outside its range, or the kind is unknown.
     """
     kind = values.get("kind", FRACTURE) if isinstance(values, dict) else FRACTURE
     if kind not in KINDS:
-        raise ModelFileError(f"{DESCRIPTION} has kind {kind!r}; known are {', '.join(KINDS)}")
-    return ModelDescription.from_dict(values) if kind == FRACTURE else PartDescription.from_dict(values)
+        raise ModelFileError(f"{DESCRIPTION} has kind {kind!r}; allowed are {', '.join(KINDS)}")
+    return ModelDescription.from_dict(values) if kind == FRACTURE else MultiClassDescription.from_dict(values)
 
 
 def _check_schema(values: Any) -> None:
     if values["schema"] != SCHEMA:
-        raise ModelFileError(f"{DESCRIPTION} has schema {values['schema']!r}; this version reads {SCHEMA}")
+        raise ModelFileError(f"{DESCRIPTION} has schema {values['schema']!r}; this version reads schema {SCHEMA}")
 
 
 def _incomplete(error: Exception) -> ModelFileError:

@@ -1,4 +1,4 @@
-"""What a .tflite file is made of: operators, tensors, parameters, multiply-adds and bytes."""
+"""The graph of a .tflite file: operators, tensors, parameters, multiply-adds and bytes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class TensorFacts:
     name: str
     shape: tuple[int, ...]
     dtype: str  # FLOAT32, INT8, ...
-    scales: tuple[float, ...]  # none, one, or one for each channel
+    scales: tuple[float, ...]  # none, one, or one per channel
     zero_points: tuple[int, ...]
-    size: int  # bytes of its constant value; 0 where it is computed
+    size: int  # bytes of its constant value; 0 if it is computed
 
     def to_dict(self) -> dict[str, Any]:
         about: dict[str, Any] = {"name": self.name, "shape": list(self.shape), "type": self.dtype}
@@ -38,7 +38,7 @@ class Operator:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications, each with its addition, of the operators that have weights; of others 0."""
+        """Number of multiply-adds; 0 for operators without weights."""
         if self.name not in _WEIGHTED:
             return 0
         weights, result = self.inputs[1].shape, self.outputs[0].shape
@@ -49,20 +49,20 @@ class Operator:
 class ModelGraph:
     """The graph of a .tflite file."""
 
-    operators: tuple[Operator, ...]  # in order
+    operators: tuple[Operator, ...]  # in order of execution
     tensors: tuple[TensorFacts, ...]
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
     size: int  # bytes of the flatbuffer
-    metadata: tuple[str, ...]  # names of its entries
+    metadata: tuple[str, ...]  # names of the metadata entries
 
     @classmethod
-    def of(cls, flatbuffer: bytes) -> "ModelGraph":
+    def from_flatbuffer(cls, flatbuffer: bytes) -> "ModelGraph":
         """Read a flatbuffer.
 
         Raises:
-            ModelFileError: it is damaged, or has several graphs.
-            MissingExtra: the package that knows the format is not installed.
+            ModelFileError: it is damaged, or has several subgraphs.
+            MissingExtra: ai-edge-litert, whose schema reads the format, is not installed.
         """
         try:
             from ai_edge_litert import schema_py_generated as schema
@@ -72,13 +72,13 @@ class ModelGraph:
             model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
             (graph,) = model.subgraphs
             return _read(model, graph, _names(schema.TensorType), _names(schema.BuiltinOperator), len(flatbuffer))
-        except Exception as error:  # struct, index, unicode and attribute errors of a damaged file
+        except Exception as error:  # struct, index, Unicode and attribute errors from a damaged file
             raise ModelFileError(f"the model's graph cannot be read ({error}); copy the file again") from error
 
     @property
     def parameters(self) -> int:
-        """Numbers that were learnt: weights and biases."""
-        learnt = {t.name: t for o in self.operators if o.name in _WEIGHTED for t in o.inputs[1:3]}
+        """Number of learnt parameters: weights and biases."""
+        learnt = {tensor.name: tensor for one in self.operators if one.name in _WEIGHTED for tensor in one.inputs[1:3]}
         return sum(prod(tensor.shape) for tensor in learnt.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def _tensor(tensor: Any, buffers: list[Any], types: dict[int, str]) -> TensorFac
         dtype=types[tensor.type],
         scales=scales,
         zero_points=tuple(int(z) for z in _list(quantisation.zeroPoint)) if scales else (),
-        size=buffer.size or len(_list(buffer.data)),  # large models keep the content behind the tables
+        size=buffer.size or len(_list(buffer.data)),  # large models store the content after the tables
     )
 
 
 def _list(values: Any) -> Any:
-    """A vector of the flatbuffer, of which an empty one is None."""
+    """Return a flatbuffer vector, which is None if empty, as a sequence."""
     return () if values is None else values

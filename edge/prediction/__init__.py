@@ -1,1 +1,1 @@
-"""One image, or many, to calibrated predictions."""
+"""Score one or many images: calibrated predictions."""

@@ -1,4 +1,4 @@
-"""A model file and an image in, a prediction out."""
+"""Score radiographs with a fracture model."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from ..errors import ModelFileError
-from ..imaging.radiograph import Decoded, ImageSource, Limits, decode
+from ..imaging.radiograph import DecodedImage, ImageSource, Limits, decode
 from ..inference.opening import open_session
 from ..inference.session import InferenceSession
 from ..inference.tensors import Outputs, sigmoid
@@ -25,19 +25,19 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class FractureClassifier(Scorer):
-    """Scores radiographs with one model file; everything it needs to know is in that file.
+    """Score radiographs with a fracture model; everything it needs is in the model file.
 
     Args:
-        model: a .tflite file that `osteolite convert` wrote, or its content; default, the model that
-            ships with the package.
+        model: a .tflite file that `osteolite convert` wrote, or its content; default, the model that ships with the
+            package.
         threads, delegate, fallback: see `open_session`.
-        limits: the largest file and image to accept.
-        description: what `read_description` gave of the same file, where it was read and checked already.
+        limits: limits for image files, and the DICOM modalities to read.
+        description: the result of `read_description` for this file, if it has been read already.
 
     Raises:
-        ModelFileError: the file is missing, damaged, or describes no model of this kind.
+        ModelFileError: the file is missing, damaged, or not a fracture model.
         DelegateUnavailable: the delegate cannot run this model on this device.
-        UsageError: no such delegate.
+        UsageError: there is no such delegate.
 
     >>> from PIL import Image
     >>> FractureClassifier().predict(Image.new("L", (300, 400))).label
@@ -57,8 +57,8 @@ class FractureClassifier(Scorer):
         where, description = name_of(source), description or read_description(source)
         if not isinstance(description, ModelDescription):
             raise ModelFileError(
-                f"{where}: a model of kind {description.details['kind']}, no single fracture model; "
-                "`osteolite predict` runs a router, and each of its stages has files of its own in the run's folder"
+                f"{where}: a model of kind {description.details['kind']}, not a single fracture model; open a router "
+                "with open_classifier or `osteolite predict`, or use the model file of one stage from the run's folder"
             )
         self.description, self._source = description, source
         self.spec = description.preprocessing
@@ -66,32 +66,33 @@ class FractureClassifier(Scorer):
         self.session = open_session(source, threads, delegate, fallback)
         if self.session.input_shape != (1, *self.spec.shape):
             raise ModelFileError(
-                f"{where}: the model takes {self.session.input_shape} but its description says {(1, *self.spec.shape)}"
+                f"{where}: the model's input is {self.session.input_shape}, but its description says "
+                f"{(1, *self.spec.shape)}; convert the run again"
             )
         if math.prod(self.session.output_shape) != 1:
             raise ModelFileError(
-                f"{where}: the model gives {self.session.output_shape}; one number, the logit, is needed"
+                f"{where}: the model's first output is {self.session.output_shape}; it must be one logit"
             )
         known = description.out_of_distribution
         if known is not None and self.session.feature_count != len(known.mean):
             raise ModelFileError(
-                f"{where}: the model gives {self.session.feature_count} features but its description "
+                f"{where}: the model has {self.session.feature_count} features, but its description says "
                 f"{len(known.mean)}; convert the run again"
             )
 
     def sessions(self) -> list[InferenceSession]:
-        """The networks that an image goes through."""
+        """Return the session of the model."""
         return [self.session]
 
     def copy(self, threads: int, delegate: str | None) -> "FractureClassifier":
-        """Another one of the same model."""
+        """Open the same model once more, with its own session."""
         return FractureClassifier(self._source, threads, self.limits, self.description, delegate)
 
     def predict_with_image(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
-        """What `predict` answers, and the radiograph that it looked at.
+        """Score one image, as `predict` does, and return the decoded radiograph as well.
 
         Raises:
-            ImageError, ModelFileError: as of `predict`.
+            ImageError, ModelFileError: see `predict`.
         """
         spent: dict[str, float] = {}
         with timed(spent, "read"):
@@ -100,17 +101,17 @@ class FractureClassifier(Scorer):
             pixels = fit(decoded.grey, self.spec)
         return self.score(decoded, pixels, spent, heatmap), decoded.grey
 
-    def score(self, decoded: Decoded, pixels: Pixels, spent: dict[str, float], heatmap: bool) -> Prediction:
-        """Score an image that is fitted to `spec` already.
+    def score(self, decoded: DecodedImage, pixels: Pixels, spent: dict[str, float], heatmap: bool) -> Prediction:
+        """Score an image that has been decoded and resized.
 
         Args:
-            decoded: the image.
-            pixels: what `fit` makes of it.
-            spent: milliseconds by step, to which those of this are added.
-            heatmap: as of `predict`.
+            decoded: the decoded image.
+            pixels: the image resized by `preprocess.fit`, uint8 of (height, width).
+            spent: milliseconds by step; the steps of this method are added.
+            heatmap: whether to draw the heatmap.
 
         Raises:
-            ModelFileError: as of `predict`.
+            ModelFileError: see `predict`.
         """
         with timed(spent, "invoke"):
             outputs = self.session.run_pixels(pixels, grey_levels(self.spec))
@@ -145,22 +146,22 @@ class FractureClassifier(Scorer):
         )
 
     def _ood_score(self, outputs: Outputs) -> float | None:
-        """The out-of-distribution score in shares of its limit."""
+        """Return the out-of-distribution score divided by its limit; None if the model has no limit."""
         known = self.description.out_of_distribution
         if known is None or outputs.features is None:
             return None
         return known.score(outputs.features) / known.limit
 
-    def _inverted_ood_score(self, decoded: Decoded) -> float:
+    def _inverted_ood_score(self, decoded: DecodedImage) -> float:
         pixels = fit(ImageChops.invert(decoded.grey), self.spec)
         score = self._ood_score(self.session.run_pixels(pixels, grey_levels(self.spec)))
-        assert score is not None  # it was one for the image itself
+        assert score is not None  # called only if the image itself has a score
         return score
 
-    def _draw(self, decoded: Decoded, outputs: Outputs) -> Image.Image:
+    def _draw(self, decoded: DecodedImage, outputs: Outputs) -> Image.Image:
         if outputs.activation_map is None:
             raise ModelFileError(
-                f"{self.description.name}: the model gives no activation map; only networks that learnt from "
-                "boxes, or whose head is linear on averaged features, do"
+                f"{self.description.name}: the model has no activation map; only models trained on bounding boxes, or "
+                "with a linear head on averaged features, have one"
             )
         return overlay(decoded.grey, content_map(outputs.activation_map, self.spec, *decoded.grey.size))

@@ -1,4 +1,4 @@
-"""A feature map drawn over the radiograph that it came from."""
+"""Draw an activation map over its radiograph."""
 
 from functools import cache
 from typing import Any
@@ -8,25 +8,25 @@ from PIL import Image
 
 from ..preprocess import PreprocessingSpec
 
-# Matplotlib's "inferno" (N. Smith and S. van der Walt, CC0), at 17 places: dark to light, and even in every kind of
-# colour vision, unlike a rainbow.
+# Matplotlib's "inferno" (N. Smith and S. van der Walt, CC0) at 17 points, dark to light. Unlike a rainbow, it is
+# perceptually uniform, also with colour vision deficiency.
 _INFERNO = "0000040b0724210c4a3c096557106d70196e89226aa32b61bb3755d14644e35932f1711ef98d0afcab0ff9ca32f2e865fcffa4"
-OPACITY = 0.6  # of the hottest place; the coldest is clear
+OPACITY = 0.6  # of the highest value; the lowest is transparent
 
 Array = np.ndarray[Any, Any]
 
 
 def content_map(activation: Array, spec: PreprocessingSpec, width: int, height: int) -> Array:
-    """The map of what the image itself covers in the model's input, without the bars around it.
+    """Enlarge an activation map to the input and cut off the black bars around the image.
 
     Args:
         activation: (rows, columns) of any size, over the whole input.
-        spec: how the image was fitted into the input.
-        width: of the image, pixels.
-        height: of the image, pixels.
+        spec: preprocessing of the model.
+        width: width of the image, pixels.
+        height: height of the image, pixels.
 
     Returns:
-        float32 of the shape that the image has inside the input, enlarged bilinearly.
+        float32 of the size that the image has in the input, resized bilinearly.
     """
     whole = Image.fromarray(activation.astype(np.float32)).resize((spec.width, spec.height), Image.Resampling.BILINEAR)
     inner = spec.fitted_size(width, height)
@@ -35,10 +35,17 @@ def content_map(activation: Array, spec: PreprocessingSpec, width: int, height: 
 
 
 def overlay(radiograph: Image.Image, heat: Array) -> Image.Image:
-    """The radiograph, in its own size, with the map in colours over it, the stronger the less clear.
+    """Draw a map in colours over the radiograph, in the radiograph's size.
 
-    What speaks against a fracture (below 0) stays uncoloured. The colours are of this map alone: they
-    say where the evidence lies, not how strong it is.
+    Higher values are more opaque; evidence against a fracture (below 0) is not coloured. The colours are relative to
+    the maximum of this map: they show where the evidence is, not how strong it is.
+
+    Args:
+        radiograph: image of mode "L".
+        heat: (rows, columns) over the area of the image, from `content_map`.
+
+    Returns:
+        A Pillow image of mode "RGB".
     """
     enlarged = Image.fromarray(_strength(heat)).resize(radiograph.size, Image.Resampling.BILINEAR)
     coloured = _coloured(np.asarray(enlarged))
@@ -46,19 +53,19 @@ def overlay(radiograph: Image.Image, heat: Array) -> Image.Image:
 
 
 def layer(heat: Array) -> Image.Image:
-    """The map alone, to be laid over the radiograph by whoever shows it.
+    """Colour a map as a transparent layer, to be shown over the radiograph.
 
     Args:
-        heat: as of `overlay`.
+        heat: see `overlay`.
 
     Returns:
-        A Pillow image of mode "RGBA" of the map's own size; its opacity says how strong the map is there.
+        A Pillow image of mode "RGBA" in the size of the map; higher values are more opaque.
     """
     return _coloured(_strength(heat))
 
 
 def _strength(heat: Array) -> Array:
-    """float32 from 0 to 1, the hottest place; what is below 0 is 0."""
+    """Scale a map to float32 from 0 to 1, its maximum; values below 0 become 0."""
     positive = np.maximum(heat, 0).astype(np.float32)
     highest = float(positive.max())
     return positive / highest if highest > 0 else positive
@@ -72,7 +79,7 @@ def _coloured(strength: Array) -> Image.Image:
 
 @cache
 def colours() -> Array:
-    """Of the coldest to the hottest place: uint8 of (256, 3)."""
+    """Return the colour table, from the lowest to the highest value: uint8 of (256, 3)."""
     anchors = np.frombuffer(bytes.fromhex(_INFERNO), np.uint8).reshape(-1, 3)
     places = np.linspace(0, 255, len(anchors))
     return (

@@ -1,4 +1,4 @@
-"""Answers as rows of plain values, one for each image."""
+"""Predictions as rows of plain values, one per image."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,38 +13,38 @@ from .scorer import Scorer
 
 Row = dict[str, Any]
 
-_QUALITY = 90  # of the pictures
+_JPEG_QUALITY = 90
 
 
 def predict_rows(
     scorer: Scorer, names: Iterable[str], heatmaps: Path | None = None, workers: int | None = None
 ) -> Iterator[Row]:
-    """Score files, several at a time, and draw where the answers come from.
+    """Score files, several at a time, and save their heatmaps.
 
     Args:
         scorer: the model.
-        names: of the files; asked for as they are needed.
-        heatmaps: a folder for the pictures, which are written before their row is given; None, no pictures.
-        workers: images scored at the same time; default, one for each core, at most 8.
+        names: paths of the files; the iterable is read as needed.
+        heatmaps: folder for the heatmaps; each is written before its row is yielded. None: no heatmaps.
+        workers: number of images scored at the same time; default, one per core, at most 8.
 
     Yields:
-        In order {"file", and of the prediction what `Prediction.to_dict` gives, and "heatmap": the
-        picture's path}, or {"file", "error": {"type", "message"}}.
+        In the order of `names`: {"file", the fields of `Prediction.to_dict`, and "heatmap", the path of the heatmap},
+        or {"file", "error": {"type", "message"}}.
 
     Raises:
-        ModelFileError: the model gives no finite number, or no map to draw.
-        OsteoliteError: a picture cannot be written.
+        ModelFileError: the output of the model is not finite, or it has no activation map to draw.
+        OsteoliteError: a heatmap cannot be written.
     """
-    asked, kept = tee(names)
-    for answer, name in zip(scorer.predict_stream(asked, heatmaps is not None, workers), kept, strict=True):
-        if isinstance(answer, ImageError):
-            yield {"file": name, "error": {"type": type(answer).__name__, "message": str(answer)}}
+    images, names = tee(names)
+    for result, name in zip(scorer.predict_stream(images, heatmaps is not None, workers), names, strict=True):
+        if isinstance(result, ImageError):
+            yield {"file": name, "error": {"type": type(result).__name__, "message": str(result)}}
         else:
-            yield {"file": name, **answer.to_dict(), **_drawn(answer, name, heatmaps)}
+            yield {"file": name, **result.to_dict(), **_save_heatmap(result, name, heatmaps)}
 
 
 def heatmap_path(folder: Path, name: str) -> Path:
-    """Where in the folder the picture of a file goes: under the file's own path, so that no two share one.
+    """Return the path of a file's heatmap: under the file's own path, so that no two files share one.
 
     >>> str(heatmap_path(Path("maps"), "../ward/wrist.png"))
     'maps/ward/wrist.png.heatmap.jpg'
@@ -53,13 +53,13 @@ def heatmap_path(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts[:-1], f"{parts[-1]}.heatmap.jpg")
 
 
-def _drawn(answer: Prediction, name: str, heatmaps: Path | None) -> Row:
-    if heatmaps is None or answer.heatmap is None:
+def _save_heatmap(prediction: Prediction, name: str, heatmaps: Path | None) -> Row:
+    if heatmaps is None or prediction.heatmap is None:
         return {}
     target = heatmap_path(heatmaps, name)
     try:
-        with atomic_path(target) as part:
-            answer.heatmap.save(part, "JPEG", quality=_QUALITY)
+        with atomic_path(target) as temporary:
+            prediction.heatmap.save(temporary, "JPEG", quality=_JPEG_QUALITY)
     except OSError as error:
         raise OsteoliteError(f"{target}: the heatmap cannot be written ({error.strerror or error})") from error
     return {"heatmap": str(target)}

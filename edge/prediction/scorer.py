@@ -1,4 +1,4 @@
-"""Many images side by side, in order and with bounded memory."""
+"""Score many images in parallel, in order and with bounded memory."""
 
 import os
 import threading
@@ -17,78 +17,78 @@ from ..imaging.radiograph import ImageSource
 from ..inference.session import InferenceSession
 from .prediction import Prediction
 
-_AHEAD = 2  # images that wait beside each one being scored: mostly names, as decoded pixels are dropped at once
-_MOST = 8  # workers by default: each has an interpreter of its own
-_PROCESSORS = {"none": "cpu", "xnnpack": None}  # what to ask for, to get the same again on the processor
+_QUEUED_PER_WORKER = 2  # images that wait for each worker: mostly paths, as pixels are decoded by the worker
+_MAX_WORKERS = 8  # by default: each has an interpreter of its own
+_ON_CPU = {"none": "cpu", "xnnpack": None}  # applied delegate: what a copy requests to run on the same one
 
 PredictionOrError = Prediction | ImageError
 
 
 class Scorer(ABC):
-    """Scores images with one model file; any thread may call it.
+    """Base class of what scores images with a model file.
 
-    A with statement closes it.
+    Threads may share a scorer. Close it with `close` or a `with` statement.
     """
 
-    session: InferenceSession  # of the model, or of the first one
+    session: InferenceSession  # of the model, or of a router's body-part network
     _pool: "_Pool | None" = None
 
     @abstractmethod
     def predict_with_image(self, image: ImageSource, heatmap: bool = False) -> tuple[Prediction, Image.Image]:
-        """What `predict` answers, and the radiograph that it looked at: of mode "L", as it was decoded for it."""
+        """Score one image, as `predict` does, and return the decoded radiograph, of mode "L", as well."""
 
     @abstractmethod
     def sessions(self) -> list[InferenceSession]:
-        """The networks that an image goes through."""
+        """Return the sessions that an image uses, in order."""
 
     def predict(self, image: ImageSource, heatmap: bool = False) -> Prediction:
         """Score one image: a path, the bytes of a file, a Pillow image, or an array.
 
         Args:
             image: the radiograph.
-            heatmap: whether to draw where the answer comes from, over the image as it was decoded.
+            heatmap: whether to draw the activation map over the decoded image.
 
         Raises:
             ImageError: the image cannot be read (see `read_radiograph`).
-            ModelFileError: a network gives no finite number or, with `heatmap`, no activation map; or a stage
-                of a router is damaged.
+            ModelFileError: the output is not finite, there is no activation map for `heatmap`, or a stage of a router
+                is damaged.
         """
         return self.predict_with_image(image, heatmap)[0]
 
     @abstractmethod
     def copy(self, threads: int, delegate: str | None) -> "Scorer":
-        """Another one of the same model."""
+        """Open the same model once more."""
 
     def predict_stream(
         self, images: Iterable[ImageSource], heatmap: bool = False, workers: int | None = None
     ) -> Iterator[PredictionOrError]:
-        """Score many images: decoders and interpreters side by side, answers in order.
+        """Score many images in parallel.
 
-        Each worker has an interpreter of one thread, which is faster than all threads on one image:
-        its decoder uses one core alone, and so do many operators of a small network. On an
-        accelerator the workers share the one interpreter.
+        Each worker has an interpreter with one thread, which is faster than all threads on one image: the decoder and
+        many operators of a small network use a single core. On an accelerator, the workers share one interpreter.
+
+        Streams with the same number of workers may run at the same time. A stream with another number ends the
+        earlier one.
 
         Args:
-            images: what `predict` takes; asked for as they are needed, three for each worker at most.
-                One that waits for its next image, as a camera does, holds the last answers back; call
-                `predict` for each of its images.
-            heatmap: as of `predict`.
-            workers: images scored at the same time; default, one for each core, at most 8.
+            images: images as for `predict`; the iterable is read as needed, at most three images per worker ahead. An
+                iterable that waits for its next image, such as a camera, delays the last results: call `predict` for
+                each of its images instead.
+            heatmap: see `predict`.
+            workers: number of images scored at the same time; default, one per core, at most 8.
 
         Yields:
-            For each image its prediction, or the error that `predict` would raise for it.
+            In the order of `images`, the prediction, or the error that `predict` would raise.
 
         Raises:
             UsageError: fewer than one worker.
-
-        Streams may run at once if they have the same number of workers; another number ends the one before.
         """
         if workers is not None and workers < 1:
-            raise UsageError(f"workers is {workers}; give 1 or more")
+            raise UsageError(f"workers is {workers}; it must be 1 or more")
         source = iter(images)
         first = list(islice(source, 2))
-        if len(first) < 2:  # interpreters of their own would not be worth their start
-            return (_answer(self, image, heatmap) for image in first)
+        if len(first) < 2:  # starting workers would take longer than one image
+            return (_predict_or_error(self, image, heatmap) for image in first)
         workers = workers or _cores()
         if self._pool is None or self._pool.workers != workers:
             self._close_pool()
@@ -98,11 +98,11 @@ class Scorer(ABC):
     def predict_batch(
         self, images: Iterable[ImageSource], heatmap: bool = False, workers: int | None = None
     ) -> list[PredictionOrError]:
-        """The answers of `predict_stream`, all at once."""
+        """Return the results of `predict_stream` as a list."""
         return list(self.predict_stream(images, heatmap, workers))
 
     def close(self) -> None:
-        """Give back threads, memory and device; nothing is scored after it."""
+        """Release threads, memory and devices. The scorer cannot score afterwards."""
         self._close_pool()
         self.session.close()
 
@@ -121,15 +121,15 @@ class Scorer(ABC):
 
     def _copy(self) -> "Scorer":
         delegation = self.session.delegation
-        if delegation.applied not in _PROCESSORS:
+        if delegation.applied not in _ON_CPU:
             return self
-        copy = self.copy(1, _PROCESSORS[delegation.applied])
-        copy.session.delegation = delegation  # with what was asked for, and why it came to this
+        copy = self.copy(1, _ON_CPU[delegation.applied])
+        copy.session.delegation = delegation  # so that predictions name the delegate that the user requested
         return copy
 
 
 class _Pool:
-    """Threads, each with a scorer of its own, made when its first image comes."""
+    """Worker threads, each with a scorer of its own, which is opened for its first image."""
 
     def __init__(self, make: Callable[[], Scorer], workers: int) -> None:
         self.workers, self._make, self._own = workers, make, threading.local()
@@ -140,7 +140,7 @@ class _Pool:
         try:
             for image in images:
                 waiting.append(self._executor.submit(self._score, image, heatmap))
-                while waiting and (len(waiting) >= self.workers * (1 + _AHEAD) or waiting[0].done()):
+                while waiting and (len(waiting) >= self.workers * (1 + _QUEUED_PER_WORKER) or waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -154,16 +154,16 @@ class _Pool:
     def _score(self, image: ImageSource, heatmap: bool) -> PredictionOrError:
         if not hasattr(self._own, "scorer"):
             self._own.scorer = self._make()
-        return _answer(self._own.scorer, image, heatmap)
+        return _predict_or_error(self._own.scorer, image, heatmap)
 
 
-def _answer(scorer: Scorer, image: ImageSource, heatmap: bool) -> PredictionOrError:
+def _predict_or_error(scorer: Scorer, image: ImageSource, heatmap: bool) -> PredictionOrError:
     try:
         return scorer.predict(image, heatmap)
     except ImageError as error:
-        return type(error)(str(error))  # without the frames it went through, which hold the image
+        return type(error)(str(error))  # a new one, without the traceback that keeps the image in memory
 
 
 def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    return max(1, min(_MOST, len(affinity(0)) if affinity else os.cpu_count() or 1))
+    return max(1, min(_MAX_WORKERS, len(affinity(0)) if affinity else os.cpu_count() or 1))
