@@ -1,1 +1,1 @@
-"""The commands of the device: one module each, imported when its command is called."""
+"""The commands of the device, one module each, imported when the command is called."""

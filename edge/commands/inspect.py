@@ -1,4 +1,4 @@
-"""`osteolite inspect`: what can be said of a model file without running it."""
+"""`osteolite inspect`: show the content of a model file without running it."""
 
 import json
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from .options import MODEL
 @click.argument("file", type=MODEL, metavar="FILE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(file: str, as_json: bool) -> None:
-    """Show all that can be said of a .tflite file without running it.
+    """Show the content of a .tflite file without running it.
 
-    What it says of itself: preprocessing, threshold, data, figures, the gate's verdict. What it is
-    made of: operators, parameters, multiply-adds, quantisation. And which accelerators would take its
-    operators, by their published lists. Of a file from another tool only the last two.
+    Description: preprocessing, threshold, training data, metrics, verdict of the gate. Graph: operators, parameters,
+    multiply-adds, quantisation. Targets: the operators that accelerators support, by their published lists. A file
+    from another tool has no description.
     """
     from ..modelfile.inspection import inspect_model
 
@@ -26,16 +26,17 @@ def inspect(file: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    for key, value in flattened(found):
+    for key, value in flatten(found):
         click.echo(f"{key:<40} {value}")
 
 
-def flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested dicts and lists of dicts, each with its path, such as `graph.inputs[0].name`."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from flattened(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list) and value and any(isinstance(v, dict) for v in value):
         for index, inner in enumerate(value):
-            yield from flattened(inner, f"{prefix}[{index}]")
+            yield from flatten(inner, f"{prefix}[{index}]")
     else:
         yield prefix, value

@@ -1,4 +1,4 @@
-"""`osteolite predict`."""
+"""`osteolite predict`: score images once."""
 
 import csv
 import json
@@ -15,15 +15,15 @@ from .options import open_scorer, scorer_options
 Row = dict[str, Any]
 
 
-def _print_jsonl(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
+def _print_jsonl(rows: Iterable[Row], names: list[str], body_parts: tuple[str, ...]) -> None:
     for row in rows:
         click.echo(json.dumps(row, allow_nan=False))
 
 
-def _print_csv(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
+def _print_csv(rows: Iterable[Row], names: list[str], body_parts: tuple[str, ...]) -> None:
     columns = ["file", "label", "fracture_probability", "threshold", "warnings", "model"]
     steps = ["read", "preprocess", "invoke", "check"]
-    if parts:
+    if body_parts:
         columns[1:1], steps[4:] = ["body_part", "body_part_probability"], ["load"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*columns, *(f"{step}_ms" for step in steps), "error"])
@@ -35,24 +35,25 @@ def _print_csv(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) ->
 
 
 def _printable(name: str) -> str:
-    """A file name on one line of a terminal: line ends, control characters and undecodable bytes are escaped."""
+    """Escape line ends, control characters and undecodable bytes of a file name."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _print_table(rows: Iterable[Row], names: list[str], parts: tuple[str, ...]) -> None:
-    width, part_width = max(len(_printable(name)) for name in names), max([9, *map(len, map(_printable, parts))])
-    part = f"{'body part':<{part_width}}  probability  " if parts else ""
-    click.echo(f"{'file':<{width}}  {part}{'label':<9}  probability  threshold  milliseconds  warnings")
+def _print_table(rows: Iterable[Row], names: list[str], body_parts: tuple[str, ...]) -> None:
+    width = max(len(_printable(name)) for name in names)
+    part_width = max([9, *(len(_printable(part)) for part in body_parts)])
+    body_part = f"{'body part':<{part_width}}  probability  " if body_parts else ""
+    click.echo(f"{'file':<{width}}  {body_part}{'label':<9}  probability  threshold  milliseconds  warnings")
     for row in rows:
         file = _printable(row["file"])
         if "error" in row:
             click.echo(f"{file:<{width}}  {row['error']['type']}: {row['error']['message']}")
             continue
         total = sum(row["milliseconds"].values())
-        if parts:
-            part = f"{_printable(row['body_part']):<{part_width}}  {row['body_part_probability']:11.3f}  "
+        if body_parts:
+            body_part = f"{_printable(row['body_part']):<{part_width}}  {row['body_part_probability']:11.3f}  "
         click.echo(
-            f"{file:<{width}}  {part}{row['label']:<9}  {row['fracture_probability']:11.3f}"
+            f"{file:<{width}}  {body_part}{row['label']:<9}  {row['fracture_probability']:11.3f}"
             f"  {row['threshold']:9.3f}  {total:12.1f}  {' '.join(row['warnings'])}".rstrip()
         )
 
@@ -63,14 +64,14 @@ PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @scorer_options
-@click.option("--heatmap", metavar="DIR", help="Draw where each answer comes from, into this folder.")
+@click.option("--heatmap", metavar="DIR", help="Folder for heatmaps, which show where each prediction comes from.")
 @click.option("--format", "style", type=click.Choice(list(PRINTERS)), default="table", show_default=True)
 def predict(paths: tuple[str, ...], heatmap: str | None, style: str, **options: Any) -> None:
     """Score radiographs: files, or folders of them.
 
-    PNG, JPEG, TIFF, BMP, WebP or DICOM. An image that cannot be read gets an error of its own, the
-    others are still scored, and the exit code is 1. Of a router the answer also names the body part.
-    Warnings say what looks like no bone radiograph. Research use only: no diagnosis.
+    PNG, JPEG, TIFF, BMP, WebP or DICOM. An image that cannot be read is reported with its error; the others are
+    scored, and the exit code is 1. A router also names the body part. Warnings mark images that do not look like bone
+    radiographs. Research use only: no diagnosis.
     """
     from ..imaging.discovery import image_files
     from ..prediction.router import Router
@@ -78,7 +79,7 @@ def predict(paths: tuple[str, ...], heatmap: str | None, style: str, **options: 
 
     names = image_files(paths)
     scorer = open_scorer(**options)
-    parts = scorer.description.parts if isinstance(scorer, Router) else ()
+    body_parts = scorer.description.labels if isinstance(scorer, Router) else ()
     failed = 0
 
     def counted() -> Iterator[Row]:
@@ -89,6 +90,6 @@ def predict(paths: tuple[str, ...], heatmap: str | None, style: str, **options: 
                 failed += "error" in row
                 yield row
 
-    PRINTERS[style](counted(), names, parts)
+    PRINTERS[style](counted(), names, body_parts)
     if failed:
         raise SystemExit(OsteoliteError.exit_code)

@@ -1,1 +1,1 @@
-"""A folder scored as files arrive."""
+"""Score the files of a folder as they arrive."""

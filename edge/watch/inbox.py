@@ -1,4 +1,4 @@
-"""The files of a watched folder that are complete and not scored yet."""
+"""Find the files of a watched folder that are complete and not yet scored."""
 
 import os
 import stat
@@ -9,16 +9,17 @@ from .journal import Journal, Version
 
 
 class Inbox:
-    """The files of a folder that have come to rest and have no line in the journal.
+    """The complete files of a folder that have no line in the journal.
 
-    Polled, for the network shares on which X-ray machines leave their files tell nobody of them. A file is
-    taken as complete when two polls see the same size and time of change; how far these are apart is up to
-    the caller. Links are not followed. Memory: the files that are waiting, 100 bytes for each that is no image.
+    The folder is polled, because network shares, on which X-ray machines store their files, send no notifications. A
+    file is complete when two polls find the same size and modification time; the caller chooses the time between
+    polls. Links are not followed. Memory grows with the number of waiting files, and by 100 bytes per file that is not
+    an image.
 
     Args:
-        folder: what is watched, with the folders in it.
-        journal: what is done.
-        skipped: files and folders that are left out where they lie in it.
+        folder: folder to watch, with its subfolders.
+        journal: record of the files that have been scored.
+        skipped: files and folders to ignore.
 
     >>> import tempfile; from pathlib import Path
     >>> folder = Path(tempfile.mkdtemp()); inside = folder / "in"; inside.mkdir()
@@ -33,43 +34,43 @@ class Inbox:
         self.folder = os.fspath(folder)
         real = os.path.realpath(folder)
         self._journal, self._skipped = journal, {os.path.relpath(os.path.realpath(path), real) for path in skipped}
-        self._seen: set[Version] = set()  # at the last poll
-        self._no_images: set[Version] = set()
-        self.closed = 0  # folders in it that could not be listed at the last poll
+        self._seen: set[Version] = set()  # found by the last poll
+        self._not_images: set[Version] = set()
+        self.unreadable = 0  # number of subfolders that the last poll could not list
 
-    def poll(self, alive: Callable[[], None] = lambda: None) -> list[Version]:
-        """What was the same at the last poll, the oldest first.
+    def poll(self, heartbeat: Callable[[], None] = lambda: None) -> list[Version]:
+        """Return the images that have not changed since the last poll, oldest first.
 
         Args:
-            alive: called often while a large folder is gone through.
+            heartbeat: called often while a large folder is listed.
 
         Raises:
             OSError: the folder itself cannot be listed.
         """
         before, self._seen = self._seen, set()
-        no_images, self._no_images = self._no_images, set()
-        self.closed = 0
+        not_images, self._not_images = self._not_images, set()
+        self.unreadable = 0
         complete = []
-        for version in self._versions(alive):
-            if version in no_images:
-                self._no_images.add(version)
+        for version in self._versions(heartbeat):
+            if version in not_images:
+                self._not_images.add(version)
             elif version not in self._journal:
                 self._seen.add(version)
                 if version in before:
                     complete.append(version)
         images = []
         for version in complete:
-            alive()
+            heartbeat()
             if self._is_image(version):
                 images.append(version)
         return sorted(images, key=lambda version: (version.modified_ns, version.file))
 
     def path(self, version: Version) -> str:
-        """Where the file lies."""
+        """Return the path of a file."""
         return os.path.join(self.folder, version.file)
 
-    def is_there(self, version: Version) -> bool:
-        """Whether the file is still in this state."""
+    def is_unchanged(self, version: Version) -> bool:
+        """Whether the file exists and still has this size and modification time."""
         try:
             return _version(version.file, os.lstat(self.path(version))) == version
         except OSError:
@@ -79,18 +80,18 @@ class Inbox:
         path = self.path(version)
         if is_image_file(path):
             return True
-        if os.access(path, os.R_OK):  # else its content is not known yet, and it is asked again
+        if os.access(path, os.R_OK):  # otherwise its content is unknown, and the next poll tries again
             self._seen.discard(version)
-            self._no_images.add(version)
+            self._not_images.add(version)
         return False
 
-    def _versions(self, alive: Callable[[], None]) -> Iterator[Version]:
-        """Every regular file of the folder and below, in no order."""
+    def _versions(self, heartbeat: Callable[[], None]) -> Iterator[Version]:
+        """Yield every regular file in the folder and below, in no particular order."""
         folders = [""]
         while folders:
             inside = folders.pop()
             for entry in self._entries(inside):
-                alive()
+                heartbeat()
                 name = os.path.join(inside, entry.name)
                 if entry.name.startswith(".") or name in self._skipped:
                     continue
@@ -99,7 +100,7 @@ class Inbox:
                         folders.append(name)
                         continue
                     status = entry.stat(follow_symlinks=False)
-                except OSError:  # taken away since the folder was listed
+                except OSError:  # removed since the folder was listed
                     continue
                 if stat.S_ISREG(status.st_mode):
                     yield _version(name, status)
@@ -111,8 +112,8 @@ class Inbox:
         except OSError as error:
             if not inside:
                 raise
-            # A folder that was taken away, or is closed to this user, keeps nobody from the others.
-            self.closed += not isinstance(error, FileNotFoundError)
+            # A subfolder that was removed or cannot be read must not stop the others.
+            self.unreadable += not isinstance(error, FileNotFoundError)
             return []
 
 

@@ -1,4 +1,4 @@
-"""A results file that says by itself which files were scored."""
+"""The results file of `osteolite watch`, which is also the record of the files that have been scored."""
 
 import errno
 import fcntl
@@ -14,31 +14,31 @@ from typing import Any, NamedTuple, Self
 
 from ..errors import OsteoliteError, UsageError
 
-LONGEST_LINE = 1 << 20  # bytes; a path has at most 4,096, each of which JSON may write as six
-_HEAD = b'{"file": '  # how every line begins
+LONGEST_LINE = 1 << 20  # bytes; a path has at most 4,096 bytes, each of which may take six in JSON
+_LINE_START = b'{"file": '
 
 
 class Version(NamedTuple):
-    """One state of one file; written again, the file has another."""
+    """One version of a file. A file that is written again has a new version."""
 
     file: str  # path relative to the watched folder
-    bytes: int
-    modified_ns: int  # since 1970, as the file system keeps it
+    bytes: int  # size of the file
+    modified_ns: int  # modification time, nanoseconds since 1970
 
 
 class Journal:
-    """Appends one JSON line for each version, and knows which have one.
+    """A file with one JSON line per scored version of a file.
 
-    A line is on the disk when `append` returns, so that it is the record of work done: nothing else has
-    to be kept. Opened again after a crash or a power cut, the file is read back; a last line that did not
-    get to the disk whole is cut off. One process at a time holds it. Memory: some 120 bytes a version.
+    A line is on the disk when `append` returns, so the file itself is the record of the work done. After a crash or a
+    power cut, the file is read again when it is opened, and an incomplete last line is removed. Only one process can
+    open it at a time. It takes about 120 bytes of memory per version.
 
     Args:
-        path: the file; it is made if it is missing, its folder is not.
+        path: the file; it is created if it does not exist, but its folder is not.
 
     Raises:
-        UsageError: it cannot be opened, is no regular file, is held by another process, or holds lines
-            that no journal wrote.
+        UsageError: the file cannot be opened, is not a regular file, is open in another process, or has lines that a
+            journal did not write.
 
     >>> import tempfile; path = Path(tempfile.mkdtemp()) / "results.jsonl"
     >>> with Journal(path) as journal:
@@ -76,29 +76,29 @@ class Journal:
         return len(self._done)
 
     def append(self, version: Version, row: dict[str, Any]) -> None:
-        """Add the line of a version; it is on the disk when this returns.
+        """Append the line of a version and sync it to the disk.
 
         Args:
-            version: what the line is about; it begins the line.
-            row: what else the line says.
+            version: the version; its fields come first in the line.
+            row: the other fields of the line.
 
         Raises:
-            OsteoliteError: the line cannot be written, or the file was taken away; nothing is left of it.
+            OsteoliteError: the line cannot be written, or the file was removed or replaced. No partial line remains.
         """
         line = json.dumps({**version._asdict(), **row}, allow_nan=False).encode() + b"\n"
         end = os.fstat(self._file).st_size
         try:
             self._check_in_place()
             rest = memoryview(line)
-            while rest:  # one write, unless the disk is full: the second then says so
+            while rest:  # one write, unless the disk is full: then the second write raises
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, end)
             raise OsteoliteError(
-                f"{self.path}: cannot be written: {error.strerror or error}; no result is lost: once that is "
-                "mended, start again and it goes on where it was"
+                f"{self.path}: cannot be written: {error.strerror or error}; no result is lost: fix the cause and "
+                "start again, and scoring continues"
             ) from error
         self._done.add(_digest(version))
 
@@ -107,11 +107,13 @@ class Journal:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise UsageError(
-                f"{self.path}: cannot be written: {error.strerror}; name a file in a folder that can be written to"
+                f"{self.path}: cannot be written: {error.strerror}; name a file in a writable folder"
             ) from error
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
-            raise UsageError(f"{self.path} is no regular file; results are read back at the next start, name a file")
+            raise UsageError(
+                f"{self.path}: not a regular file; results are read again at the next start, so name a file"
+            )
         return file
 
     def _lock(self) -> None:
@@ -127,8 +129,8 @@ class Journal:
             ) from error
 
     def _read_back(self) -> None:
-        """Learn what is done, and cut off a torn last line."""
-        torn: int | None = None  # where the last line begins, if it is damaged
+        """Read the versions that are done, and remove an incomplete last line."""
+        damaged: int | None = None  # offset of the last line, if it is damaged
         with os.fdopen(os.dup(self._file), "rb") as stream:
             stream.seek(0)
             for number in itertools.count(1):
@@ -137,17 +139,17 @@ class Journal:
                 if not line:
                     break
                 version = self._parse(line, number)
-                torn = start if version is None else None
+                damaged = start if version is None else None
                 if version is not None:
                     self._done.add(_digest(version))
-        # A damaged line before the last was damaged later, by the disk: it stays, and its file is scored again.
-        if torn is not None:
-            os.ftruncate(self._file, torn)
+        # An earlier damaged line was damaged later, by the disk: it is kept, and its file is scored again.
+        if damaged is not None:
+            os.ftruncate(self._file, damaged)
         os.fsync(self._file)
-        _sync_folder(self.path.parent)  # a new file's name must outlast a power cut as well
+        _sync_folder(self.path.parent)  # so that the name of a new file also survives a power cut
 
     def _parse(self, line: bytes, number: int) -> Version | None:
-        """The version that a line is about; None for a line that did not get to the disk whole."""
+        """Return the version of a line; None if the line was not completely written."""
         try:
             row = json.loads(line) if line.endswith(b"\n") else None
             if row is not None:
@@ -156,30 +158,30 @@ class Journal:
             pass
         except (TypeError, KeyError) as error:
             raise self._foreign(number) from error
-        # What a power cut leaves: the beginning of a line, or zeros where the disk did not get to write.
-        if _HEAD.startswith(line[: len(_HEAD)].partition(b"\0")[0]):
+        # A power cut leaves the start of a line, or zeros where the disk did not write.
+        if _LINE_START.startswith(line[: len(_LINE_START)].partition(b"\0")[0]):
             return None
         raise self._foreign(number)
 
     def _foreign(self, number: int) -> UsageError:
         return UsageError(
-            f"{self.path}: line {number} is none that `osteolite watch` wrote; name a new file, or one of its own"
+            f"{self.path}: line {number} was not written by `osteolite watch`; name a new file, or a results file of it"
         )
 
     def _check_in_place(self) -> None:
-        """Lines in a file that has lost its name would be lost with it."""
+        """Raise OSError if the path no longer leads to this file: lines in a removed file would be lost."""
         if not os.path.samestat(os.fstat(self._file), self.path.stat()):
             raise OSError(errno.ESTALE, "the file was replaced")
 
 
 def _digest(version: Version) -> bytes:
-    """16 bytes that stand for a version: a device that runs for years remembers every one."""
+    """Return 16 bytes that identify a version, because a device that runs for years remembers all versions."""
     text = f"{version.modified_ns} {version.bytes} {version.file}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _sync_folder(folder: Path) -> None:
-    # Not every file system lets a folder be synced; those keep names their own way.
+    # Some file systems cannot sync folders.
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
