@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import OsteoliteError
-    from .imaging.radiograph import Limits, read_radiograph
+    from .imaging.limits import Limits
+    from .imaging.radiograph import read_radiograph
     from .modelfile.archive import read_description
     from .modelfile.description import ModelDescription
     from .prediction.classifier import FractureClassifier
@@ -49,7 +50,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: `osteolite --help` must not pay for numpy, Pillow and the runtime.
+    # `osteolite --help` must not load numpy, Pillow and the runtime.
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write a file completely or not at all."""
 
 import csv
 import json
@@ -12,9 +12,10 @@ from typing import Any
 
 @contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it is synced and takes target's place.
+    """Yield a temporary path beside `target`, and rename it to `target` when the block succeeds.
 
-    An exception inside the block removes the temporary file and leaves `target` as it was.
+    The file is synced to disk before it is renamed. An exception inside the block removes the temporary file and
+    leaves `target` unchanged.
 
     >>> import tempfile; folder = Path(tempfile.mkdtemp())
     >>> with atomic_path(folder / "a.txt") as path:
@@ -33,7 +34,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; these are ordinary ones
+        temporary.chmod(0o666 & ~umask)  # mkstemp's files are private; give this one the usual permissions
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,18 +42,22 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(target: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN is refused as JSON has none."""
+    """Write `value` as indented JSON, atomically.
+
+    Raises:
+        ValueError: `value` holds NaN or infinity, which JSON does not have.
+    """
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(target: str | Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a header and rows as CSV with plain line ends, whole or not at all."""
+    """Write a header and rows as CSV with `\\n` line ends, atomically."""
     with atomic_path(target) as path, path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)

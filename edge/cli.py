@@ -1,7 +1,7 @@
 """The command line `osteolite`.
 
-A command is one line of `COMMANDS`; its module is imported when it is called, and what is heavy
-inside its function, so that `osteolite predict` never loads TensorFlow and `--help` loads nothing.
+Each command is one entry of `COMMANDS`. Its module is imported when the command is called, and heavy packages are
+imported inside its function: `osteolite predict` never loads TensorFlow, and `--help` loads no heavy package.
 """
 
 import sys
@@ -12,38 +12,42 @@ import click
 
 from .errors import MissingExtra, OsteoliteError
 
-# name: (module, the extra that installs what it needs, one line of help)
+# name: (module, extra that installs its dependencies, one line of help)
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "run": ("osteolite.train.commands.run", "all", "Train, convert, gate, benchmark and try a model in one go."),
     "recipes": ("osteolite.train.commands.recipes", "train", "List the recipes."),
-    "audit": ("osteolite.train.commands.audit", "train", "Look for leaks, duplicates and confounders in a data set."),
+    "audit": ("osteolite.train.commands.audit", "train", "Find leaks, duplicates and confounders in a data set."),
     "train": ("osteolite.train.commands.train", "train", "Train a recipe on labelled radiographs."),
     "crossval": ("osteolite.train.commands.crossval", "train", "Cross-validate a recipe on labelled radiographs."),
     "evaluate": (
         "osteolite.train.commands.evaluate",
         "train",
-        "Figures of a file or a run on labelled radiographs.",
+        "Measure the accuracy of a model file or a run on labelled radiographs.",
     ),
-    "explain": ("osteolite.train.commands.explain", "train", "Draw where in the image a run's answer comes from."),
-    "compare": ("osteolite.train.commands.compare", "train", "Put runs side by side, with paired intervals."),
+    "explain": ("osteolite.train.commands.explain", "train", "Draw which image regions a run's predictions come from."),
+    "compare": ("osteolite.train.commands.compare", "train", "Compare runs, with paired confidence intervals."),
     "convert": (
         "osteolite.convert.commands.convert",
         "convert",
-        "Turn a run, or another classifier, into quantised files that pass the gate.",
+        "Convert a run, or another classifier, to quantised model files that pass the gate.",
     ),
-    "tune": ("osteolite.convert.commands.tune", "all", "Search width, input size and variant for this device."),
+    "tune": (
+        "osteolite.convert.commands.tune",
+        "all",
+        "Search width, input size and variant for this device.",
+    ),
     "predict": ("osteolite.edge.commands.predict", None, "Score radiographs with a model file."),
-    "watch": ("osteolite.edge.commands.watch", None, "Score each radiograph that is put into a folder."),
+    "watch": ("osteolite.edge.commands.watch", None, "Score each radiograph that arrives in a folder."),
     "bench": ("osteolite.benchmarks.commands", "bench", "Measure model files on this machine."),
     "demo": ("osteolite.demo.commands", "demo", "Serve a page that scores uploaded radiographs."),
-    "phone": ("osteolite.demo.phone.commands", "phone", "Make a page that scores radiographs in a phone's browser."),
-    "inspect": ("osteolite.edge.commands.inspect", None, "Show what a model file says of itself."),
-    "doctor": ("osteolite.edge.commands.doctor", None, "Show what is installed here and whether it works."),
+    "phone": ("osteolite.demo.phone.commands", "phone", "Build a page that scores radiographs in a phone's browser."),
+    "inspect": ("osteolite.edge.commands.inspect", None, "Show the description and structure of a model file."),
+    "doctor": ("osteolite.edge.commands.doctor", None, "Show what is installed on this machine and whether it works."),
 }
 
 
 class LazyGroup(click.Group):
-    """Lists commands without importing them, and prints this package's errors in one line."""
+    """A group that lists commands without importing them and prints the package's errors in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,7 +72,7 @@ class LazyGroup(click.Group):
 
 
 def load_command(name: str) -> click.Command:
-    """The click command of that name; its module is imported now."""
+    """Import the module of a command and return the command."""
     command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
     return command
 
@@ -90,13 +94,13 @@ def cli(debug: bool) -> None:
     """From a folder of labelled X-rays to a fracture classifier on a Raspberry Pi, in a browser and
     behind a shared link. Research use only: no medical device.
 
-    Exit codes: 0 all done; 1 some inputs failed, the others are done; 2 the call was wrong;
-    3 refused, by the gate or the audit.
+    Exit codes: 0, all done; 1, some inputs failed and the others are done; 2, the call was wrong;
+    3, refused by the gate or the audit.
     """
 
 
 def main() -> None:
-    # File names may hold bytes that are no text; they are printed escaped instead of failing.
+    # File names may hold bytes that are not valid text. Print them escaped instead of failing.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,30 +1,30 @@
-"""The one tree of errors.
+"""The exceptions of the package.
 
     OsteoliteError                exit code 1
     +-- UsageError                exit code 2: the call was wrong
     |   +-- DatasetError          the labelled data cannot be used as given
-    |   +-- MissingExtra          an optional part of the package is not installed
-    |   +-- DelegateUnavailable   the delegate asked for cannot run the model on this device
-    +-- Refusal                   exit code 3: nothing broke, but the result must not be used
-    |   +-- GateRefusal           a converted model lost more than the limits allow
-    |   +-- AuditRefusal          the data's own split leaks, so that figures on it would mislead
+    |   +-- MissingExtra          an optional dependency is not installed
+    |   +-- DelegateUnavailable   the requested delegate cannot run the model on this device
+    +-- Refusal                   exit code 3: nothing failed, but the result must not be used
+    |   +-- GateRefusal           a converted model lost more accuracy than the limits allow
+    |   +-- AuditRefusal          the data's own split leaks, so metrics on it would mislead
     |   +-- Regression            a benchmark is slower than another by more than the limit
-    +-- DeviceError               exit code 1: a device that measures cannot be reached, or failed in the middle
-    +-- InputError                exit code 1: this input failed, others may not
+    +-- DeviceError               exit code 1: a benchmark device cannot be reached, or failed during a run
+    +-- InputError                exit code 1: this input failed; others may succeed
         +-- ImageError
-        |   +-- UnreadableImage   no image, or a damaged one
-        |   +-- UnsupportedImage  an image, but no radiograph, or without defined grey values
+        |   +-- UnreadableImage   not an image, or a damaged one
+        |   +-- UnsupportedImage  an image that is not a radiograph, or has no defined grey values
         |   +-- ImageTooLarge     over the limit of bytes or pixels
-        |   +-- ImageTooSlow      over the limit of seconds to decode it in
-        +-- ModelFileError        no model file of ours, or a damaged one
-            +-- UndescribedModel  a TFLite model that nothing describes
+        |   +-- ImageTooSlow      over the limit of decoding time
+        +-- ModelFileError        not an Osteolite model file, or a damaged one
+            +-- UndescribedModel  a TFLite model without osteolite.json
 
-A message says what was wrong, what is allowed, and what to do, in one line.
+A message says in one line what was wrong, what is allowed, and what to do.
 """
 
 
 class OsteoliteError(Exception):
-    """Root of every error this package raises on purpose."""
+    """Base class of every error that the package raises on purpose."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""The two classes and the names that people give to their folders."""
+"""The two classes, and the folder names that stand for them."""
 
 NORMAL, FRACTURED = "normal", "fractured"
 LABELS = (NORMAL, FRACTURED)  # index 1 is the positive class
@@ -15,7 +15,7 @@ _FOLDER_NAMES = {
 
 
 def label_of_folder(name: str) -> int | None:
-    """The class index that a folder's name stands for, or None.
+    """Return the class index that a folder name stands for, or None.
 
     >>> [label_of_folder(n) for n in ("Fractured", "not_fractured", "Non-Fractured", "images")]
     [1, 0, 0, None]

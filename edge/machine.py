@@ -1,4 +1,4 @@
-"""This machine: its CPU, its cores, and the versions of what is installed."""
+"""This machine: CPU, cores, and the versions of installed packages."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def installed(package: str) -> str | None:
-    """The installed version of a package, or None."""
+    """Return the installed version of a package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -16,7 +16,7 @@ def installed(package: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """The board or processor by the name its system gives it."""
+    """Return the name of the board or CPU as the operating system reports it."""
     board = Path("/proc/device-tree/model")
     if board.is_file():
         return board.read_text(errors="replace").strip("\0 \n")
@@ -30,7 +30,7 @@ def cpu_model() -> str:
 
 
 def conditions() -> dict[str, Any]:
-    """Machine, system and versions, as written beside every figure."""
+    """Return machine, system and versions, as result files record them."""
     return {
         "machine": cpu_model(),
         "architecture": platform.machine(),
@@ -44,6 +44,6 @@ def conditions() -> dict[str, Any]:
 
 
 def default_threads() -> int:
-    """As many threads as this process has cores, at most 4: more do not help models this small."""
+    """Return one thread per core of this process, at most 4: more do not help models this small."""
     affinity = getattr(os, "sched_getaffinity", None)
     return max(1, min(4, len(affinity(0)) if affinity else os.cpu_count() or 1))

@@ -1,7 +1,7 @@
-"""From a decoded radiograph to the model's input, by the spec that the model file carries.
+"""Turn a decoded radiograph into the model's input, by the spec in the model file.
 
-Training, quantisation's calibration, the gate, the benchmark and the demo all call this module:
-what a model saw in training is, byte for byte, what it sees on the device.
+Training, calibration for quantisation, the gate, the benchmark and the demo all call this module, so the input on the
+device is byte for byte the input in training.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +21,7 @@ _RESAMPLING = {
 }
 _CHOICES = {"aspect": ("pad", "squeeze"), "interpolation": tuple(_RESAMPLING), "channels": ("grey", "rgb")}
 _MAX_SIDE = 4096
-_MAX_LEVEL = 1e6  # of mean and std: float32 holds every tensor value, and tells neighbours apart
+_MAX_LEVEL = 1e6  # largest mean and std: float32 still distinguishes neighbouring grey values
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class PreprocessingSpec:
     """How a grey image becomes the model's input tensor.
 
     Raises:
-        ModelFileError: a value outside its range; the message lists what is allowed.
+        ModelFileError: a value is outside its range; the message says what is allowed.
     """
 
-    width: int = 224  # of the input, pixels
-    height: int = 224  # of the input, pixels
-    aspect: str = "pad"  # "pad": keep the aspect ratio, black bars around; "squeeze": fill the input
-    interpolation: str = "bilinear"  # box, bilinear, bicubic or lanczos, each with antialiasing
-    channels: str = "rgb"  # "rgb": the grey value three times; "grey": once
+    width: int = 224  # input width, pixels
+    height: int = 224  # input height, pixels
+    aspect: str = "pad"  # "pad": keep the aspect ratio and add black bars; "squeeze": fill the input
+    interpolation: str = "bilinear"  # box, bilinear, bicubic or lanczos; always with antialiasing
+    channels: str = "rgb"  # "rgb": the grey value in three channels; "grey": in one
     mean: float = 127.5  # tensor = (grey value - mean) / std
     std: float = 127.5
 
@@ -58,7 +58,11 @@ class PreprocessingSpec:
 
     @classmethod
     def from_dict(cls, values: Any) -> "PreprocessingSpec":
-        """Build from the mapping in a model file or a recipe; an unknown name is an error."""
+        """Build a spec from the mapping in a model file or a recipe.
+
+        Raises:
+            ModelFileError: not a mapping, an unknown name, or a value outside its range.
+        """
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) - known:
             raise ModelFileError(f"preprocessing must be a table with some of {', '.join(sorted(known))}")
@@ -73,7 +77,7 @@ class PreprocessingSpec:
         return self.height, self.width, 3 if self.channels == "rgb" else 1
 
     def fitted_size(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) that an image of `width` x `height` takes inside the input.
+        """Return the (width, height) of an image of `width` x `height` pixels after it is resized to the input.
 
         >>> PreprocessingSpec(224, 224).fitted_size(400, 800)
         (112, 224)
@@ -84,7 +88,7 @@ class PreprocessingSpec:
         return max(1, round(width * ratio)), max(1, round(height * ratio))
 
     def enlargement(self, width: int, height: int) -> float:
-        """How many times longer the sides of an image of `width` x `height` become inside the input.
+        """Return the factor by which an image of `width` x `height` pixels is enlarged in the input.
 
         >>> PreprocessingSpec(224, 224).enlargement(56, 28)
         4.0
@@ -94,7 +98,11 @@ class PreprocessingSpec:
 
 
 def fit(image: Image.Image, spec: PreprocessingSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Resize a grey image to the input's size: uint8 of shape (height, width)."""
+    """Resize a grey image to the input's size, with black bars where the spec pads.
+
+    Returns:
+        uint8 of shape (height, width).
+    """
     size = spec.fitted_size(*image.size)
     if size != image.size:
         image = image.resize(size, _RESAMPLING[spec.interpolation], reducing_gap=None)
@@ -108,12 +116,12 @@ def fit(image: Image.Image, spec: PreprocessingSpec) -> np.ndarray[Any, np.dtype
 
 @lru_cache(maxsize=8)
 def grey_levels(spec: PreprocessingSpec) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The tensor value of each of the 256 grey values: float32 of shape (256,)."""
+    """Return the tensor value of each of the 256 grey values: float32 of shape (256,)."""
     return (np.arange(256, dtype=np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
 
 
 def preprocess(image: Image.Image, spec: PreprocessingSpec) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Turn a grey image into the model's input: float32 of shape (1, height, width, channels).
+    """Turn a grey image into the model's input tensor: float32 of shape (1, height, width, channels).
 
     >>> tensor = preprocess(Image.new("L", (10, 20), 255), PreprocessingSpec(4, 4))
     >>> tensor.shape, float(tensor[0, 0, 0, 0]), float(tensor[0, 2, 2, 0])

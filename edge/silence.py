@@ -1,4 +1,4 @@
-"""Keeps the chatter of libraries off the terminal: C++ text on stderr, warnings and log records."""
+"""Suppress library output: C++ text on standard error, warnings and log records."""
 
 import logging
 import os
@@ -15,9 +15,9 @@ _muted: ContextVar[bool] = ContextVar("muted", default=False)
 
 
 class _AnyTextWhileMuted:
-    """Takes the place of a warning filter's pattern: matches every text inside `muted`, none outside."""
+    """Stand-in for a warning filter's pattern: it matches every text inside `muted` and none outside."""
 
-    pattern, flags = "(?!)", 0  # for who copies the filters, as scikit-learn does for its workers: no text at all
+    pattern, flags = "(?!)", 0  # scikit-learn copies the filters for its workers; the copy matches no text
 
     def match(self, text: str) -> bool:
         return _muted.get()
@@ -32,10 +32,10 @@ def _passes(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def muted(*libraries: str) -> Iterator[None]:
-    """Drop all warnings of the block, and the log records of these libraries; other threads keep theirs.
+    """Drop all warnings and the log records of some libraries inside the block, in this thread only.
 
-    `warnings.catch_warnings` replaces the filters of the whole process, so that two threads inside it
-    at once let warnings out and leave the wrong filters behind.
+    `warnings.catch_warnings` replaces the filters of the whole process: two threads inside it at the same time would
+    let warnings through and leave the wrong filters behind.
 
     Args:
         libraries: top-level names of loggers, such as "pydicom".
@@ -43,14 +43,14 @@ def muted(*libraries: str) -> Iterator[None]:
     >>> with muted():
     ...     warnings.warn("unseen")
     """
-    # Again at each call: whoever resets the filters, as pytest does for each test, drops this one.
+    # Checked at each call: code that resets the filters, as pytest does for each test, drops this one.
     filters: Any = warnings.filters
     if filters[:1] != [_IGNORE]:
         with suppress(ValueError):
             filters.remove(_IGNORE)
         filters.insert(0, _IGNORE)
     for name in list(logging.root.manager.loggerDict) if libraries else ():
-        # A filter sees only what its own logger is given, not what comes up from the loggers below.
+        # A logger's filter does not see the records of its child loggers, so every logger gets one.
         if name.partition(".")[0] in libraries:
             logging.getLogger(name).addFilter(_passes)
     token = _muted.set(True)
@@ -62,10 +62,10 @@ def muted(*libraries: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what the block writes to standard error, from C++ too; an exception lets it out.
+    """Hold back what the block writes to standard error, C++ included, and print it if the block raises.
 
-    For short blocks of a command line: it is the whole process's standard error, so no library
-    function that other threads may run beside should be called under it.
+    It redirects the standard error of the whole process: use it for short blocks of the command line, not in library
+    functions that may run beside other threads.
     """
     with _held() as held:
         if held is None:
@@ -89,7 +89,7 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextmanager
 def _held() -> Iterator[BinaryIO | None]:
-    """A file to hold the text; None where standard error is closed or no folder can be written to."""
+    """Yield a file for the text; None if standard error is closed or no temporary folder is writable."""
     try:
         os.fstat(2)
         held = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed below
