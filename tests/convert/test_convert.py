@@ -13,9 +13,10 @@ import pytest
 
 from osteolite.convert.convert import convert
 from osteolite.convert.sources.calibration_data import calibration_data
-from osteolite.convert.sources.subject import subject_of
+from osteolite.convert.sources.subject import Subject, subject_of
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.prediction.classifier import FractureClassifier
 from osteolite.train.runs.run_folder import Run
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
@@ -101,6 +102,65 @@ def test_a_variant_with_a_wrong_range_is_refused_and_its_old_file_deleted(own_ru
     summary = json.loads((own_run / "models" / "conversion.json").read_text())
     assert summary["variants"][0]["file"] is None
     assert summary["variants"][0]["gate"]["reasons"] == list(result.verdict.reasons)
+
+
+@pytest.mark.slow
+def test_a_conversion_traces_the_model_once(subject: Subject, tmp_path: Path) -> None:
+    traces: list[str] = []
+
+    def float32() -> bytes:
+        traces.append("trace")
+        return subject.float32()
+
+    convert(replace(subject, float32=float32), ("float32", "float16", "dynamic", "int8"), tmp_path)
+    assert traces == ["trace"]
+
+
+@pytest.mark.slow
+def test_a_mean_shift_of_the_logit_is_corrected_in_the_probability(subject: Subject, tmp_path: Path) -> None:
+    """A quantised network's mean logit differs from float32's; the intercept makes up for it."""
+    (result,) = convert(subject, ("int8_int8",), tmp_path)
+    assert result.file is not None
+    classifier = FractureClassifier(result.file)
+    about = classifier.description.details["probability_calibration"]
+    before = subject.description["probability_calibration"]
+    assert about["intercept"] == pytest.approx(before["intercept"] - before["slope"] * about["logit_shift"])
+    reference = open_session(subject.float32())
+    inputs = subject.calibration.tensors
+    shift = np.mean([classifier.session.invoke(t) for t in inputs]) - np.mean([reference.invoke(t) for t in inputs])
+    assert about["logit_shift"] == pytest.approx(float(shift), abs=1e-5)
+    corrected = classifier.description.slope * about["logit_shift"] + classifier.description.intercept
+    assert corrected == pytest.approx(before["intercept"])
+
+
+@pytest.mark.slow
+def test_a_refusal_names_reasons_operators_and_advice(tmp_path: Path, subject: Subject) -> None:
+    faint = [tensor * np.float32(0.02) for tensor in subject.calibration.tensors]
+    too_faint = replace(subject, calibration=replace(subject.calibration, tensors=faint))
+    (result,) = convert(too_faint, ("int8",), tmp_path)
+    assert result.file is None
+    for words in ("of the decisions agree", "the error starts at", "of its signal)", "take selective_int8 or qat_int8"):
+        assert words in result.reasons
+    assert list(tmp_path.glob("*.tflite")) == []
+
+
+@pytest.mark.slow
+def test_calibration_data_of_another_range_gives_a_warning(
+    tmp_path: Path, subject: Subject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faint = [tensor * np.float32(0.3) for tensor in subject.calibration.tensors]
+    too_faint = replace(subject, calibration=replace(subject.calibration, tensors=faint))
+    convert(too_faint, ("int8",), tmp_path)
+    text = " ".join(capsys.readouterr().err.split())
+    assert "validation images exceed the range of the calibration data by" in text
+    about = json.loads((tmp_path / "conversion.json").read_text())["quantisation_calibration"]
+    faint_share = about["excess"]["share"]
+    assert faint_share > 0.25
+    assert len(about["warnings"]) == 1
+    convert(subject, ("int8",), tmp_path)
+    about = json.loads((tmp_path / "conversion.json").read_text())["quantisation_calibration"]
+    assert about["excess"]["share"] < faint_share / 3
+    assert len(about["warnings"]) == (about["excess"]["share"] >= 0.25)  # with few phantoms it may be large
 
 
 @pytest.mark.slow

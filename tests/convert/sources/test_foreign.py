@@ -205,7 +205,10 @@ def test_coloured_calibration_images_give_a_warning(
         (["NET"], "is not a run; name a folder of labelled radiographs by --calibration and a target by --out"),
         (["NET", "--calibration", "DATA", "--out", "OUT"], "does not say how its images were preprocessed"),
         (["NET", "--calibration", "DATA", "--out", "OUT", "--variants", "int3"], "no variant int3"),
-        (["NET", "--calibration", "/nowhere", "--out", "OUT", "--recipe", "RECIPE"], "/nowhere is neither a folder nor a .csv file"),
+        (
+            ["NET", "--calibration", "/nowhere", "--out", "OUT", "--recipe", "RECIPE"],
+            "/nowhere is neither a folder nor a .csv file",
+        ),
     ],
 )
 def test_a_wrong_call_is_refused_and_writes_nothing(
