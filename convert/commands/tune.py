@@ -34,8 +34,8 @@ def tune(
     """Search for the best width, input size and variant on this device, within limits.
 
     Candidates are timed before training, and only those that may win are trained, on the run's data;
-    each training takes about as long as the run's. The plot tune.png shows AUROC against latency with
-    the Pareto front and the choice.
+    each training takes about as long as the original run. The plot tune.png shows AUROC against
+    latency with the Pareto front and the choice.
     """
     from osteolite.edge.cli import load_command
     from osteolite.train.runs.run_folder import Run
