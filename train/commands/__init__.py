@@ -1,1 +1,1 @@
-"""One command a module."""
+"""The commands, one in each module."""

@@ -11,9 +11,9 @@ import click
 @click.command()
 @click.argument("data", metavar="DATA")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--html", metavar="FILE", help="Write a page with the pairs of images to look at.")
-@click.option("--repair", "repaired", metavar="FILE", help="Write a .csv manifest with a clean split.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of everything random.")
+@click.option("--html", metavar="FILE", help="Write an HTML page with the suspicious pairs of images.")
+@click.option("--repair", "repaired", metavar="FILE", help="Write a CSV manifest with a clean split.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed for everything random.")
 def audit(data: str, as_json: bool, html: str | None, repaired: str | None, seed: int) -> None:
     """Look for leaks, duplicates, conflicting labels and confounders in a data set.
 
@@ -50,23 +50,23 @@ def _print(found: dict[str, Any]) -> None:
         f"unreadable, {counts['different_files']} different files, {counts['groups']} independent groups"
     )
     print_table(
-        "Parts, and what of them is in the train part",
-        ["part", "images", "fractured", "share", "identical", "share", "identical or near", "share"],
+        "Splits, and their overlap with the train split",
+        ["split", "images", "fractured", "share", "identical", "share", "identical or near", "share"],
         [
-            [name, *_class_balance(part), *(_leak(leaks[name]) if name in leaks else [""] * 4)]
-            for name, part in found["parts"].items()
+            [name, *_class_balance(split), *(_leak(leaks[name]) if name in leaks else [""] * 4)]
+            for name, split in found["parts"].items()
         ],
     )
     print_table(
-        f"Duplicates; {found['conflicting_groups']} sets carry both labels",
-        ["", "pairs", "sets inside one part", "sets across parts"],
+        f"Duplicates; {found['conflicting_groups']} sets have both labels",
+        ["", "pairs", "sets within one split", "sets across splits"],
         [
             [name.replace("_", " "), str(one["pairs"]), str(one["groups_inside"]), str(one["groups_across"])]
             for name, one in found["duplicates"].items()
         ],
     )
     print_table(
-        "Confounders: what predicts the label without a look at the bone (0.5 is chance)",
+        "Confounders: properties that predict the label without the bone itself (0.5 is chance)",
         ["property", "AUROC", "meaning"],
         [
             [name, "" if one["auroc"] is None else f"{one['auroc']:.3f}", one["meaning"]]
@@ -75,8 +75,8 @@ def _print(found: dict[str, Any]) -> None:
     )
 
 
-def _class_balance(part: dict[str, Any]) -> list[str]:
-    return [str(part["images"]), str(part["fractured"]), f"{100 * part['fractured_share']:.1f} %"]
+def _class_balance(split: dict[str, Any]) -> list[str]:
+    return [str(split["images"]), str(split["fractured"]), f"{100 * split['fractured_share']:.1f} %"]
 
 
 def _leak(leak: dict[str, Any]) -> list[str]:
@@ -85,9 +85,8 @@ def _leak(leak: dict[str, Any]) -> list[str]:
 
 
 def _repair_line(about: dict[str, Any]) -> str:
-    parts = ", ".join(f"{count} {part}" for part, count in about["parts"].items())
+    splits = ", ".join(f"{count} {split}" for split, count in about["parts"].items())
     return (
-        f"{about['file']}: {about['kept']} images kept ({parts}); left out are {about['copies_left_out']} copies, "
-        f"{about['conflicting_left_out']} images of duplicates with both labels, and "
-        f"{about['unreadable_left_out']} unreadable files"
+        f"{about['file']}: {about['kept']} images kept ({splits}); left out: {about['copies_left_out']} copies, "
+        f"{about['conflicting_left_out']} duplicates with both labels, {about['unreadable_left_out']} unreadable files"
     )

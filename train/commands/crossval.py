@@ -14,19 +14,18 @@ _SHOWN = ("auroc", "accuracy", "recall", "precision")
 @click.command()
 @click.argument("data", metavar="DATA")
 @click.option("--recipe", required=True, metavar="NAME|FILE", help="A recipe's name, or a TOML file.")
-@click.option("--folds", type=click.IntRange(2, 100), default=10, show_default=True, help="How many.")
-@click.option("--out", metavar="RUN", help="Its folder; default, runs/RECIPE-crossval.")
+@click.option("--folds", type=click.IntRange(2, 100), default=10, show_default=True, help="Number of folds.")
+@click.option("--out", metavar="RUN", help="The run folder. Default: runs/RECIPE-crossval.")
 @WEIGHTS
 @SEED
 @JSON
 def crossval(
     data: str, recipe: str, folds: int, out: str | None, weights: str | None, seed: int, as_json: bool
 ) -> None:
-    """Cross-validate a recipe: every image is judged once by a model that has not seen its group.
+    """Cross-validate a recipe: every image is scored once by a model that was not trained on its group.
 
-    Of a recipe with alternatives, each is trained on the same folds. Each fold is a run of its own,
-    which `osteolite convert` takes. Called again after a kill, with the same arguments, it goes on
-    where it was.
+    All alternatives of a recipe are trained on the same folds. Each fold is a run folder that
+    `osteolite convert` accepts. After an interruption, the same command resumes the training.
     """
     from ..workflows.crossval import crossval as cross_validate
 
@@ -36,7 +35,7 @@ def crossval(
         click.echo(json.dumps(found, indent=2))
     else:
         _print(found)
-        click.echo(f"all figures: {folder / 'crossval.json'}")
+        click.echo(f"all results: {folder / 'crossval.json'}")
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -56,7 +55,7 @@ def _print(found: dict[str, Any]) -> None:
         ),
     )
     print_table(
-        "All images together, each judged while held out; 95 % intervals",
+        "All held-out predictions together; 95 % intervals",
         ["recipe", *names],
         ([one["name"], *(_interval(one["pooled"][n], "") for n in _SHOWN)] for one in found["results"]),
     )
@@ -71,5 +70,5 @@ def _print(found: dict[str, Any]) -> None:
         )
 
 
-def _interval(figure: dict[str, float], sign: str) -> str:
-    return f"{figure['value']:{sign}.3f} ({figure['low']:{sign}.3f}, {figure['high']:{sign}.3f})"
+def _interval(metric: dict[str, float], sign: str) -> str:
+    return f"{metric['value']:{sign}.3f} ({metric['low']:{sign}.3f} to {metric['high']:{sign}.3f})"

@@ -12,28 +12,30 @@ from .metrics_table import print_metrics
 from .options import JSON
 
 
-def _honesty(found: dict[str, Any]) -> list[str]:
-    """What else an evaluation found, a line each."""
+def _detail_lines(found: dict[str, Any]) -> list[str]:
+    """The results that are not in the table, one line each."""
 
-    def told(figure: dict[str, float], places: int = 3) -> str:
-        return f"{figure['value']:.{places}f} ({figure['low']:.{places}f} to {figure['high']:.{places}f})"
+    def with_interval(metric: dict[str, float], places: int = 3) -> str:
+        return f"{metric['value']:.{places}f} ({metric['low']:.{places}f} to {metric['high']:.{places}f})"
 
     fixed, detected = found["at_specificity"], (found["pointing"] or {}).get("detected")
-    lines = [f"sensitivity at specificity {fixed['specificity']:.2f}: {told(fixed['sensitivity'])}"]
+    lines = [f"sensitivity at specificity {fixed['specificity']:.2f}: {with_interval(fixed['sensitivity'])}"]
     if detected:
-        lines.append(f"hottest point in a box: {told(detected['share'])} of {detected['images']} detected fractures")
+        lines.append(
+            f"hottest point in a box: {with_interval(detected['share'])} of {detected['images']} detected fractures"
+        )
     if found["warnings"]["images"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in found["warnings"]["kinds"].items())
-        lines.append(f"warned of {found['warnings']['images']} images: {kinds}")
+        lines.append(f"warnings for {found['warnings']['images']} images: {kinds}")
     if other := found["against_run"]:
         lines.append(
-            f"against the run's own network: {other['flips']} of {other['images']} decisions differ, the "
-            f"AUROC changes by {told(other['auroc_difference'], 4)}"
+            f"compared with the run's Keras model: {other['flips']} of {other['images']} decisions differ, the "
+            f"AUROC changes by {with_interval(other['auroc_difference'], 4)}"
         )
     if outside := found["external"]:
         lines.append(
-            f"of {outside['images']} images {outside['alike_to_known']} left out as alike to known ones, "
-            f"{outside['contradictory']} as labelled both ways; {outside['left']} different ones in "
+            f"left out of {outside['images']} images: {outside['alike_to_known']} that resemble known ones, "
+            f"{outside['contradictory']} with contradictory labels; {outside['left']} remain in "
             f"{outside['clusters']} clusters, each of which counts once"
         )
     return lines
@@ -42,19 +44,19 @@ def _honesty(found: dict[str, Any]) -> list[str]:
 @click.command()
 @click.argument("model", type=MODEL, metavar="FILE|NAME|RUN")
 @click.argument("data", metavar="DATA")
+@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Use only this split of DATA.")
 @click.option(
-    "--part", type=click.Choice(["train", "validation", "test"]), help="Only this part, where DATA has parts."
+    "--known",
+    metavar="DATA",
+    help="The training data: images that resemble it are left out, similar images count once.",
 )
-@click.option(
-    "--known", metavar="DATA", help="What it was trained on: images like these are left out, and alike ones count once."
-)
-@click.option("--failures", metavar="DIR", help="Draw the worst mistakes into this folder.")
-@click.option("--most", type=click.IntRange(1), default=12, show_default=True, help="Mistakes of each kind to draw.")
+@click.option("--failures", metavar="DIR", help="Draw the worst mistakes into this new folder.")
+@click.option("--most", type=click.IntRange(1), default=12, show_default=True, help="Limit for each kind of mistake.")
 @JSON
 def evaluate(
     model: str, data: str, part: str | None, known: str | None, failures: str | None, most: int, as_json: bool
 ) -> None:
-    """Figures of a .tflite file, a model that ships, or a run's Keras model, on labelled radiographs.
+    """Evaluate a .tflite file, a shipped model or a run's Keras model on labelled radiographs.
 
     DATA is a folder in a known layout, a CSV manifest, or the catalogue.csv of a run.
     """
@@ -67,7 +69,7 @@ def evaluate(
         click.echo(json.dumps(found, indent=2))
         return
     for file, reason in found["unreadable"].items():
-        click.echo(f"left out, unreadable: {file}: {reason}", err=True)
+        click.echo(f"left out: {file}: {reason}", err=True)
     print_metrics(f"{model} on {data}", found)
-    for line in _honesty(found):
+    for line in _detail_lines(found):
         click.echo(line)

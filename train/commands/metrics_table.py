@@ -15,6 +15,6 @@ def print_metrics(title: str, found: dict[str, Any]) -> None:
     units = "studies" if found["unit"] == "study" else "images"
     print_table(
         f"{title}: {found['count']} {units}, {found['fractured']} fractured",
-        ["figure", "value", "95 % interval"],
+        ["metric", "value", "95 % interval"],
         rows,
     )

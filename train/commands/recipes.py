@@ -10,9 +10,9 @@ import click
 @click.argument("name", metavar="[NAME|FILE]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def recipes(name: str | None, as_json: bool) -> None:
-    """List the recipes, or print one as TOML, with every field, to copy and change.
+    """List the recipes, or print one as TOML with every field.
 
-    A TOML file of your own may say `extends = "NAME"` and name only what it changes.
+    Your own TOML file may start with `extends = "NAME"` and contain only its changes.
     """
     from ..recipe import load_recipe, recipe_names, to_toml
 
@@ -34,7 +34,7 @@ def _print(entries: list[dict[str, Any]]) -> None:
     table = Table(title="Recipes", title_justify="left", title_style="bold", show_lines=True)
     for column in ("recipe", "backbones", "input"):
         table.add_column(column, no_wrap=True)
-    table.add_column("what it is, and what it reproduces")
+    table.add_column("description, and published results")
     for one in entries:
         about = [one["description"], one["published"] and f"Published elsewhere, not measured here: {one['published']}"]
         table.add_row(one["name"], "\n".join(one["backbones"]), one["input"], "\n".join(filter(None, about)))

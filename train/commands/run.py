@@ -9,12 +9,17 @@ from .options import ALLOW_LEAKS, SEED, WEIGHTS
 
 @click.command()
 @click.argument("data", metavar="[DATA]", required=False)
-@click.option("--recipe", default=None, metavar="NAME|FILE", help="Default: phantoms, if DATA is not given.")
-@click.option("--out", metavar="RUN", help="The run folder; default, runs/RECIPE.")
+@click.option(
+    "--recipe",
+    default=None,
+    metavar="NAME|FILE",
+    help="Recipe or TOML file. Default without DATA: phantoms.",
+)
+@click.option("--out", metavar="RUN", help="The run folder. Default: runs/RECIPE.")
 @WEIGHTS
 @SEED
 @ALLOW_LEAKS
-@click.option("--image", metavar="FILE", help="A radiograph for the last step, about which the shipped model is asked.")
+@click.option("--image", metavar="FILE", help="A radiograph for the last step, predicted with the shipped model.")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -26,10 +31,10 @@ def run(
     allow_leaks: bool,
     image: str | None,
 ) -> None:
-    """Train, convert, gate, benchmark and try a model in one go.
+    """Train, convert, check, benchmark and try a model in one command.
 
-    Without DATA it draws radiograph phantoms and trains on those. Each step is a command of its
-    own, printed as you would type it.
+    Without DATA, radiograph phantoms are drawn and used for training. Each step is a separate command and is
+    printed as you would type it.
     """
     from ..workflows.end_to_end import run_all_steps
 

@@ -13,9 +13,9 @@ from .options import ALLOW_LEAKS, JSON, SEED, STRATEGY, WEIGHTS
 def _thresholds(evaluation: dict[str, Any]) -> str:
     if "threshold" in evaluation:
         return f"threshold {evaluation['threshold']['value']:.4f}"
-    share = evaluation["body_part"]["accuracy"]["value"]  # a router: each stage has its threshold
-    stages = ", ".join(f"{part} {value:.4f}" for part, value in evaluation["thresholds"].items())
-    return f"body part right {share:.1%}, thresholds {stages}"
+    accuracy = evaluation["body_part"]["accuracy"]["value"]  # a router: each stage has its own threshold
+    stages = ", ".join(f"{body_part} {value:.4f}" for body_part, value in evaluation["thresholds"].items())
+    return f"body part accuracy {accuracy:.1%}, thresholds {stages}"
 
 
 def _print_comparison(folder: Path) -> None:
@@ -23,14 +23,14 @@ def _print_comparison(folder: Path) -> None:
     from ..workflows.alternatives import comparison
 
     results = json.loads((folder / "alternatives.json").read_text(encoding="utf-8"))["results"]
-    print_table(f"The alternatives on the same test part of {results[0]['images']} images", *comparison(results))
+    print_table(f"The alternatives on the same {results[0]['images']} test images", *comparison(results))
     click.echo(f"as CSV: {folder / 'table.csv'}")
 
 
 @click.command()
 @click.argument("data", metavar="DATA")
 @click.option("--recipe", required=True, metavar="NAME|FILE", help="A recipe's name, or a TOML file.")
-@click.option("--out", metavar="RUN", help="The run folder; default, runs/RECIPE.")
+@click.option("--out", metavar="RUN", help="The run folder. Default: runs/RECIPE.")
 @WEIGHTS
 @SEED
 @STRATEGY
@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Train a recipe on a folder of labelled radiographs.
 
-    Called again after a kill, with the same arguments, it goes on where it was.
+    After an interruption, the same command resumes the training.
     """
     from ..report.report import write_report
     from ..workflows.train import train as train_recipe
@@ -60,7 +60,7 @@ def train(
         report = write_report(run)
         found = evaluations[run.folder.name] = run.json("evaluation.json")
         if not as_json:
-            print_metrics("Test part" if len(runs) == 1 else f"{run.folder.name}, test part", found["test"])
+            print_metrics("Test split" if len(runs) == 1 else f"{run.folder.name}, test split", found["test"])
             click.echo(f"{_thresholds(found)}, report {report}")
     if as_json and runs:
         click.echo(json.dumps(evaluations if len(runs) > 1 else found, indent=2))

@@ -1,1 +1,1 @@
-"""report.html and card.md of a run."""
+"""Write report.html and card.md of a run."""

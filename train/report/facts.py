@@ -1,4 +1,4 @@
-"""What the papers of a run, its report and its model card, say of it; gathered once for both."""
+"""The values shown in a run's report and model card."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ _METHODS = {"platt": "Platt scaling", "temperature": "temperature scaling", "non
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """The names that the templates of the report and the model card use."""
+    """The names used in the templates of the report and the model card."""
     evaluation, about = run.json("evaluation.json"), run.json("run.json")
     audit = about.get("audit")
     return {
         "recipe": run.recipe,
         "about": about,
         "audit": audit,
-        "leaks": _tolerated(audit),
-        "parts": _parts(run),
+        "leaks": _accepted_leaks(audit),
+        "splits": _splits(run),
         "names": METRICS,
-        "part_names": {"val": "validation", "validation": "validation", "test": "test"},
+        "split_names": {"val": "validation", "validation": "validation", "test": "test"},
         "trait_names": {"body_part": "body part", "view": "view", "hardware": "hardware"},
         "percent": lambda share: f"{100 * share:.1f} %",
         "bins": BINS,
@@ -36,16 +36,16 @@ def facts(run: Run) -> dict[str, Any]:
 
 
 def router_facts(run: Run) -> dict[str, Any]:
-    """The names that the template of a router's report uses."""
+    """The names used in the template of a router's report."""
     about, evaluation = run.json("run.json"), run.json("evaluation.json")
     return {
         "recipe": run.recipe,
         "about": about,
-        "leaks": _tolerated(about.get("audit")),
+        "leaks": _accepted_leaks(about.get("audit")),
         "names": METRICS,
         "body_part": evaluation["body_part"],
         "test": evaluation["test"],
-        "stages": {part: Run(run.path(f"stages/{part}")).json("evaluation.json") for part in about["parts"]},
+        "stages": {name: Run(run.path(f"stages/{name}")).json("evaluation.json") for name in about["parts"]},
         "conversion": run.json_or_none("models/conversion.json"),
     }
 
@@ -55,24 +55,24 @@ def _formula(calibration: dict[str, Any]) -> str:
     return f"sigmoid({calibration['slope']:.4f} x logit {sign} {abs(calibration['intercept']):.4f})"
 
 
-def _tolerated(audit: dict[str, Any] | None) -> dict[str, float]:
-    """The leaks that `--allow-leaks` let pass: the share of a part that is known from the training part."""
+def _accepted_leaks(audit: dict[str, Any] | None) -> dict[str, float]:
+    """The leaks accepted with `--allow-leaks`: by split, the share of images that are also in the training split."""
     if not audit or not audit.get("allow_leaks"):
         return {}
-    shares = {part: leak["near_duplicate_share"] for part, leak in audit["leaks"].items()}  # identical ones included
-    return {part: share for part, share in shares.items() if share > 0}
+    shares = {split: leak["near_duplicate_share"] for split, leak in audit["leaks"].items()}  # includes identical files
+    return {split: share for split, share in shares.items() if share > 0}
 
 
-def _parts(run: Run) -> list[dict[str, Any]]:
+def _splits(run: Run) -> list[dict[str, Any]]:
     catalogue = run.catalogue
     return [
         {
-            "name": part,
+            "name": split,
             "images": len(rows),
             "fractured": sum(row.label for row in rows),
             "studies": len({row.study for row in rows} - {""}),
             "groups": len({row.group for row in rows}),
         }
-        for part in SPLITS
-        for rows in [catalogue.in_split(part)]
+        for split in SPLITS
+        for rows in [catalogue.in_split(split)]
     ]

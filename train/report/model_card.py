@@ -1,4 +1,4 @@
-"""The model card of a run: Markdown under a YAML head, as model hubs read it (Mitchell et al., 2019)."""
+"""The model card of a run (Mitchell et al., 2019): Markdown with YAML metadata for model hubs."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from osteolite.edge.atomic import write_text
 from ..runs.run_folder import Run
 from .facts import facts
 
-# Figures by the names that model hubs list results under.
+# The names that model hubs use for these metrics.
 _METRICS = {
     "auroc": "roc_auc",
     "average_precision": "average_precision",
@@ -25,7 +25,7 @@ _METRICS = {
 
 
 def write_card(run: Run) -> Path:
-    """Write `card.md` from whatever the run folder holds by now, and return its path."""
+    """Write `card.md` from the current content of the run folder, and return its path."""
     environment = jinja2.Environment(  # noqa: S701 - Markdown, in which nothing is escaped
         loader=jinja2.PackageLoader("osteolite.train"),
         undefined=jinja2.StrictUndefined,
@@ -42,16 +42,16 @@ def write_card(run: Run) -> Path:
 
 
 def _dataset(about: dict[str, Any]) -> str:
-    """A name for the data that a model hub takes: the layout where it belongs to one data set, else the folder's."""
+    """A data set name for model hubs: the layout if it belongs to one data set, else the name of the folder."""
     if about["layout"] in ("fracatlas", "mura"):
         return str(about["layout"])
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(about["data"]).stem).strip("-.") or "radiographs"
 
 
 def _command(about: dict[str, Any], audit: dict[str, Any] | None) -> str:
-    """What trains the same again, from the recipe that lies beside the card."""
-    start = about["weights"]["start"]
-    weights = "none" if start.startswith("none") else start
+    """The command that repeats the training from the recipe in the run folder."""
+    described = about["weights"]["start"]
+    weights = "none" if described.startswith("none") else described
     words = ["osteolite", "train", "DATA", "--recipe", "recipe.toml", "--out", "NEW", "--seed", str(about["seed"])]
     words += ["--weights", "RUN" if " " in weights else weights]
     return shlex.join(words + (["--allow-leaks"] if audit and audit.get("allow_leaks") else []))

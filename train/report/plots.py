@@ -1,4 +1,4 @@
-"""Figures of a run as PNG: training, ROC, precision and recall, reliability before and after, confusion."""
+"""Plots of a run as PNG: training, ROC, precision and recall, reliability before and after, confusion."""
 
 import base64
 import io
@@ -13,22 +13,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_BLUE, _ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind people (Okabe and Ito)
+_BLUE, _ORANGE = "#0072b2", "#d55e00"  # distinguishable for colour-blind people (Okabe and Ito)
 _STYLES = (("validation", _ORANGE, "--"), ("test", _BLUE, "-"))
 _SIDE = 3.6  # inches
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure for the report."""
+class Plot:
+    """A plot for the report."""
 
     alt: str
     png: str  # base64
-    width: int  # pixels on the page
+    width: int  # on the page, pixels
 
 
-def draw_all(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[Drawn]:
-    """The six figures of a finished run.
+def draw_plots(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[Plot]:
+    """Draw the six plots of a finished run.
 
     Args:
         evaluation: the run's evaluation.json.
@@ -36,8 +36,8 @@ def draw_all(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[
     """
     before = evaluation["uncalibrated"]
     after = {
-        part: {"calibration": evaluation[part]["curves"]["calibration"], "ece": evaluation[part]["ece"]}
-        for part, _, _ in _STYLES
+        split: {"calibration": evaluation[split]["curves"]["calibration"], "ece": evaluation[split]["ece"]}
+        for split, _, _ in _STYLES
     }
     return [
         _draw("Training", lambda axes: _training(axes, history)),
@@ -45,18 +45,18 @@ def draw_all(evaluation: dict[str, Any], history: list[dict[str, Any]]) -> list[
         _draw("Precision and recall", lambda axes: _precision_recall(axes, evaluation)),
         _draw("Reliability before calibration", lambda axes: _reliability(axes, before)),
         _draw("Reliability after calibration", lambda axes: _reliability(axes, after)),
-        _draw("Confusion matrix, test part", lambda axes: _confusion(axes, evaluation["test"]["confusion"])),
+        _draw("Confusion matrix, test split", lambda axes: _confusion(axes, evaluation["test"]["confusion"])),
     ]
 
 
-def _draw(title: str, paint: Callable[[Axes], None]) -> Drawn:
+def _draw(title: str, paint: Callable[[Axes], None]) -> Plot:
     figure = Figure((_SIDE, _SIDE), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title)
     paint(axes)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=160)
-    return Drawn(title, base64.b64encode(stream.getvalue()).decode(), 360)
+    return Plot(title, base64.b64encode(stream.getvalue()).decode(), 360)
 
 
 def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
@@ -70,9 +70,11 @@ def _training(axes: Axes, history: list[dict[str, Any]]) -> None:
 
 
 def _roc(axes: Axes, evaluation: dict[str, Any]) -> None:
-    for part, colour, style in _STYLES:
-        x, y = zip(*evaluation[part]["curves"]["roc"], strict=True)
-        axes.plot(x, y, color=colour, linestyle=style, label=f"{part}, AUROC {evaluation[part]['auroc']['value']:.3f}")
+    for split, colour, style in _STYLES:
+        x, y = zip(*evaluation[split]["curves"]["roc"], strict=True)
+        axes.plot(
+            x, y, color=colour, linestyle=style, label=f"{split}, AUROC {evaluation[split]['auroc']['value']:.3f}"
+        )
     test = evaluation["test"]
     axes.plot(1 - test["specificity"]["value"], test["sensitivity"]["value"], "o", color=_BLUE, label="threshold, test")
     _diagonal(axes)
@@ -81,24 +83,24 @@ def _roc(axes: Axes, evaluation: dict[str, Any]) -> None:
 
 
 def _precision_recall(axes: Axes, evaluation: dict[str, Any]) -> None:
-    for part, colour, style in _STYLES:
-        x, y = zip(*evaluation[part]["curves"]["precision_recall"], strict=True)
-        found = evaluation[part]["average_precision"]["value"]
-        axes.step(x, y, where="post", color=colour, linestyle=style, label=f"{part}, average precision {found:.3f}")
+    for split, colour, style in _STYLES:
+        x, y = zip(*evaluation[split]["curves"]["precision_recall"], strict=True)
+        found = evaluation[split]["average_precision"]["value"]
+        axes.step(x, y, where="post", color=colour, linestyle=style, label=f"{split}, average precision {found:.3f}")
     test = evaluation["test"]
     axes.plot(test["recall"]["value"], test["precision"]["value"], "o", color=_BLUE, label="threshold, test")
-    axes.axhline(test["fractured"] / test["count"], color="#999", linewidth=0.8, label="by chance, test")
+    axes.axhline(test["fractured"] / test["count"], color="#999", linewidth=0.8, label="chance, test")
     _square(axes, "recall (sensitivity)", "precision")
     axes.legend(frameon=False, loc="lower left", fontsize=8)
 
 
-def _reliability(axes: Axes, parts: dict[str, Any]) -> None:
-    """A point for each bin, its area by how many images are in it."""
-    for (part, colour, _), marker in zip(_STYLES, "so", strict=True):
-        x, y, count = zip(*parts[part]["calibration"], strict=True)
+def _reliability(axes: Axes, splits: dict[str, Any]) -> None:
+    """Draw a point for each bin; its area shows the number of images in it."""
+    for (split, colour, _), marker in zip(_STYLES, "so", strict=True):
+        x, y, count = zip(*splits[split]["calibration"], strict=True)
         areas = [12 + 300 * n / sum(count) for n in count]
         axes.scatter(x, y, areas, color=colour, marker=marker, alpha=0.65, linewidths=0)
-        axes.plot([], [], marker, color=colour, label=f"{part}, ECE {parts[part]['ece']['value']:.3f}")
+        axes.plot([], [], marker, color=colour, label=f"{split}, ECE {splits[split]['ece']['value']:.3f}")
     _diagonal(axes)
     _square(axes, "predicted probability", "share fractured")
     axes.legend(frameon=False, loc="upper left", fontsize=8)
@@ -127,5 +129,5 @@ def _confusion(axes: Axes, count: dict[str, int]) -> None:
             axes.text(x, y, text, ha="center", va="center", color="white" if dark else "black", fontsize=13)
     axes.set_xticks([0, 1], ["normal", "fractured"])
     axes.set_yticks([0, 1], ["normal", "fractured"], rotation=90, va="center")
-    axes.set_xlabel("answer")
-    axes.set_ylabel("truth")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")

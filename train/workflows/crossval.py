@@ -24,12 +24,15 @@ from .assess import assess
 from .job import Job, claim, claim_folder, open_job
 from .out_of_fold import difference, pool_folds, summary
 from .prepare import audit_splits, load_images, write_splits
+from .router import FitFunction
 from .train import fit
 
 Array = np.ndarray[Any, Any]
 
 
-def crossval(data: Path, recipe_name: str, folds: int, out: Path, weights: str | None, seed: int) -> dict[str, Any]:
+def crossval(
+    data: Path, recipe_name: str, folds: int, out: Path, weights: str | None, seed: int, fit: FitFunction = fit
+) -> dict[str, Any]:
     """Train and evaluate a recipe, or each of its alternatives, once for each fold; finished folds are kept.
 
     A split that comes with the data is ignored. Every image is in the test split of one fold, together with
@@ -44,6 +47,7 @@ def crossval(data: Path, recipe_name: str, folds: int, out: Path, weights: str |
             fold: `out`/foldN or, for a recipe with alternatives, `out`/NAME/foldN.
         weights: as for `initial_weights.find_weights`.
         seed: for the folds and each fit.
+        fit: builds and fits a network in a run's folder.
 
     Returns:
         The content of crossval.json: {"recipe", "data", "layout", "seed", "folds", "weights", "versions",
@@ -64,7 +68,7 @@ def crossval(data: Path, recipe_name: str, folds: int, out: Path, weights: str |
     runs: dict[str, list[Run]] = {one.name: [] for one in recipes}
     for one, prepared, number in _folds(job, recipes, folds):
         folder = out / one.name if recipe.alternatives else out
-        runs[one.name].append(_train_fold(replace(job, recipe=one, out=folder / f"fold{number}"), prepared))
+        runs[one.name].append(_train_fold(replace(job, recipe=one, out=folder / f"fold{number}"), prepared, fit))
     pooled = [pool_folds(found) for found in runs.values()]
     rows = [row for units in pooled[0].rows for row in units]
     found = {
@@ -120,7 +124,7 @@ def _with_fold(prepared: Prepared, tested: Array, recipe: Recipe, seed: int) -> 
     return prepared.with_catalogue(split_by_group(catalogue, recipe.data.validation, recipe.data.test, seed))
 
 
-def _train_fold(job: Job, prepared: Prepared) -> Run:
+def _train_fold(job: Job, prepared: Prepared, fit: FitFunction) -> Run:
     initial_weights = find_weights(job.recipe, job.weights, job.data)
     run = claim(job, initial_weights)
     if run.path("evaluation.json").is_file():

@@ -1,3 +1,5 @@
+"""Comparison of finished runs."""
+
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import UsageError
+from osteolite.train.data.catalogue import Row
 from osteolite.train.evaluation.compare import DIFFERENCES, compare
 from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.runs.run_folder import Run
@@ -19,7 +22,7 @@ def folders(*runs: Run) -> list[Path]:
     return [run.folder for run in runs]
 
 
-def test_a_run_does_not_differ_from_its_copy(finished_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_copy_of_a_run_differs_by_zero(finished_run: Callable[..., Run], tmp_path: Path) -> None:
     run = finished_run()
     shutil.copytree(run.folder, tmp_path / "copy")
     found = compare([run.folder, tmp_path / "copy"])["runs"]
@@ -28,7 +31,7 @@ def test_a_run_does_not_differ_from_its_copy(finished_run: Callable[..., Run], t
     assert all(set(change.values()) == {0.0} for change in found[1]["differences"].values())
 
 
-def test_differences_are_those_of_the_figures_and_paired(finished_run: Callable[..., Run]) -> None:
+def test_differences_equal_those_of_the_metrics_and_are_paired(finished_run: Callable[..., Run]) -> None:
     worse, better = finished_run("worse", skill=1.5), finished_run("better", skill=1.8)
     found = compare(folders(worse, better))["runs"]
     for name in DIFFERENCES:
@@ -38,17 +41,17 @@ def test_differences_are_those_of_the_figures_and_paired(finished_run: Callable[
         assert change["low"] <= change["value"] <= change["high"]
     of_difference = found[1]["differences"]["auroc"]
     alone = found[0]["test"]["auroc"]
-    assert of_difference["low"] > 0  # same noise, so the small step is sure
+    assert of_difference["low"] > 0  # both runs have the same noise
     assert of_difference["high"] - of_difference["low"] < 0.5 * (alone["high"] - alone["low"])
 
 
-def test_runs_on_other_test_images_are_not_subtracted(finished_run: Callable[..., Run]) -> None:
+def test_runs_on_other_test_images_get_no_difference(finished_run: Callable[..., Run]) -> None:
     found = compare(folders(finished_run("one", data=1), finished_run("two", data=2)))["runs"]
     assert [run["same_test_images"] for run in found] == [True, False]
     assert found[1]["differences"] is None
 
 
-def test_data_may_lie_elsewhere_and_in_another_order(finished_run: Callable[..., Run]) -> None:
+def test_the_same_images_are_recognised_in_another_folder_and_order(finished_run: Callable[..., Run]) -> None:
     one = finished_run("one")
     two = finished_run("two", seed=2, about={"data": "/elsewhere", "root": "/elsewhere"})
     lines = two.path("predictions.csv").read_text().splitlines(keepends=True)
@@ -58,7 +61,7 @@ def test_data_may_lie_elsewhere_and_in_another_order(finished_run: Callable[...,
     assert change == pytest.approx(tested[1] - tested[0], abs=2e-5)
 
 
-def test_each_image_may_have_the_threshold_of_its_stage(finished_run: Callable[..., Run]) -> None:
+def test_each_image_is_decided_by_the_threshold_of_its_stage(finished_run: Callable[..., Run]) -> None:
     one, two = finished_run("one"), finished_run("two")
     lines = two.path("predictions.csv").read_text().splitlines()
     rows = [f"{line},{2.0 if 'test 1,' in line else -1.0}" for line in lines[1:]]
@@ -74,7 +77,7 @@ def test_each_image_may_have_the_threshold_of_its_stage(finished_run: Callable[.
 
 
 def test_studies_are_compared_as_studies(finished_run: Callable[..., Run]) -> None:
-    def in_studies(row):
+    def in_studies(row: Row) -> Row:
         return replace(row, study=row.group, label=int(int(row.group.split()[1]) % 3 == 0))
 
     found = compare(folders(*(finished_run(f"r{seed}", seed, change=in_studies) for seed in (1, 2))))["runs"]
@@ -83,7 +86,7 @@ def test_studies_are_compared_as_studies(finished_run: Callable[..., Run]) -> No
     assert found[1]["differences"]["accuracy"]["value"] == pytest.approx(expected, abs=2e-5)
 
 
-def test_seeds_are_summed_up(finished_run: Callable[..., Run]) -> None:
+def test_runs_with_different_seeds_are_summarised(finished_run: Callable[..., Run]) -> None:
     runs = [finished_run(f"seed{seed}", seed, data=seed) for seed in (1, 2, 3)]
     found = compare(folders(*runs))["summary"]
     assert set(found) == set(METRICS)
@@ -103,7 +106,7 @@ def test_the_command_prints_tables_or_json(finished_run: Callable[..., Run]) -> 
     assert printed == compare([Path(name) for name in names])
 
 
-def test_runs_that_differ_by_more_than_the_seed_have_no_common_mean(finished_run: Callable[..., Run]) -> None:
+def test_runs_that_differ_by_more_than_the_seed_have_no_summary(finished_run: Callable[..., Run]) -> None:
     first = finished_run("a", 1, 1).folder
     seeds = compare([first, finished_run("b", 2, 1).folder])
     others = compare([first, finished_run("c", 1, 1, about={"data": "/another/set"}).folder])
@@ -111,13 +114,13 @@ def test_runs_that_differ_by_more_than_the_seed_have_no_common_mean(finished_run
     assert others["summary"] is None
 
 
-def test_what_cannot_be_compared_says_so_in_one_line(finished_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_unusable_runs_are_refused_with_the_reason(finished_run: Callable[..., Run], tmp_path: Path) -> None:
     run = finished_run()
-    with pytest.raises(UsageError, match="two runs or more"):
+    with pytest.raises(UsageError, match="two or more runs"):
         compare([run.folder])
     with pytest.raises(UsageError, match="is not a run folder"):
         compare([run.folder, tmp_path / "nothing"])
     old = finished_run("old")
     old.path("predictions.csv").write_text("file,part,label,fracture_probability\na.png,test,1,0.5\n")
-    with pytest.raises(UsageError, match=r"lacks 'group'.*train an older one again"):
+    with pytest.raises(UsageError, match=r"has no 'group'.*train an older run again"):
         compare([run.folder, old.folder])

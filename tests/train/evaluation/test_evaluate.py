@@ -1,3 +1,5 @@
+"""Evaluation of model files and runs on labelled images."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,7 @@ from osteolite.train.runs.run_folder import Run
 
 @pytest.fixture
 def greys(tmp_path: Path) -> Path:
-    """Radiographs of one grey each: the tiny model's probability rises with it."""
+    """Uniformly grey images: the tiny model's probability rises with the grey value."""
     random = np.random.default_rng(0)
     for label, folder in enumerate(("normal", "fractured")):
         (tmp_path / "data" / folder).mkdir(parents=True)
@@ -33,7 +35,7 @@ def greys(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_file_gets_all_figures(greys: Path, tiny_model: Path) -> None:
+def test_a_model_file_gets_all_metrics(greys: Path, tiny_model: Path) -> None:
     found = evaluate(tiny_model, greys, None)
     assert set(METRICS) <= set(found)
     assert (found["unit"], found["count"], found["fractured"]) == ("image", 30, 15)
@@ -42,7 +44,7 @@ def test_a_file_gets_all_figures(greys: Path, tiny_model: Path) -> None:
     assert found["pointing"] is found["external"] is found["failures"] is found["against_run"] is None
 
 
-def test_studies_of_a_manifest_are_judged_as_one(greys: Path, tiny_model: Path) -> None:
+def test_the_images_of_a_study_count_as_one(greys: Path, tiny_model: Path) -> None:
     lines = [
         f"{path.relative_to(greys)},{path.parent.name},{path.parent.name}{int(path.stem) // 3}"
         for path in sorted(greys.rglob("*.png"))
@@ -60,8 +62,8 @@ def test_unreadable_files_are_named_and_left_out(greys: Path, tiny_model: Path) 
     assert found["images"] == 30
 
 
-def test_a_part_that_is_not_there(greys: Path, tiny_model: Path) -> None:
-    with pytest.raises(DatasetError, match="both classes are needed in its test part"):
+def test_a_missing_split_is_refused(greys: Path, tiny_model: Path) -> None:
+    with pytest.raises(DatasetError, match="both classes are needed in the test split"):
         evaluate(tiny_model, greys, "test")
 
 
@@ -86,8 +88,8 @@ def test_warnings_are_counted(greys: Path, tiny_model: Path) -> None:
     assert found["warnings"]["kinds"]["blank"] == 30
 
 
-def test_another_data_set_leaves_out_what_the_model_knows(greys: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """A turned copy of a known image, two copies of one image, and one image with both labels."""
+def test_known_images_are_left_out_and_similar_ones_count_once(greys: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """A rotated copy of a known image, two copies of one image, and one image with both labels."""
     random, known, other = np.random.default_rng(3), tmp_path / "known", tmp_path / "other"
     pictures = [gaussian_filter(random.random((64, 64)), 3) for _ in range(30)]
     for folder in (known, other):
@@ -137,15 +139,15 @@ def test_the_worst_mistakes_are_drawn(greys: Path, tiny_model: Path, tmp_path: P
     assert "not empty" in again.stderr
 
 
-def test_the_command_tells_what_else_it_found(greys: Path, tiny_model: Path) -> None:
+def test_the_command_prints_sensitivity_and_warnings(greys: Path, tiny_model: Path) -> None:
     printed = CliRunner().invoke(cli, ["evaluate", str(tiny_model), str(greys)]).stdout
     assert "sensitivity at specificity 0.7" in printed
-    assert "warned of 30 images: blank 30" in printed
+    assert "warnings for 30 images: blank 30" in printed
     assert "clusters" not in printed
 
 
-def test_a_runs_own_part_is_compared_with_what_it_was(finished_run: Callable[..., Run], tiny_model: Path) -> None:
-    """The tiny model stands for a conversion of the run that answers quite otherwise."""
+def test_a_runs_own_split_is_compared_with_its_keras_model(finished_run: Callable[..., Run], tiny_model: Path) -> None:
+    """The tiny model stands for a converted model with quite different predictions."""
     run = finished_run()
     random = np.random.default_rng(1)
     for row in run.catalogue.in_split("test"):
@@ -153,20 +155,24 @@ def test_a_runs_own_part_is_compared_with_what_it_was(finished_run: Callable[...
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((40, 40), int(random.integers(40, 120)) + 90 * row.label, np.uint8)).save(path)
     found = evaluate(tiny_model, run.path("catalogue.csv"), "test")
-    told, trained = found["against_run"], run.json("evaluation.json")["test"]
-    assert told["images"] == found["images"]
-    assert told["auroc"] == pytest.approx(trained["auroc"]["value"], abs=1e-5)
-    assert told["auroc_difference"]["value"] == pytest.approx(found["auroc"]["value"] - told["auroc"], abs=2e-5)
-    assert told["auroc_difference"]["low"] <= told["auroc_difference"]["value"] <= told["auroc_difference"]["high"]
-    limit = run.json("evaluation.json")["threshold"]["value"]
-    before = {line["file"]: float(line["fracture_probability"]) >= limit for line in run.predictions("test")}
+    compared, trained = found["against_run"], run.json("evaluation.json")["test"]
+    assert compared["images"] == found["images"]
+    assert compared["auroc"] == pytest.approx(trained["auroc"]["value"], abs=1e-5)
+    assert compared["auroc_difference"]["value"] == pytest.approx(found["auroc"]["value"] - compared["auroc"], abs=2e-5)
+    assert (
+        compared["auroc_difference"]["low"]
+        <= compared["auroc_difference"]["value"]
+        <= compared["auroc_difference"]["high"]
+    )
+    threshold = run.json("evaluation.json")["threshold"]["value"]
+    before = {line["file"]: float(line["fracture_probability"]) >= threshold for line in run.predictions("test")}
     with FractureClassifier(tiny_model) as classifier:
         after = {row.file: classifier.predict(run.catalogue.path(row)).label for row in run.catalogue.in_split("test")}
-    assert told["flips"] == sum(before[file] != (label == "fractured") for file, label in after.items())
+    assert compared["flips"] == sum(before[file] != (label == "fractured") for file, label in after.items())
     assert evaluate(tiny_model, run.path("catalogue.csv"), None)["against_run"] is None
 
 
-def test_fractures_are_pointed_at_by_the_file_itself(shared_data: Path, tmp_path: Path) -> None:
+def test_the_pointing_game_uses_the_map_of_the_model_file(shared_data: Path, tmp_path: Path) -> None:
     source, data = shared_data / "fracatlas", tmp_path / "data"
     for name in ("Fractured", "Non_fractured"):
         (data / "images" / name).mkdir(parents=True)

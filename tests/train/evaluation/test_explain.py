@@ -1,4 +1,4 @@
-"""The whole way from a run folder to maps and figures, with a network that is known to look at bright places."""
+"""Maps and the pointing game by `osteolite explain`, with a network whose logit is the mean brightness."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ DRAWN = {"a": (400, 200), "b": (200, 400), "c": (240, 288), "d": (333, 217)}  # 
 
 
 def bright_model(hidden: bool = False) -> Any:
-    """The logit is the mean brightness; its last feature map is the input in cells of 8 x 8 pixels."""
+    """A network whose logit is the mean brightness; its last feature map is the input in cells of 8 x 8 pixels."""
     picture = keras.Input((96, 80, 1))
     fine = keras.layers.AveragePooling2D(4, name="fine/map")(picture)
     cells = keras.layers.AveragePooling2D(2, name="cells")(fine)
@@ -48,7 +48,7 @@ def bright_model(hidden: bool = False) -> Any:
 
 
 def draw(path: Path, size: tuple[int, int], box: tuple[float, float, float, float]) -> None:
-    """A grey picture with a bright spot that fills the box, in shares of the picture."""
+    """Draw a grey image with a bright spot that fills the box, given in shares of the image."""
     pixels = np.full((size[1], size[0]), 60, np.uint8)
     left, right = round(box[0] * size[0]), round(box[2] * size[0])
     top, bottom = round(box[1] * size[1]), round(box[3] * size[1])
@@ -59,7 +59,7 @@ def draw(path: Path, size: tuple[int, int], box: tuple[float, float, float, floa
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run on four fractured images, two of them smaller than those the boxes were drawn on, and a normal one."""
+    """A run with a normal image and four fractured ones, two of them smaller than when the boxes were drawn."""
     spots = {"a": (0.7, 0.1, 0.9, 0.4), "b": (0.1, 0.7, 0.4, 0.9), "c": (0.1, 0.1, 0.4, 0.3), "d": (0.6, 0.6, 0.9, 0.9)}
     data, coco = tmp_path / "data", {"images": [], "annotations": []}  # type: dict[str, list[dict[str, Any]]]
     for number, (name, (width, height)) in enumerate(DRAWN.items()):
@@ -100,7 +100,7 @@ def data_of(run: Run) -> Path:
 
 @pytest.mark.parametrize("method", ["cam", "gradcam"])
 def test_a_network_that_looks_at_the_spot_hits_every_box(run: Run, method: str) -> None:
-    """Through padding on either axis, downscaled files and boxes in pixels of the original."""
+    """The images need padding on either axis; some are smaller than when their boxes were drawn."""
     result = call(run.folder, "--method", method, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -113,14 +113,14 @@ def test_a_network_that_looks_at_the_spot_hits_every_box(run: Run, method: str) 
     assert layer["all"]["chance"]["value"] == pytest.approx(np.mean([0.06, 0.06, 0.06, 0.09]), abs=1e-5)
 
 
-def test_the_table_says_what_was_compared(run: Run) -> None:
+def test_the_table_names_the_metrics_and_their_baselines(run: Run) -> None:
     result = call(run.folder)
     assert result.exit_code == 0, result.output
     for text in ("all fractured", "detected", "hottest point in a box", "image centre in a box", "no tolerance"):
         assert text in result.stdout
 
 
-def test_several_layers_are_played_by_gradcam_and_drawn_with_their_boxes(run: Run, tmp_path: Path) -> None:
+def test_gradcam_takes_several_layers_and_draws_them_with_boxes(run: Run, tmp_path: Path) -> None:
     result = call(run.folder, "--layer", "fine/map", "--layer", "cells", "--out", tmp_path / "maps", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -131,7 +131,7 @@ def test_several_layers_are_played_by_gradcam_and_drawn_with_their_boxes(run: Ru
     assert (picture == (0x56, 0xB4, 0xE9)).all(axis=-1).sum() > 100
 
 
-def test_boxes_of_another_aspect_ratio_are_not_trusted(run: Run) -> None:
+def test_boxes_of_another_aspect_ratio_are_left_out(run: Run) -> None:
     boxes = data_of(run) / "Annotations/COCO JSON/COCO_fracture_masks.json"
     coco = json.loads(boxes.read_text())
     coco["images"][0]["width"] *= 2
@@ -139,11 +139,11 @@ def test_boxes_of_another_aspect_ratio_are_not_trusted(run: Run) -> None:
     result = call(run.folder, "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
-    assert "another aspect ratio" in found["left_out"]["images/a.png"]
+    assert "a different aspect ratio" in found["left_out"]["images/a.png"]
     assert found["layers"][0]["all"]["images"] == 3
 
 
-def test_without_boxes_it_says_so_in_one_line(run: Run) -> None:
+def test_data_without_boxes_is_an_error_in_one_line(run: Run) -> None:
     (data_of(run) / "Annotations/COCO JSON/COCO_fracture_masks.json").unlink()
     result = call(run.folder)
     assert result.exit_code == 2
@@ -152,7 +152,7 @@ def test_without_boxes_it_says_so_in_one_line(run: Run) -> None:
     assert not run.path("pointing.json").exists()
 
 
-def test_maps_of_images_lie_over_the_radiograph_in_its_own_size(run: Run, tmp_path: Path) -> None:
+def test_a_map_is_drawn_over_the_radiograph_at_its_own_size(run: Run, tmp_path: Path) -> None:
     image = data_of(run) / "images/d.png"
     result = call(run.folder, image, "--out", tmp_path / "maps", "--json")
     assert result.exit_code == 0, result.output
@@ -164,13 +164,13 @@ def test_maps_of_images_lie_over_the_radiograph_in_its_own_size(run: Run, tmp_pa
     assert row["label"] == ("fractured" if row["fracture_probability"] >= 0.3 else "normal")
     picture = np.asarray(Image.open(drawn["file"]).convert("RGB")).astype(int)
     assert picture.shape[1] >= 333
-    assert picture.shape[0] > 217  # the caption stands below
+    assert picture.shape[0] > 217  # the caption is below
     coloured = np.ptp(picture[:217, :333], axis=-1)
     assert coloured[int(y), int(x)] > 50
     assert coloured[10:80, 10:120].mean() < coloured[int(y), int(x)] / 2
 
 
-def test_inputs_of_one_name_get_maps_of_their_own_and_are_left_alone(run: Run, tmp_path: Path) -> None:
+def test_inputs_with_the_same_name_get_separate_maps_and_stay_unchanged(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     draw(folder / "one" / "x.png", (90, 90), (0.1, 0.1, 0.3, 0.3))
     draw(folder / "two" / "x.png", (90, 90), (0.7, 0.7, 0.9, 0.9))
@@ -195,11 +195,11 @@ def test_one_bad_image_does_not_stop_the_others(run: Run, tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (("x.png",), "--out"),
-        (("--layer", "nothing"), "no feature map nothing"),
+        (("--layer", "nothing"), "has no feature map nothing"),
         (("--method", "cam", "--layer", "fine/map"), "--method gradcam"),
     ],
 )
-def test_a_wrong_call_says_what_is_allowed(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_an_invalid_call_is_refused_with_what_is_allowed(run: Run, arguments: tuple[str, ...], message: str) -> None:
     result = call(run.folder, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -215,7 +215,7 @@ def test_a_head_without_a_class_activation_map_gets_gradcam(run: Run, monkeypatc
     assert found["layers"][0]["all"]["share"]["value"] == 1.0
 
 
-def test_map_names_differ_even_where_only_case_or_folder_do() -> None:
+def test_map_names_differ_even_if_inputs_differ_only_by_case_or_folder() -> None:
     names = ["a/X.png", "b/x.jpg", "x_cam_l.png", "x.png", "x.png"]
     paths = [path for both in map_paths(Path("out"), names, "cam", ["l", "m"]) for path in both]
     assert len({str(path).casefold() for path in paths}) == 10

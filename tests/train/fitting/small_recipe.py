@@ -1,10 +1,10 @@
-"""The text of a recipe that trains in seconds, for tests to change."""
+"""A recipe that trains in seconds, as text that tests can change."""
 
 from itertools import starmap
 
 
 def small_recipe(*phases: tuple[str, int, float], name: str = "small", batch: int = 16, data: str = "") -> str:
-    """Phases as name, epochs and learning rate; `data` is what stands in the table of that name."""
+    """The recipe with phases of (name, epochs, learning rate); `data` is the content of its [data] table."""
     return f"""
 name = "{name}"
 description = "A small network for tests"

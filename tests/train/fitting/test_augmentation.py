@@ -1,3 +1,8 @@
+"""Augmentation of images and box coverage."""
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,27 +12,28 @@ from osteolite.train.fitting.augmentation import augment
 from osteolite.train.keras import tf
 from osteolite.train.recipe import Augmentation
 
+Array = np.ndarray[Any, Any]
 ALL = Augmentation(
     flip=True, rotation=20, turns=0.5, zoom=0.2, crop=0.4, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1
 )  # fmt: skip
 
 
-def pictures(count: int = 6) -> np.ndarray:
+def pictures(count: int = 6) -> Array:
     return np.random.default_rng(0).random((count, 32, 32, 1), np.float32)
 
 
-def run(images: np.ndarray, changes: Augmentation, seed: tuple[int, int] = (1, 2)) -> np.ndarray:
+def run(images: Array, changes: Augmentation, seed: tuple[int, int] = (1, 2)) -> Array:
     changed, _, _ = augment(tf.constant(images), changes, tf.constant(seed, tf.int64), tf.constant(images))
-    return changed.numpy()
+    return np.asarray(changed)
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_an_empty_augmentation_changes_nothing() -> None:
     np.testing.assert_allclose(run(pictures(), Augmentation()), pictures(), atol=1e-6)
 
 
 @settings(max_examples=20)
 @given(seed=st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1)))
-def test_values_stay_between_black_and_white(seed: tuple[int, int]) -> None:
+def test_values_stay_between_black_and_white_and_the_seed_decides(seed: tuple[int, int]) -> None:
     changed = run(pictures(), ALL, seed)
     assert changed.shape == pictures().shape
     assert changed.min() >= 0
@@ -50,7 +56,7 @@ def test_rotation_turns_about_the_centre() -> None:
     changed = run(np.repeat(image, 16, 0), Augmentation(rotation=90))
     assert (changed[:, 16, 16, 0] > 0.95).all()
     assert len({int(np.argmax(c[..., 0] * (np.arange(1089).reshape(33, 33) != 544))) for c in changed}) > 8
-    assert (changed[:, :, :, 0].sum((1, 2)) > 1.75).all()  # the second dot is still in the picture
+    assert (changed[:, :, :, 0].sum((1, 2)) > 1.75).all()  # the second dot is still in the image
 
 
 def test_zoom_enlarges_and_reduces() -> None:
@@ -64,36 +70,38 @@ def test_zoom_enlarges_and_reduces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "figure"),
+    ("changes", "statistic"),
     [(Augmentation(brightness=0.2), np.mean), (Augmentation(contrast=0.5), np.std)],
 )
-def test_brightness_and_contrast_vary_from_image_to_image(changes: Augmentation, figure) -> None:
+def test_brightness_and_contrast_vary_from_image_to_image(
+    changes: Augmentation, statistic: Callable[[Array], Any]
+) -> None:
     images = np.repeat(pictures(1) * 0.4, 16, 0).astype(np.float32)
-    found = [figure(image) for image in run(images, changes)]
-    assert min(found) < figure(images[0]) < max(found)
+    found = [statistic(image) for image in run(images, changes)]
+    assert min(found) < statistic(images[0]) < max(found)
 
 
 def test_hue_and_saturation_cannot_change_grey() -> None:
     np.testing.assert_allclose(run(pictures(), Augmentation(saturation=0.5, hue=0.2)), pictures(), atol=1e-5)
 
 
-def test_a_crop_shows_a_part_of_the_image_enlarged() -> None:
-    """Of a plane that rises to the right and down each crop shows a flatter one, within the old values."""
+def test_a_crop_enlarges_a_region_of_the_image() -> None:
+    """Grey levels rise to the right and downwards. Each crop rises more slowly and stays within the old values."""
     rows, columns = np.mgrid[:64, :64].astype(np.float32)
     images = np.repeat(((rows + 2 * columns) / 200)[None, :, :, None], 64, 0)
-    changed = run(images, Augmentation(crop=0.5))[:, 1:-1, 1:-1, 0]  # half a pixel may come in from outside
+    changed = run(images, Augmentation(crop=0.5))[:, 1:-1, 1:-1, 0]  # the border may hold half a pixel from outside
     across, down = np.diff(changed, axis=2), np.diff(changed, axis=1)
     np.testing.assert_allclose(across.mean((1, 2)), 2 * down.mean((1, 2)), rtol=0.02)
     steps = across.mean((1, 2)) * 200 / 2  # pixels of the image to a pixel of the crop
     assert 0.49 < steps.min() < 0.6
     assert 0.9 < steps.max() <= 1.001
-    assert (across.std((1, 2)) < 1e-3).all()  # nothing from outside of the image
+    assert (across.std((1, 2)) < 1e-3).all()  # nothing from outside the image
     starts = changed[:, 0, 0] * 200
     assert starts.std() > 5
 
 
 @pytest.mark.parametrize("crop", [0.0, 0.6])
-def test_the_share_in_sight_is_that_of_the_marks(crop: float) -> None:
+def test_the_visible_share_is_that_of_the_coverage(crop: float) -> None:
     random = np.random.default_rng(2)
     coverage = np.zeros((64, 96, 96, 1), np.float32)
     for one in coverage[:60]:
@@ -110,8 +118,8 @@ def test_the_share_in_sight_is_that_of_the_marks(crop: float) -> None:
         np.testing.assert_allclose(share.numpy(), 1, rtol=1e-4)
 
 
-def test_a_turned_image_lies_on_a_side_or_on_its_head_and_is_whole() -> None:
-    """A square at the top of a portrait comes to lie at another edge, as far out as the shorter side lets it."""
+def test_turns_rotate_some_images_by_quarter_turns_and_keep_all_of_the_image() -> None:
+    """A square at the top of a portrait image moves to another edge, as far out as the shorter side allows."""
     image = np.zeros((1, 65, 33, 1), np.float32)
     image[0, 1:10, 12:21] = 1
     images = np.repeat(image, 64, 0)

@@ -1,4 +1,4 @@
-"""A model file teaches a network: what its answers do to the targets, and who may teach whom."""
+"""Knowledge distillation: the teacher's effect on the targets, and which teachers are accepted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ COUNT = 120
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images from dark to bright whose labels say nothing."""
+    """Images from dark to bright, with labels that carry no information."""
     folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(5)
     for number in range(COUNT):
         pixels = random.integers(0, 60, (40, 40)) + random.integers(0, 190)
@@ -39,16 +39,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on them without a teacher."""
+    """A run on the same data without a teacher."""
     (run,) = train(data, str(recipe_file(tmp_path_factory.mktemp("r"))), tmp_path_factory.mktemp("o"), None, 1)
     return run
 
 
 def recipe_file(folder: Path, teacher: str = "", weight: float = 1.0, epochs: int = 1, more: str = "") -> Path:
     path = folder / "taught.toml"
-    said = f'teacher = "{teacher}"\nteacher_weight = {weight}\n' if teacher else ""
+    lines = f'teacher = "{teacher}"\nteacher_weight = {weight}\n' if teacher else ""
     path.write_text(
-        RECIPE.replace("batch = 16\n", f"batch = 16\n{said}").replace("epochs = 1", f"epochs = {epochs}") + more
+        RECIPE.replace("batch = 16\n", f"batch = 16\n{lines}").replace("epochs = 1", f"epochs = {epochs}") + more
     )
     return path
 
@@ -61,15 +61,15 @@ def open_teacher(alone: Run, model: Path, weight: float) -> Teacher:
 
 @pytest.fixture
 def known(alone: Run, tiny: Any, save_model: Callable[..., Path]) -> Path:
-    """A teacher of the same split, whose logit is 4 * mean + 0.5 of an input of -1 to 1."""
+    """A teacher of the same split, whose logit is 4 * mean + 0.5 for an input of -1 to 1."""
     spec = {"width": 32, "height": 32, "channels": "grey", "mean": 127.5, "std": 127.5}
     return save_model(tiny.mean(), preprocessing=spec, training={"catalogue_sha256": alone.catalogue_sha256})
 
 
 @pytest.mark.slow
-def test_the_teacher_answers_the_image_that_the_network_sees(alone: Run, known: Path) -> None:
+def test_the_teacher_predicts_the_image_as_augmented_for_the_network(alone: Run, known: Path) -> None:
     teacher = open_teacher(alone, known, 0.75)
-    spec = PreprocessingSpec(16, 16, channels="grey")  # the network's own size is another
+    spec = PreprocessingSpec(16, 16, channels="grey")  # differs from the teacher's
     pixels = np.arange(COUNT, dtype=np.uint8)[:, None, None] + np.zeros((1, 16, 16), np.uint8)
     labels = (np.arange(COUNT) % 2).astype(np.float32)[:, None]
     taught = np.broadcast_to(pixels[:, :1, :1], (COUNT, 32, 32))
@@ -86,7 +86,7 @@ def test_the_teacher_answers_the_image_that_the_network_sees(alone: Run, known: 
 
 
 @pytest.mark.slow
-def test_where_the_fracture_is_out_of_sight_the_teacher_alone_is_asked(alone: Run, known: Path) -> None:
+def test_if_the_crop_removes_the_fracture_the_teacher_alone_sets_the_target(alone: Run, known: Path) -> None:
     teacher = open_teacher(alone, known, 0.5)
     random = np.random.default_rng(2)
     pixels = random.integers(0, 256, (COUNT, 32, 32), np.uint8)
@@ -99,16 +99,16 @@ def test_where_the_fracture_is_out_of_sight_the_teacher_alone_is_asked(alone: Ru
         examples, spec, changes, COUNT, lambda: np.random.default_rng(1), teacher=teacher
     )
     answers = 1 / (1 + np.exp(-(4 * tensors.numpy().mean((1, 2, 3)) + 0.5)))
-    alone_asked = np.isclose(targets.numpy()[:, 0], answers, atol=1e-3)
-    both_asked = np.isclose(targets.numpy()[:, 0], 0.5 + 0.5 * answers, atol=1e-3)
-    assert (alone_asked ^ both_asked).all()
-    assert alone_asked.sum() > 20
-    assert both_asked.sum() > 5
+    teacher_alone = np.isclose(targets.numpy()[:, 0], answers, atol=1e-3)
+    mixed = np.isclose(targets.numpy()[:, 0], 0.5 + 0.5 * answers, atol=1e-3)
+    assert (teacher_alone ^ mixed).all()
+    assert teacher_alone.sum() > 20
+    assert mixed.sum() > 5
     assert (weights.numpy() == 1).all()
 
 
 @pytest.mark.slow
-def test_a_network_learns_from_its_teacher_what_labels_do_not_say(
+def test_a_network_learns_from_its_teacher_what_labels_do_not_contain(
     data: Path, alone: Run, known: Path, tmp_path: Path
 ) -> None:
     (run,) = train(data, str(recipe_file(tmp_path, str(known), epochs=8)), tmp_path / "run", None, 1)
@@ -121,7 +121,7 @@ def test_a_network_learns_from_its_teacher_what_labels_do_not_say(
     assert run.catalogue_sha256 == alone.catalogue_sha256
     assert agreement(run) > 0.9
     assert run.json("run.json")["teacher"]["name"] == "tiny_float32"
-    assert "Its targets are 100.0 % the answers of tiny_float32" in write_card(run).read_text()
+    assert "100.0 % of each target is the prediction of tiny_float32" in write_card(run).read_text()
 
 
 @pytest.mark.slow
@@ -139,10 +139,10 @@ def test_a_teacher_of_another_split_is_refused(data: Path, known: Path, tmp_path
         ("base", 0.0, "", "a teacher needs a weight above 0"),
         ("base", 1.5, "", "at most 1"),
         ("nobody", 0.5, "", "nobody: cannot be opened"),
-        ("base", 0.5, "outputs = 2", "a fracture model of one output"),
+        ("base", 0.5, "outputs = 2", "a fracture model with one output"),
     ],
 )
-def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_read(
+def test_an_unusable_teacher_is_refused_before_any_image_is_read(
     teacher: str, weight: float, more: str, message: str, data: Path, tmp_path: Path
 ) -> None:
     recipe = parse_recipe(RECIPE.replace('weights = "none"', f'weights = "none"\n{more}'), "here")
@@ -154,6 +154,6 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_read(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_router_cannot_teach(data: Path, tiny_router: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no fracture model"):
+def test_a_router_cannot_be_a_teacher(data: Path, tiny_router: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a fracture model"):
         train(data, str(recipe_file(tmp_path, str(tiny_router))), tmp_path / "run", None, 1)

@@ -1,4 +1,4 @@
-"""Several workers end with the weights of one, in processes of their own; what a wrong call says."""
+"""Distributed training: several worker processes end with the weights of one, and invalid settings are refused."""
 
 import json
 import os
@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 
 from osteolite.edge.errors import UsageError
 from osteolite.train.data.phantoms import write_phantoms
-from osteolite.train.fitting.distributed import STRATEGIES, Share, Workers, open_strategy, worker_index
+from osteolite.train.fitting.distributed import STRATEGIES, BatchShare, Workers, open_strategy, worker_index
 from osteolite.train.keras import keras, tf
 from osteolite.train.runs.run_folder import Run
 
 from .small_recipe import small_recipe
 
-# The 44 training images are no multiple of the batch, nor the batch of the workers.
+# A batch of 15 does not divide the 44 training images, and 2 workers do not divide the batch.
 RECIPE = small_recipe(("all", 2, 3e-3), name="steady", batch=15)
 
 
 @given(st.integers(1, 50), st.integers(1, 9), st.data())
-def test_the_shares_add_up_to_the_loss_of_one_replica(rows: int, replicas: int, data: Any) -> None:
+def test_the_losses_of_all_shares_add_up_to_the_loss_of_one_replica(rows: int, replicas: int, data: Any) -> None:
     losses = np.array(data.draw(st.lists(st.floats(0, 10), min_size=rows, max_size=rows)))
-    shares = [cut for i in range(replicas) for cut in Share(replicas, range(i, i + 1)).cut(np.arange(rows))]
+    shares = [one for i in range(replicas) for one in BatchShare(replicas, range(i, i + 1)).divide(np.arange(rows))]
     assert [replica for replica, _, _ in shares] == list(range(replicas))
     assert len({len(chosen) for _, chosen, _ in shares}) == 1
     seen = np.concatenate([chosen[factors > 0] for _, chosen, factors in shares])
@@ -38,16 +38,16 @@ def test_the_shares_add_up_to_the_loss_of_one_replica(rows: int, replicas: int, 
     assert total == pytest.approx(losses.mean(), rel=1e-5, abs=1e-9)
 
 
-def test_the_replicas_of_one_process_take_what_its_workers_would() -> None:
-    together = list(Share(4, range(1, 3)).cut(np.arange(11)))
-    apart = [cut for i in (1, 2) for cut in Share(4, range(i, i + 1)).cut(np.arange(11))]
+def test_replicas_in_one_process_get_the_same_rows_as_in_separate_processes() -> None:
+    together = list(BatchShare(4, range(1, 3)).divide(np.arange(11)))
+    apart = [one for i in (1, 2) for one in BatchShare(4, range(i, i + 1)).divide(np.arange(11))]
     for (first, rows, factors), (second, others, more) in zip(together, apart, strict=True):
         assert first == second
         np.testing.assert_array_equal(rows, others)
         np.testing.assert_array_equal(factors, more)
 
 
-def test_an_unknown_strategy() -> None:
+def test_an_unknown_strategy_is_refused() -> None:
     with pytest.raises(UsageError, match=f"no strategy 'horovod'; known are {', '.join(STRATEGIES)}"):
         open_strategy("horovod")
 
@@ -68,7 +68,7 @@ def test_an_unknown_strategy() -> None:
         '{"cluster": {"worker": ["localhost:1"], "ps": ["localhost:2"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_a_wrong_tf_config(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+def test_a_missing_or_malformed_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -76,12 +76,12 @@ def test_a_wrong_tf_config(monkeypatch: pytest.MonkeyPatch, text: str | None) ->
         open_strategy("multiworker")
 
 
-def test_the_index_is_that_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_index_is_that_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", tf_config([1, 2, 3], 2))
     assert worker_index() == 2
 
 
-def test_replicas_compute_what_the_model_does() -> None:
+def test_replicas_compute_the_same_as_the_model() -> None:
     model = keras.Sequential([keras.layers.Normalization(input_shape=(3,)), keras.layers.Dense(2)])
     model.layers[0].adapt(np.arange(12.0).reshape(4, 3))
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
@@ -176,7 +176,7 @@ def test_two_workers_end_with_the_weights_of_one(alone: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_go_on_from_where_the_chief_stood(alone: Path) -> None:
+def test_two_workers_resume_from_the_chiefs_checkpoint(alone: Path) -> None:
     run = alone / "resumed"
     shutil.copytree(alone / "one", run)
     progress = json.loads((run / "progress.json").read_text())

@@ -1,4 +1,4 @@
-"""What a fit leaves behind in its folder, beside weights."""
+"""Fitting: logs, progress, weights and batch norm."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ TEXT = small_recipe(FIRST, SECOND)
 ONE_PHASE = small_recipe(FIRST)
 
 
-def fit_bright_and_dark(recipe: Recipe, folder: Path, pretrained: bool = False) -> Progress:
+def fit_on_brightness(recipe: Recipe, folder: Path, pretrained: bool = False) -> Progress:
     random = np.random.default_rng(0)
     labels = np.arange(48) % 2
     pixels = (random.integers(0, 100, (48, 32, 32)) + 40 * labels[:, None, None]).astype(np.uint8)
@@ -34,10 +34,10 @@ def fit_bright_and_dark(recipe: Recipe, folder: Path, pretrained: bool = False) 
 
 
 @pytest.mark.slow
-def test_the_logs_for_tensorboard_say_what_progress_says(tmp_path: Path) -> None:
+def test_the_tensorboard_logs_agree_with_the_progress(tmp_path: Path) -> None:
     recipe = parse_recipe(TEXT, "small.toml")
     assert recipe.preprocessing == PreprocessingSpec(32, 32, channels="grey")
-    progress = fit_bright_and_dark(recipe, tmp_path)
+    progress = fit_on_brightness(recipe, tmp_path)
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
 
@@ -47,9 +47,9 @@ def test_the_logs_for_tensorboard_say_what_progress_says(tmp_path: Path) -> None
 
     assert values("loss") == pytest.approx([entry["loss"] for entry in progress.history], abs=1e-5)
     assert values("validation/AUROC") == pytest.approx([entry["validation"] for entry in progress.history], abs=1e-5)
-    # Of each epoch's last step: the second and the last of four, and the second of the other phase's two.
-    stages = ((1e-2, 1 / 4), (1e-2, 3 / 4), (1e-3, 1 / 2))
-    cosine = [rate * (0.99 * (1 + np.cos(np.pi * done)) / 2 + 0.01) for rate, done in stages]
+    # The rate of each epoch's last step, as (initial rate, share of the phase's steps before it).
+    steps = ((1e-2, 1 / 4), (1e-2, 3 / 4), (1e-3, 1 / 2))
+    cosine = [rate * (0.99 * (1 + np.cos(np.pi * share)) / 2 + 0.01) for rate, share in steps]
     assert values("learning_rate") == pytest.approx(cosine, rel=1e-4)
     seconds = [entry["seconds"] for entry in progress.history]
     assert values("images_per_second") == pytest.approx([32 / s for s in seconds], rel=0.2)
@@ -60,59 +60,59 @@ def test_the_logs_for_tensorboard_say_what_progress_says(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_finished_fit_is_not_fitted_again(tmp_path: Path) -> None:
     recipe = parse_recipe(TEXT, "small.toml")
-    first = fit_bright_and_dark(recipe, tmp_path)
+    first = fit_on_brightness(recipe, tmp_path)
     weights = (tmp_path / "weights.h5").stat().st_mtime_ns
-    assert fit_bright_and_dark(recipe, tmp_path) == first
+    assert fit_on_brightness(recipe, tmp_path) == first
     assert (tmp_path / "weights.h5").stat().st_mtime_ns == weights
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep_last", [False, True])
-def test_the_best_or_the_last_weights_stay(tmp_path: Path, keep_last: bool) -> None:
-    """The second phase learns so fast that it unlearns."""
+def test_the_best_or_the_last_weights_are_saved(tmp_path: Path, keep_last: bool) -> None:
+    """The second phase's learning rate is so high that the metric drops."""
     recipe = parse_recipe(small_recipe(FIRST, ("second", 1, 50.0)), "small.toml")
     recipe = replace(recipe, training=replace(recipe.training, keep_last=keep_last))
-    progress = fit_bright_and_dark(recipe, tmp_path)
+    progress = fit_on_brightness(recipe, tmp_path)
     found = [entry["validation"] for entry in progress.history]
     assert found[-1] < max(found)
     assert progress.best == pytest.approx(found[-1] if keep_last else max(found), abs=1e-5)
 
 
 @pytest.mark.slow
-def test_the_average_is_kept_while_training_goes_on_from_what_it_learnt(tmp_path: Path) -> None:
+def test_the_average_is_saved_while_training_continues_from_the_plain_weights(tmp_path: Path) -> None:
     recipe = parse_recipe(ONE_PHASE, "small.toml")
     averaged = replace(recipe, training=replace(recipe.training, averaging=0.9, keep_last=True))
-    plain, smooth = (fit_bright_and_dark(one, tmp_path / str(i)) for i, one in enumerate((recipe, averaged)))
+    plain, smooth = (fit_on_brightness(one, tmp_path / str(i)) for i, one in enumerate((recipe, averaged)))
     assert [one["loss"] for one in smooth.history] == pytest.approx([one["loss"] for one in plain.history], rel=1e-3)
-    learnt, kept = build_model(recipe, None), build_model(recipe, None)
-    kept.load_weights(tmp_path / "1" / "weights.h5")
-    tf.train.Checkpoint(model=learnt).restore(
+    plain_weights, saved = build_model(recipe, None), build_model(recipe, None)
+    saved.load_weights(tmp_path / "1" / "weights.h5")
+    tf.train.Checkpoint(model=plain_weights).restore(
         tf.train.latest_checkpoint(tmp_path / "1" / "checkpoints")
     ).expect_partial()
-    assert any(not np.allclose(a, b) for a, b in zip(learnt.get_weights(), kept.get_weights(), strict=True))
+    assert any(not np.allclose(a, b) for a, b in zip(plain_weights.get_weights(), saved.get_weights(), strict=True))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learns", [False, True])
-def test_batch_norm_of_a_pretrained_backbone_learns_where_the_recipe_says_so(tmp_path: Path, learns: bool) -> None:
+@pytest.mark.parametrize("trained", [False, True])
+def test_batch_norm_of_a_pretrained_backbone_is_trained_if_the_recipe_says_so(tmp_path: Path, trained: bool) -> None:
     text = ONE_PHASE.replace("plain_cnn", "mobilenetv2").replace("epochs = 2", "epochs = 1")
     recipe = parse_recipe(text, "small.toml")
-    recipe = replace(recipe, training=replace(recipe.training, batch_norm=learns))
-    fit_bright_and_dark(recipe, tmp_path, pretrained=True)
+    recipe = replace(recipe, training=replace(recipe.training, batch_norm=trained))
+    fit_on_brightness(recipe, tmp_path, pretrained=True)
     model = build_model(recipe, None)
     model.load_weights(tmp_path / "weights.h5")
     means = [weight.numpy() for weight in model.non_trainable_weights if "moving_mean" in weight.name]
     assert means
-    assert all((mean == 0).all() for mean in means) is not learns
+    assert all((mean == 0).all() for mean in means) is not trained
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("averaging", [0.0, 0.99])
-def test_averaged_weights_get_the_statistics_of_their_own_batch_norm(tmp_path: Path, averaging: float) -> None:
-    """So that the network answers as it does in training, where the statistics are those of the batch."""
+def test_batch_norm_statistics_are_recomputed_for_averaged_weights(tmp_path: Path, averaging: float) -> None:
+    """The network then behaves as in training, where the statistics are those of the batch."""
     recipe = parse_recipe(ONE_PHASE.replace("plain_cnn", "mobilenetv2"), "small.toml")
     recipe = replace(recipe, training=replace(recipe.training, averaging=averaging, keep_last=True))
-    progress = fit_bright_and_dark(recipe, tmp_path)
+    progress = fit_on_brightness(recipe, tmp_path)
     assert progress.renewed == (averaging > 0)
     model = build_model(recipe, None)
     model.load_weights(tmp_path / "weights.h5")
@@ -123,4 +123,4 @@ def test_averaged_weights_get_the_statistics_of_their_own_batch_norm(tmp_path: P
     seen = first((pixels[..., None] / 127.5 - 1).astype(np.float32)).numpy()
     off = np.abs(norms[0].moving_mean.numpy() - seen.mean((0, 1, 2))) / seen.std((0, 1, 2))
     assert (off.max() < 1e-3) == (averaging > 0)
-    assert fit_bright_and_dark(recipe, tmp_path) == progress  # what is renewed is not renewed again
+    assert fit_on_brightness(recipe, tmp_path) == progress  # not recomputed again

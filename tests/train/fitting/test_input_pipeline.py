@@ -1,4 +1,4 @@
-"""What a model sees in training is, byte for byte, what the file's own path makes on the device."""
+"""The input in training and evaluation equals, byte for byte, the input on the device."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from osteolite.train.fitting.input_pipeline import Examples, evaluation_batches,
 from osteolite.train.recipe import Augmentation, load_recipe
 
 
-def assert_same_bytes(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path, part: str) -> int:
+def assert_same_bytes(catalogue: Catalogue, spec: PreprocessingSpec, folder: Path, split: str) -> int:
     images = read_images(catalogue, spec, folder)
     catalogue = split_by_group(images.catalogue, 0.1, 0.2, 1)
-    chosen = np.array([i for i, row in enumerate(catalogue.rows) if row.split == part])
+    chosen = np.array([i for i, row in enumerate(catalogue.rows) if row.split == split])
     count = 0
     for batch in evaluation_batches(images.pixels, chosen, spec, 32):
         for tensor in batch.numpy():
@@ -38,17 +38,19 @@ def assert_same_bytes(catalogue: Catalogue, spec: PreprocessingSpec, folder: Pat
         PreprocessingSpec(50, 70, interpolation="bicubic", mean=123.675, std=58.395),
     ],
 )
-def test_phantoms(tmp_path: Path, spec: PreprocessingSpec) -> None:
+def test_phantoms_give_the_bytes_of_the_device(tmp_path: Path, spec: PreprocessingSpec) -> None:
     catalogue = read_dataset(write_phantoms(tmp_path / "data", 100, 1))
     assert assert_same_bytes(catalogue, spec, tmp_path / "cache", "test") == 20
 
 
-def test_every_real_radiograph_of_a_test_part(tmp_path: Path, shared_data: Path) -> None:
+def test_every_radiograph_of_a_test_split_gives_the_bytes_of_the_device(tmp_path: Path, shared_data: Path) -> None:
     spec = load_recipe("fracatlas_mobilenetv2").preprocessing
     assert assert_same_bytes(read_dataset(shared_data / "fracatlas"), spec, tmp_path, "test") > 500
 
 
-def test_full_size_radiographs_decoded_at_reduced_scale(tmp_path: Path, shared_data: Path) -> None:
+def test_full_size_radiographs_decoded_at_reduced_scale_give_the_bytes_of_the_device(
+    tmp_path: Path, shared_data: Path
+) -> None:
     spec = load_recipe("fracatlas_mobilenetv2").preprocessing
     catalogue = read_dataset(shared_data / "fracatlas" / "fullres")
     pixels = read_images(catalogue, spec, tmp_path).pixels
@@ -59,7 +61,7 @@ def test_full_size_radiographs_decoded_at_reduced_scale(tmp_path: Path, shared_d
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(contrast=1e-6)])
-def test_training_sees_the_same_but_for_the_augmentation(augmentation: Augmentation) -> None:
+def test_training_input_differs_only_by_the_augmentation(augmentation: Augmentation) -> None:
     spec = PreprocessingSpec(8, 8, mean=100.0, std=50.0)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8), np.uint8)
     targets = np.eye(10, dtype=np.float32)
@@ -72,7 +74,7 @@ def test_training_sees_the_same_but_for_the_augmentation(augmentation: Augmentat
     np.testing.assert_array_equal(np.concatenate([target for _, target in found]), targets[order])
 
 
-def test_no_pass_ends_with_a_wait_for_the_datasets_tuner() -> None:
+def test_autotune_is_off_so_that_no_pass_waits_for_its_thread() -> None:
     spec, pixels = PreprocessingSpec(8, 8), np.zeros((4, 8, 8), np.uint8)
     ones = np.ones((4, 1), np.float32)
     fed = training_batches(Examples(pixels, ones, ones[:, 0]), spec, Augmentation(), 2, np.random.default_rng)

@@ -1,4 +1,4 @@
-"""The measurement of the input pipeline, on a network of a few thousand weights."""
+"""Throughput of the input pipeline, with a network of a few thousand weights."""
 
 from pathlib import Path
 

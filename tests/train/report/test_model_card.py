@@ -1,3 +1,5 @@
+"""The model card."""
+
 import re
 import shlex
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from osteolite.train.report.model_card import write_card
 from osteolite.train.runs.run_folder import Run
 
 
-def test_a_model_hub_reads_its_head(finished_run: Callable[..., Run]) -> None:
+def test_a_model_hub_reads_the_metadata(finished_run: Callable[..., Run]) -> None:
     hub = pytest.importorskip("huggingface_hub")
     run = finished_run()
     card = hub.ModelCard(write_card(run).read_text())
@@ -27,37 +29,37 @@ def test_a_model_hub_reads_its_head(finished_run: Callable[..., Run]) -> None:
 
 
 @pytest.mark.parametrize("recipe", [{"name": 'a: "b" #c'}, {"name": "null"}, {"name": "- x"}])
-def test_its_head_takes_any_name(finished_run: Callable[..., Run], recipe: dict[str, str]) -> None:
+def test_the_metadata_quote_any_recipe_name(finished_run: Callable[..., Run], recipe: dict[str, str]) -> None:
     yaml = pytest.importorskip("yaml")
     head = write_card(finished_run(recipe=recipe)).read_text().split("---\n")[1]
     assert yaml.safe_load(head)["model-index"][0]["name"] == recipe["name"]
 
 
-def test_it_has_what_a_card_must_say(finished_run: Callable[..., Run]) -> None:
+def test_the_card_has_all_sections_and_metrics(finished_run: Callable[..., Run]) -> None:
     run = finished_run(about={"attribution": "Jane & Co <data>, CC BY 4.0"}, recipe={"published": "99 % accuracy"})
     page = write_card(run).read_text()
     headings = re.findall(r"^##+ (.+)$", page, re.MULTILINE)
     assert headings == [
         "Intended use",
         "Data and splits",
-        "Figures",
-        "Subgroups of the test part",
+        "Metrics",
+        "Subgroups of the test split",
         "Probability calibration",
         "Threshold",
         "Limits",
         "Licence and attribution",
         "How to reproduce",
     ]
-    assert "no medical device" in page
+    assert "not a medical device" in page
     assert "Jane & Co <data>, CC BY 4.0" in page
     assert "Published elsewhere, not measured here: 99 % accuracy" in page
     found = run.json("evaluation.json")["test"]
     for name, title in METRICS.items():
-        figure = f"{found[name]['value']:.3f} ({found[name]['low']:.3f} to {found[name]['high']:.3f})"
-        assert re.search(rf"^\| {re.escape(title)} \|.*\| {re.escape(figure)} \|$", page, re.MULTILINE), title
+        metric = f"{found[name]['value']:.3f} ({found[name]['low']:.3f} to {found[name]['high']:.3f})"
+        assert re.search(rf"^\| {re.escape(title)} \|.*\| {re.escape(metric)} \|$", page, re.MULTILINE), title
 
 
-def test_every_table_has_as_many_cells_in_each_row(finished_run: Callable[..., Run]) -> None:
+def test_the_rows_of_each_table_have_equally_many_cells(finished_run: Callable[..., Run]) -> None:
     page = write_card(finished_run()).read_text()
     tables = re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE)
     assert len(tables) == 3
@@ -65,12 +67,12 @@ def test_every_table_has_as_many_cells_in_each_row(finished_run: Callable[..., R
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_a_tolerated_leak_is_said(finished_run: Callable[..., Run]) -> None:
+def test_an_accepted_leak_is_stated(finished_run: Callable[..., Run]) -> None:
     leak = {"identical_share": 0.1, "near_duplicate_share": 0.3}
     audit = {"leaks": {"test": leak, "val": leak}, "conflicting_groups": 0, "allow_leaks": True}
     page = write_card(finished_run(about={"audit": audit})).read_text()
-    assert "**Inflated figures.**" in page
-    assert "30.0 % of the test part" in page
+    assert "**Inflated metrics.**" in page
+    assert "30.0 % of the test split" in page
     assert "--allow-leaks" in page
     assert "--allow-leaks" not in write_card(finished_run("clean")).read_text()
 
@@ -79,7 +81,9 @@ def test_a_tolerated_leak_is_said(finished_run: Callable[..., Run]) -> None:
     ("start", "weights"),
     [("none (random)", "none"), ("imagenet", "imagenet"), ("weights.h5", "weights.h5"), ("a run of x on y", "RUN")],
 )
-def test_its_command_is_one_that_train_takes(finished_run: Callable[..., Run], start: str, weights: str) -> None:
+def test_the_command_to_reproduce_is_valid_for_train(
+    finished_run: Callable[..., Run], start: str, weights: str
+) -> None:
     page = write_card(finished_run(seed=7, about={"weights": {"start": start, "sha256": "ab" * 32}})).read_text()
     command = next(line for line in page.splitlines() if line.startswith("osteolite train"))
     context: click.Context = load_command("train").make_context("train", shlex.split(command)[2:])

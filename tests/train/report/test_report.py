@@ -1,8 +1,11 @@
+"""The HTML report."""
+
 import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -15,12 +18,12 @@ _LEAK = {"images": 400, "identical": 80, "near_duplicate": 100, "identical_share
 _CLEAN = {"images": 240, "identical": 0, "near_duplicate": 0, "identical_share": 0.0, "near_duplicate_share": 0.0}
 
 
-def audit(test: dict[str, float], allow_leaks: bool) -> dict:
+def audit(test: dict[str, float], allow_leaks: bool) -> dict[str, Any]:
     return {"audit": {"leaks": {"test": test, "val": _CLEAN}, "conflicting_groups": 3, "allow_leaks": allow_leaks}}
 
 
 class Text(HTMLParser):
-    """The words of a page as a reader sees them, and whether every element was closed."""
+    """The visible words of a page; it also checks that every element is closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ def read(run: Run) -> str:
     return " ".join(text.words)
 
 
-def test_it_shows_every_figure_and_picture(finished_run: Callable[..., Run]) -> None:
+def test_the_report_shows_every_metric_and_plot(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     words = read(run)
     test = run.json("evaluation.json")["test"]
@@ -62,7 +65,7 @@ def test_it_shows_every_figure_and_picture(finished_run: Callable[..., Run]) -> 
         "Precision and recall",
         "Reliability before calibration",
         "Reliability after calibration",
-        "Confusion matrix, test part",
+        "Confusion matrix, test split",
     ]
     assert "Research use only" in words
     assert "Starting weights: none (random)" in words
@@ -72,27 +75,27 @@ def test_it_shows_every_figure_and_picture(finished_run: Callable[..., Run]) -> 
         assert subgroup in words
 
 
-def test_a_tolerated_leak_is_said_loudly(finished_run: Callable[..., Run]) -> None:
+def test_an_accepted_leak_is_stated_above_the_metrics(finished_run: Callable[..., Run]) -> None:
     words = read(finished_run(about=audit(_LEAK, True)))
-    assert words.index("Inflated figures") < words.index("AUROC")
-    assert "25.0 % of the test part are copies or near-duplicates of training images" in words
-    assert "validation part are copies" not in words
+    assert words.index("Inflated metrics") < words.index("AUROC")
+    assert "25.0 % of the test split are copies or near-duplicates of training images" in words
+    assert "validation split are copies" not in words
 
 
 @pytest.mark.parametrize("about", [audit(_CLEAN, True), audit(_CLEAN, False), {}])
-def test_no_leak_no_banner(finished_run: Callable[..., Run], about: dict) -> None:
+def test_without_a_leak_there_is_no_banner(finished_run: Callable[..., Run], about: dict[str, Any]) -> None:
     words = read(finished_run(about=about))
     assert "Inflated" not in words
     assert ("Audit of the split" in words) == bool(about)
 
 
-def test_a_published_figure_is_not_taken_for_a_measured_one(finished_run: Callable[..., Run]) -> None:
+def test_published_results_are_marked_as_not_measured(finished_run: Callable[..., Run]) -> None:
     words = read(finished_run(recipe={"published": "94.80 % accuracy <somewhere>"}))
     assert "Published elsewhere, not measured here: 94.80 % accuracy <somewhere>" in words
     assert "Published elsewhere" not in read(finished_run("none"))
 
 
-def test_it_says_that_studies_count(finished_run: Callable[..., Run]) -> None:
+def test_the_report_names_the_unit(finished_run: Callable[..., Run]) -> None:
     words = read(finished_run(change=lambda row: replace(row, study=row.group)))
     assert "The unit is the study" in words
     assert "100 studies" in words
@@ -103,23 +106,23 @@ def test_a_run_without_traits_has_no_subgroups(finished_run: Callable[..., Run])
     assert "Subgroups" not in read(finished_run(change=lambda row: replace(row, body_part="", view="")))
 
 
-def test_a_broken_promise_is_said(finished_run: Callable[..., Run]) -> None:
+def test_the_report_says_whether_the_sensitivity_is_in_the_expected_range(finished_run: Callable[..., Run]) -> None:
     kept = finished_run()
     assert kept.json("evaluation.json")["threshold"]["promise"]["kept"]
-    assert "within the promise" in read(kept)
+    assert "within the expected range" in read(kept)
     evaluation = kept.json("evaluation.json")
     evaluation["threshold"]["promise"] |= {"test": 0.1, "kept": False}
     kept.path("evaluation.json").write_text(json.dumps(evaluation))
-    assert "the test part has 0.100, outside the promise" in read(kept)
+    assert "0.100 on the test split, outside the expected range" in read(kept)
 
 
-def test_both_papers_are_written(finished_run: Callable[..., Run]) -> None:
+def test_report_and_model_card_are_written(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     assert write_report(run) == run.path("report.html")
     assert run.path("card.md").is_file()
 
 
-def test_a_refused_variant_is_named_with_its_reason(finished_run: Callable[..., Run]) -> None:
+def test_a_refused_variant_is_named_with_the_reason(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     gate = {"images": 240, "auroc": {"value": 0.0, "low": -0.01, "high": 0.01}, "sensitivity": {"value": -0.04}}
     gate |= {"agreement": 0.95, "passed": False, "reasons": ["this changes", "and that"]}

@@ -1,4 +1,4 @@
-"""Where a training starts from."""
+"""Starting weights of a training."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def finished_run(folder: Path, of: Recipe) -> Path:
     return folder
 
 
-def test_the_starting_weights_are_found_beside_the_data_and_named(shared_data: Path) -> None:
+def test_imagenet_weights_are_found_beside_the_data_and_described_by_file_name(shared_data: Path) -> None:
     found = find_weights(load_recipe("fracatlas_mobilenetv2"), None, shared_data / "fracatlas")
     assert found == str(shared_data.resolve() / "weights" / "mobilenet_v2_1.0_224_no_top.h5")
     assert describe_weights(found)["start"] == "mobilenet_v2_1.0_224_no_top.h5"
@@ -46,7 +46,7 @@ def test_the_starting_weights_are_found_beside_the_data_and_named(shared_data: P
         ("efficientnetb1", 1.0, "efficientnetb1_notop.h5"),
     ],
 )
-def test_weights_are_looked_for_under_the_names_that_keras_gives_them(
+def test_imagenet_weights_are_found_under_the_file_names_of_keras(
     backbone: str, alpha: float, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OSTEOLITE_WEIGHTS", str(tmp_path))
@@ -56,22 +56,22 @@ def test_weights_are_looked_for_under_the_names_that_keras_gives_them(
     assert find_weights(one, "imagenet", None) == str(tmp_path / name)
 
 
-def test_a_run_starts_the_whole_network_and_is_described_without_its_place(tmp_path: Path) -> None:
+def test_an_earlier_run_gives_all_weights_and_is_described_without_its_path(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "large", recipe(hidden=(4,)))
     second = replace(recipe(hidden=(4,)), name="second")
-    start = find_weights(second, str(run), None)
-    model, expected = build_model(second, start), build_model(second, None)
+    found = find_weights(second, str(run), None)
+    model, expected = build_model(second, found), build_model(second, None)
     expected.load_weights(run / "weights.h5")
-    for mine, its in zip(model.get_weights(), expected.get_weights(), strict=True):
-        assert (mine == its).all()
-    described = describe_weights(start)
+    for values, others in zip(model.get_weights(), expected.get_weights(), strict=True):
+        assert (values == others).all()
+    described = describe_weights(found)
     assert described["recipe"] == "first"
     assert described["layout"] == "classes"
     assert len(described["sha256"]) == 64
     assert str(tmp_path) not in json.dumps(described)
 
 
-def test_of_a_recipe_with_alternatives_the_one_of_the_same_name_is_taken(tmp_path: Path) -> None:
+def test_a_run_with_alternatives_gives_the_weights_of_the_alternative_with_the_recipes_name(tmp_path: Path) -> None:
     finished_run(tmp_path / "large" / "first", recipe())
     assert find_weights(recipe(), str(tmp_path / "large"), None) == str(tmp_path / "large" / "first")
 
@@ -79,12 +79,12 @@ def test_of_a_recipe_with_alternatives_the_one_of_the_same_name_is_taken(tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden": (8,)}, r"hidden \(4,\) there, \(8,\) here"),
-        ({"backbone": "squeezenet"}, "backbone plain_cnn there, squeezenet here"),
-        ({"outputs": 2}, "outputs 1 there, 2 here"),
+        ({"hidden": (8,)}, r"hidden \(4,\) in the run, \(8,\) in the recipe"),
+        ({"backbone": "squeezenet"}, "backbone plain_cnn in the run, squeezenet in the recipe"),
+        ({"outputs": 2}, "outputs 1 in the run, 2 in the recipe"),
     ],
 )
-def test_a_run_of_another_network_is_refused_with_what_differs(
+def test_a_run_of_another_network_is_refused_and_the_difference_named(
     tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     run = finished_run(tmp_path / "large", recipe(hidden=(4,)))
@@ -93,10 +93,10 @@ def test_a_run_of_another_network_is_refused_with_what_differs(
 
 
 @pytest.mark.parametrize("missing", ["weights.h5", "seen.txt"])
-def test_a_run_that_is_not_whole_starts_nothing(tmp_path: Path, missing: str) -> None:
+def test_an_incomplete_run_is_refused(tmp_path: Path, missing: str) -> None:
     run = finished_run(tmp_path / "large", recipe())
     (run / missing).unlink()
-    with pytest.raises(UsageError, match=f"a run without {missing}"):
+    with pytest.raises(UsageError, match=f"the run has no {missing}"):
         find_weights(recipe(), str(run), None)
 
 
@@ -104,11 +104,11 @@ def test_a_flattened_head_needs_the_same_input(tmp_path: Path) -> None:
     flat = recipe(pooling="flatten")
     run = finished_run(tmp_path / "large", flat)
     wider = replace(flat, preprocessing=replace(flat.preprocessing, width=64))
-    with pytest.raises(UsageError, match=r"input \(48, 48, 1\) there, \(48, 64, 1\) here"):
+    with pytest.raises(UsageError, match=r"input \(48, 48, 1\) in the run, \(48, 64, 1\) in the recipe"):
         find_weights(wider, str(run), None)
 
 
-def test_what_cannot_start_is_a_wrong_call(tmp_path: Path) -> None:
+def test_unusable_weights_are_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no published ImageNet weights of plain_cnn"):
         find_weights(recipe(), "imagenet", None)
     with pytest.raises(UsageError, match="no such file or run"):

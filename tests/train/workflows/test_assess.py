@@ -1,4 +1,4 @@
-"""What is said of a run from its logits; that a training writes it is tested where something is trained."""
+"""Evaluation of a run's logits; the tests of training check that a training writes it."""
 
 import csv
 import json
@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from osteolite.train.data.catalogue import Row
 from osteolite.train.metrics.probability_calibration import probabilities
 from osteolite.train.runs.run_folder import Run
 
 
 def test_calibration_and_threshold_come_from_validation_alone(finished_run: Callable[..., Run]) -> None:
-    """Another test part changes nothing that was chosen."""
+    """Changing the test split changes no choice."""
     plain = finished_run("plain").json("evaluation.json")
     turned = finished_run(
         "turned", change=lambda row: replace(row, label=1 - row.label) if row.split == "test" else row
@@ -25,7 +26,7 @@ def test_calibration_and_threshold_come_from_validation_alone(finished_run: Call
     assert found["test"]["auroc"] != plain["test"]["auroc"]
 
 
-def test_calibration_mends_the_shifted_logits(finished_run: Callable[..., Run]) -> None:
+def test_calibration_corrects_shifted_logits(finished_run: Callable[..., Run]) -> None:
     found = finished_run().json("evaluation.json")
     assert found["probability_calibration"]["method"] == "platt"
     for part in ("validation", "test"):
@@ -33,16 +34,16 @@ def test_calibration_mends_the_shifted_logits(finished_run: Callable[..., Run]) 
         assert found[part]["brier"]["value"] < found["uncalibrated"][part]["brier"]["value"]
 
 
-def test_the_promise_is_of_groups_that_the_threshold_was_not_chosen_on(finished_run: Callable[..., Run]) -> None:
+def test_the_expected_sensitivity_comes_from_groups_held_out_from_the_choice(finished_run: Callable[..., Run]) -> None:
     found = finished_run().json("evaluation.json")
-    promise = found["threshold"]["promise"]
+    expected = found["threshold"]["promise"]
     own = found["validation"]["sensitivity"]
-    assert promise["sensitivity"]["high"] - promise["sensitivity"]["low"] > own["high"] - own["low"]
-    assert promise["test"] == found["test"]["sensitivity"]["value"]
-    assert promise["kept"] == (promise["sensitivity"]["low"] <= promise["test"] <= promise["sensitivity"]["high"])
+    assert expected["sensitivity"]["high"] - expected["sensitivity"]["low"] > own["high"] - own["low"]
+    assert expected["test"] == found["test"]["sensitivity"]["value"]
+    assert expected["kept"] == (expected["sensitivity"]["low"] <= expected["test"] <= expected["sensitivity"]["high"])
 
 
-def test_predictions_give_the_stored_figures(finished_run: Callable[..., Run]) -> None:
+def test_the_predictions_reproduce_the_stored_metrics(finished_run: Callable[..., Run]) -> None:
     run = finished_run()
     found = run.json("evaluation.json")
     calibration, threshold = found["probability_calibration"], found["threshold"]["value"]
@@ -57,15 +58,14 @@ def test_predictions_give_the_stored_figures(finished_run: Callable[..., Run]) -
     assert hits == found["test"]["confusion"]["tp"]
 
 
-def test_studies_are_judged_as_one(finished_run: Callable[..., Run]) -> None:
-    def in_studies(row):
-        study = row.group
-        return replace(row, study=study, label=int(int(study.split()[1]) % 3 == 0))
+def test_the_images_of_a_study_count_as_one(finished_run: Callable[..., Run]) -> None:
+    def in_studies(row: Row) -> Row:
+        return replace(row, study=row.group, label=int(int(row.group.split()[1]) % 3 == 0))
 
     found = finished_run(change=in_studies).json("evaluation.json")
     assert (found["threshold"]["unit"], found["test"]["unit"]) == ("study", "study")
     assert (found["test"]["count"], found["test"]["images"]) == (100, 400)
     assert sum(found["test"]["confusion"].values()) == 100
     alone = finished_run("alone", change=lambda row: replace(in_studies(row), study="")).json("evaluation.json")
-    assert found["test"]["auroc"]["value"] > alone["test"]["auroc"]["value"]  # the mean of four answers is a better one
+    assert found["test"]["auroc"]["value"] > alone["test"]["auroc"]["value"]  # the mean of four scores is better
     json.dumps(found, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Cross-validation by the command line, with two networks of a few thousand weights on phantoms."""
+"""Cross-validation from the command line, with two networks of a few thousand weights on phantoms."""
 
 import csv
 import json
@@ -19,8 +19,9 @@ from osteolite.train.data.catalogue import Catalogue, Row
 from osteolite.train.data.phantoms import write_phantoms
 from osteolite.train.data.pixel_cache import Images
 from osteolite.train.runs.prepared import Prepared
-from osteolite.train.workflows import crossval as crossval_module
-from osteolite.train.workflows.crossval import assign_folds
+from osteolite.train.runs.run_folder import Run
+from osteolite.train.workflows.crossval import assign_folds, crossval
+from osteolite.train.workflows.train import fit
 
 SHORT = Path(__file__).parents[1] / "short.toml"
 RECIPE = f"""
@@ -39,7 +40,7 @@ outputs = 2
 
 
 def catalogue_of(groups: list[tuple[int, int]]) -> Prepared:
-    """A prepared catalogue of groups, each (label, images)."""
+    """Prepared images in groups, each given as (label, number of images)."""
     rows = tuple(
         Row(f"{group}/{i}.png", label, f"g{group}") for group, (label, size) in enumerate(groups) for i in range(size)
     )
@@ -53,7 +54,7 @@ def catalogue_of(groups: list[tuple[int, int]]) -> Prepared:
     st.integers(2, 5),
     st.integers(0, 3),
 )
-def test_every_image_is_held_out_once_with_its_whole_group(
+def test_every_image_is_held_out_once_together_with_its_group(
     groups: list[tuple[int, int]], folds: int, seed: int
 ) -> None:
     prepared = catalogue_of(groups)
@@ -95,7 +96,7 @@ def held_out(run: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_the_folds_share_nothing_and_both_alternatives_have_the_same(finished: Any) -> None:
+def test_folds_are_disjoint_and_the_same_for_both_alternatives(finished: Any) -> None:
     _, _, out, found = finished
     folds = {
         name: [set(held_out(out / name / f"fold{n}")) for n in (1, 2, 3)] for name in ("one_output", "two_outputs")
@@ -107,7 +108,7 @@ def test_the_folds_share_nothing_and_both_alternatives_have_the_same(finished: A
 
 
 @pytest.mark.slow
-def test_the_figures_are_those_of_the_folds(finished: Any) -> None:
+def test_the_summary_agrees_with_the_folds(finished: Any) -> None:
     _, _, out, found = finished
     assert json.loads((out / "crossval.json").read_text()) == found
     for one in found["results"]:
@@ -125,32 +126,31 @@ def test_the_figures_are_those_of_the_folds(finished: Any) -> None:
 
 
 @pytest.mark.slow
-def test_called_again_it_trains_only_what_is_missing_and_reads_no_image(
-    finished: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_second_call_trains_only_missing_folds_and_decodes_no_image(
+    finished: Any,
 ) -> None:
     data, recipe, out, found = finished
     (out / "two_outputs" / "fold2" / "evaluation.json").unlink()
+    decoded = {path: path.stat().st_mtime_ns for path in out.rglob("pixels.npy")}
+    assert decoded
     trained = []
-    real = crossval_module.fit
 
-    def counted(run: Any, *arguments: Any) -> Any:
+    def counted(run: Run, *arguments: Any) -> Any:
         trained.append(run.folder.relative_to(out).as_posix())
-        return real(run, *arguments)
+        return fit(run, *arguments)
 
-    monkeypatch.setattr(crossval_module, "fit", counted)
-    monkeypatch.setattr("osteolite.train.data.pixel_cache.read_radiograph", None)  # a second decode would fail
-    again = CliRunner().invoke(cli, call(data, recipe, out))
-    assert again.exit_code == 0, again.output
+    again = crossval(data, str(recipe), 3, out, None, 1, fit=counted)
     assert trained == ["two_outputs/fold2"]
-    assert json.loads(again.stdout)["results"] == found["results"]
+    assert again["results"] == found["results"]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("pixels.npy")} == decoded
 
 
 @pytest.mark.slow
-def test_its_folder_is_its_own(finished: Any) -> None:
+def test_a_folder_of_another_cross_validation_is_refused(finished: Any) -> None:
     data, recipe, out, _ = finished
     other = CliRunner().invoke(cli, call(data, recipe, out, "--seed", "2"))
     assert other.exit_code == 2
-    assert "another recipe, data, seed or start" in other.output
+    assert "another recipe, data, seed or starting weights" in other.output
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What `osteolite run` leaves behind."""
+"""The results of `osteolite run`."""
 
 import csv
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -23,7 +24,7 @@ from osteolite.train.workflows.end_to_end import run_all_steps
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
 
 
-def test_int8_finds_fractures_on_phantoms_it_has_not_seen(phantom_run: Path) -> None:
+def test_int8_finds_fractures_on_unseen_phantoms(phantom_run: Path) -> None:
     results = json.loads((phantom_run / "benchmark.json").read_text())["results"]
     auroc = {one["variant"]: one["auroc"] for one in results}
     assert set(auroc) == {"float32", "float16", "dynamic", "int8"}
@@ -31,7 +32,7 @@ def test_int8_finds_fractures_on_phantoms_it_has_not_seen(phantom_run: Path) -> 
     assert auroc["int8"] >= auroc["float32"] - 0.01
 
 
-def test_it_says_what_it_does_and_predicts_an_unseen_image(phantom_run: Path) -> None:
+def test_each_step_is_printed_and_an_unseen_image_predicted(phantom_run: Path) -> None:
     log = (phantom_run.parent / "run.err").read_text()
     for step in ("train", "convert", "bench", "predict"):
         assert f"$ osteolite {step} " in log
@@ -39,30 +40,31 @@ def test_it_says_what_it_does_and_predicts_an_unseen_image(phantom_run: Path) ->
     assert re.search(r"unseen_phantom\.png +fractured +[01]\.\d+", last)
 
 
-def test_the_report_stands_alone(phantom_run: Path) -> None:
+def test_the_report_is_self_contained(phantom_run: Path) -> None:
     page = (phantom_run / "report.html").read_text()
     assert "Research use only" in page
-    for heading in ("Data", "Figures of the trained model", "Variants and the gate", "Speed and accuracy"):
+    for heading in ("Data", "Metrics of the trained model", "Variants and the gate", "Speed and accuracy"):
         assert f"<h2>{heading}" in page
     assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 6
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
 
 
-def test_the_keras_model_and_the_file_agree_through_evaluate(phantom_run: Path) -> None:
-    def auroc(model: Path) -> dict:
+def test_the_keras_model_and_the_model_file_agree(phantom_run: Path) -> None:
+    def evaluated(model: Path) -> dict[str, Any]:
         data = phantom_run / "catalogue.csv"
         arguments = [OSTEOLITE, "evaluate", str(model), str(data), "--part", "test", "--json"]
         result = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True)
-        return json.loads(result.stdout)
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
 
     stored = json.loads((phantom_run / "evaluation.json").read_text())["test"]
-    keras, float32 = auroc(phantom_run), auroc(phantom_run / "models" / "phantoms_float32.tflite")
+    keras, float32 = evaluated(phantom_run), evaluated(phantom_run / "models" / "phantoms_float32.tflite")
     assert keras["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
     assert float32["auroc"]["value"] == pytest.approx(stored["auroc"]["value"], abs=1e-3)
     assert float32["confusion"] == stored["confusion"]
 
 
-def test_predictions_are_those_of_the_stored_figures(phantom_run: Path) -> None:
+def test_the_predictions_reproduce_the_stored_metrics(phantom_run: Path) -> None:
     evaluation = json.loads((phantom_run / "evaluation.json").read_text())
     with (phantom_run / "predictions.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["part"] == "test"]
@@ -70,13 +72,13 @@ def test_predictions_are_those_of_the_stored_figures(phantom_run: Path) -> None:
     assert hits == evaluation["test"]["confusion"]["tp"]
 
 
-def test_data_without_a_recipe_is_a_wrong_call(tmp_path: Path) -> None:
+def test_data_without_a_recipe_is_a_usage_error(tmp_path: Path) -> None:
     result = subprocess.run([OSTEOLITE, "run", str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "--recipe" in result.stderr
 
 
-def test_an_image_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_missing_image_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
     command = [OSTEOLITE, "run", "--out", str(tmp_path / "run"), "--image", str(tmp_path / "xray.png")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
@@ -85,9 +87,7 @@ def test_an_image_that_is_not_there_is_told_before_anything_is_made(tmp_path: Pa
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_about_an_image_that_is_named_the_shipped_model_is_asked(
-    phantom_run: Path, tmp_path: Path, named: bool
-) -> None:
+def test_a_given_image_is_predicted_with_the_shipped_model(phantom_run: Path, tmp_path: Path, named: bool) -> None:
     folder = shutil.copytree(phantom_run, tmp_path / "phantoms", ignore=shutil.ignore_patterns("cache", "checkpoints"))
     calls: list[tuple[str, ...]] = []
 
@@ -104,16 +104,16 @@ def test_about_an_image_that_is_named_the_shipped_model_is_asked(
         data = str(phantom_run.parent / "phantoms-data")
         run_all_steps(context, command, data, "phantoms", str(folder), None, 1, False, str(image) if named else None)
     assert [name for name, *_ in calls] == ["train", "convert", "bench", "predict"]
-    _, asked, *options = calls[-1]
-    assert Path(asked).name == "unseen_phantom.png"
+    _, predicted, *options = calls[-1]
+    assert Path(predicted).name == "unseen_phantom.png"
     assert options == ([] if named else ["--model", str(folder / "models" / "phantoms_int8.tflite")])
 
 
 @pytest.mark.slow
-def test_a_refused_variant_is_told_at_the_end_and_the_others_are_measured(
+def test_a_refused_variant_is_an_error_at_the_end_and_the_others_are_benchmarked(
     phantom_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is trained already is taken over, with calibration data that ruins int8 and leaves float32 alone."""
+    """A trained run is reused with calibration data that spoil int8 but not float32."""
     own = Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
     recipe = tmp_path / "two.toml"
     before = parse_recipe((own / "recipe.toml").read_text(), "recipe.toml")

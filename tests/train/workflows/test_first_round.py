@@ -1,4 +1,4 @@
-"""A first round of training must not have seen what the second is tested on."""
+"""Training that starts from an earlier run: its training images must not be tested on."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def train(data: Path, out: Path, *more: object) -> Result:
 
 @pytest.fixture(scope="module")
 def rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A data set, and a finished first round on 60 of its images beside 20 others."""
+    """A data set, and a finished run on 60 of its images and 20 others."""
     folder = tmp_path_factory.mktemp("rounds")
     data = write_phantoms(folder / "data", 90, 3)
     larger = write_phantoms(folder / "larger", 20, 9)
@@ -33,7 +33,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, folder / "first"
 
 
-def test_it_is_refused_and_with_leave_told(rounds: tuple[Path, Path], tmp_path: Path) -> None:
+def test_test_images_seen_by_the_earlier_run_are_refused_or_reported(rounds: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = rounds
     refused = train(data, tmp_path / "second", "--weights", first)
     assert refused.exit_code == 3
@@ -53,7 +53,7 @@ def test_it_is_refused_and_with_leave_told(rounds: tuple[Path, Path], tmp_path: 
     assert "Trained with --allow-leaks" in (tmp_path / "second" / "report.html").read_text()
 
 
-def test_other_data_is_no_leak(rounds: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_earlier_run_on_other_data_is_no_leak(rounds: tuple[Path, Path], tmp_path: Path) -> None:
     fresh = write_phantoms(tmp_path / "fresh", 60, 11)
     result = train(fresh, tmp_path / "second", "--weights", rounds[1])
     assert result.exit_code == 0, result.output

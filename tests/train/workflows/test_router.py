@@ -1,4 +1,4 @@
-"""Two stages from a data set to one answer."""
+"""A router: two stages, from the data set to one model file."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ from osteolite.train.workflows.job import Job
 from osteolite.train.workflows.router import train_router
 from osteolite.train.workflows.train import train
 
-TINY = Path(__file__).parents[1] / "tiny.toml"
+TINY = Path(__file__).parents[2] / "tiny.toml"
 SCRIPT = Path(sys.executable).with_name("osteolite")
 CHANGES = """
 stages = "body_part"
@@ -80,18 +80,19 @@ def job_of(recipe: Recipe, found: Catalogue, out: Path) -> Job:
     return Job(recipe, found, found.root, out, None, seed=1, allow_leaks=False)
 
 
-class Untrained:
-    """In the place of `train.fit`: a random network, and who asked for it."""
+class UntrainedFit:
+    """A stand-in for `train.fit` that returns a random network and records its calls."""
 
     def __init__(self, fail_at: str = "") -> None:
-        self.fail_at, self.asked = fail_at, []
+        self.fail_at = fail_at
+        self.calls: list[tuple[str, tuple[str, ...], set[str]]] = []
 
     def __call__(
         self, run: Run, recipe: Recipe, task: Task, prepared: Prepared, start: str | None, seed: int
     ) -> tuple[Any, Progress]:
         if self.fail_at and self.fail_at in recipe.name:
             raise KeyboardInterrupt
-        self.asked.append((run.folder.name, task.classes, {row.body_part for row in prepared.catalogue.rows}))
+        self.calls.append((run.folder.name, task.classes, {row.body_part for row in prepared.catalogue.rows}))
         assert len(prepared.images.pixels) == len(prepared.images.facts) == len(prepared.catalogue.rows)
         model = build_model(recipe, None, task.outputs)
         model.save_weights(run.path("weights.h5"), save_format="h5")
@@ -99,31 +100,31 @@ class Untrained:
 
 
 @dataclass(frozen=True)
-class Killed:
-    """A router whose training was killed at its last stage and called again."""
+class Resumed:
+    """A router whose training was interrupted at its last stage and then resumed."""
 
     run: Run
-    before: Untrained
-    after: Untrained
-    whole_before: bool  # whether the killed one passed for finished
+    before: UntrainedFit
+    after: UntrainedFit
+    finished_before: bool  # whether the interrupted training had written evaluation.json
 
 
 @pytest.fixture(scope="module")
-def killed(recipe: Recipe, found: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+def resumed(recipe: Recipe, found: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Resumed:
     job, before, after = (
         job_of(recipe, found, tmp_path_factory.mktemp("runs") / "router"),
-        Untrained("_leg"),
-        Untrained(),
+        UntrainedFit("_leg"),
+        UntrainedFit(),
     )
     with pytest.raises(KeyboardInterrupt):
         train_router(job, before)
-    whole = (job.out / "evaluation.json").exists()
-    return Killed(train_router(job, after), before, after, whole)
+    finished = (job.out / "evaluation.json").exists()
+    return Resumed(train_router(job, after), before, after, finished)
 
 
 @pytest.fixture(scope="module")
-def untrained_run(killed: Killed) -> Run:
-    return killed.run
+def untrained_run(resumed: Resumed) -> Run:
+    return resumed.run
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
@@ -131,44 +132,44 @@ def lines_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_each_stage_sees_its_own_images_and_a_killed_router_goes_on_at_its_stage(killed: Killed) -> None:
+def test_each_stage_gets_its_own_images_and_finished_stages_are_skipped(resumed: Resumed) -> None:
     labels = ("normal", "fractured")
-    assert killed.before.asked == [("body_part", ("arm", "leg"), {"arm", "leg"}), ("arm", labels, {"arm"})]
-    assert killed.after.asked == [("leg", labels, {"leg"})]
-    assert not killed.whole_before
+    assert resumed.before.calls == [("body_part", ("arm", "leg"), {"arm", "leg"}), ("arm", labels, {"arm"})]
+    assert resumed.after.calls == [("leg", labels, {"leg"})]
+    assert not resumed.finished_before
 
 
-def test_a_finished_router_is_left_as_it_is(killed: Killed, recipe: Recipe, found: Catalogue) -> None:
-    fit = Untrained()
-    assert train_router(job_of(recipe, found, killed.run.folder), fit) == killed.run
-    assert fit.asked == []
-    assert killed.run.json("run.json")["kind"] == "router"
-    assert killed.run.json("run.json")["parts"] == ["arm", "leg"]
-    assert not list(killed.run.path("stages").glob("*/cache"))  # the images are read once
+def test_a_finished_router_is_not_trained_again(resumed: Resumed, recipe: Recipe, found: Catalogue) -> None:
+    fit = UntrainedFit()
+    assert train_router(job_of(recipe, found, resumed.run.folder), fit) == resumed.run
+    assert fit.calls == []
+    assert resumed.run.json("run.json")["kind"] == "router"
+    assert resumed.run.json("run.json")["parts"] == ["arm", "leg"]
+    assert not list(resumed.run.path("stages").glob("*/cache"))  # the images are read once
 
 
-def test_what_is_left_out_is_said(
+def test_left_out_images_are_reported(
     recipe: Recipe, found: Catalogue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_router(job_of(recipe, found, tmp_path / "run"), Untrained("_body_part"))
-    said = capsys.readouterr().err
-    assert "1 images without a body part, 1 of several" in said
-    assert "body part hip" in said
+        train_router(job_of(recipe, found, tmp_path / "run"), UntrainedFit("_body_part"))
+    printed = capsys.readouterr().err
+    assert "1 images without a body part, 1 with several" in printed
+    assert "body part hip" in printed
 
 
 def test_the_stages_share_one_split(untrained_run: Run) -> None:
-    whole = {row.file: row.split for row in untrained_run.catalogue.rows}
+    splits = {row.file: row.split for row in untrained_run.catalogue.rows}
     for stage in ("body_part", "arm", "leg"):
         rows = Run.open(untrained_run.path(f"stages/{stage}")).catalogue.rows
-        assert {row.file: row.split for row in rows}.items() <= whole.items()
-    assert set(whole.values()) == {"train", "validation", "test"}
+        assert {row.file: row.split for row in rows}.items() <= splits.items()
+    assert set(splits.values()) == {"train", "validation", "test"}
 
 
-def test_the_chains_figures_are_those_of_its_answers(untrained_run: Run) -> None:
+def test_the_metrics_agree_with_the_predictions(untrained_run: Run) -> None:
     evaluation, lines = untrained_run.json("evaluation.json"), lines_of(untrained_run.path("predictions.csv"))
-    right = [line["body_part"] == line["body_part_answer"] for line in lines]
-    assert evaluation["body_part"]["accuracy"]["value"] == pytest.approx(np.mean(right), abs=1e-5)
+    correct = [line["body_part"] == line["body_part_answer"] for line in lines]
+    assert evaluation["body_part"]["accuracy"]["value"] == pytest.approx(np.mean(correct), abs=1e-5)
     answers = [float(line["fracture_probability"]) >= float(line["threshold"]) for line in lines]
     truth = [line["label"] == "1" for line in lines]
     hits = sum(a and b for a, b in zip(answers, truth, strict=True))
@@ -186,35 +187,35 @@ def test_the_chains_figures_are_those_of_its_answers(untrained_run: Run) -> None
         (lambda row: replace(row, body_part=row.body_part.replace("arm", "body_part")), "cannot name a stage's folder"),
     ],
 )
-def test_data_that_makes_no_router(
+def test_unsuitable_data_is_refused(
     change: Callable[[Row], Row], message: str, recipe: Recipe, found: Catalogue, tmp_path: Path
 ) -> None:
     changed = found.with_rows(change(row) for row in found.rows)
     with pytest.raises(DatasetError, match=message):
-        train_router(job_of(recipe, changed, tmp_path / "run"), Untrained())
+        train_router(job_of(recipe, changed, tmp_path / "run"), UntrainedFit())
     assert not (tmp_path / "arm").exists()
 
 
-def test_other_stages_are_refused(recipe: Recipe, found: Catalogue, tmp_path: Path) -> None:
+def test_unknown_stages_are_refused(recipe: Recipe, found: Catalogue, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'view'"):
-        train_router(job_of(replace(recipe, stages="view"), found, tmp_path / "run"), Untrained())
+        train_router(job_of(replace(recipe, stages="view"), found, tmp_path / "run"), UntrainedFit())
 
 
-def test_a_split_that_leaks_is_refused_unless_allowed_and_then_told(
+def test_a_leaking_split_is_refused_unless_allowed_and_then_recorded(
     recipe: Recipe, found: Catalogue, tmp_path: Path
 ) -> None:
     named = [replace(row, split=("train", "validation", "test")[i // 4 % 3]) for i, row in enumerate(found.rows[:90])]
     copies = [replace(row, split="test") for row in named if row.split == "train"]
     leaking = job_of(recipe, found.with_rows([*named, *copies]), tmp_path / "run")
     with pytest.raises(Refusal):
-        train_router(leaking, Untrained())
+        train_router(leaking, UntrainedFit())
     with pytest.raises(KeyboardInterrupt):
-        train_router(replace(leaking, allow_leaks=True), Untrained("_arm"))
+        train_router(replace(leaking, allow_leaks=True), UntrainedFit("_arm"))
     for run in (Run(leaking.out), Run(leaking.out / "stages" / "body_part")):
         assert run.json("run.json")["audit"]["allow_leaks"] is True
 
 
-# Figures
+# Metrics
 
 
 def test_body_part_metrics_are_scikit_learns() -> None:
@@ -230,15 +231,15 @@ def test_body_part_metrics_are_scikit_learns() -> None:
         assert figure["low"] < figure["value"] < figure["high"]
 
 
-def test_the_temperature_undoes_what_logits_were_multiplied_by() -> None:
+def test_the_temperature_reverses_a_scaling_of_the_logits() -> None:
     random = np.random.default_rng(0)
-    honest = random.normal(0, 2, (4000, 3))
-    targets = np.array([random.choice(3, p=share) for share in softmax(honest, axis=1)])
-    assert fit_temperature(targets, honest) == pytest.approx(1.0, rel=0.1)
-    assert fit_temperature(targets, 4 * honest) == pytest.approx(4.0, rel=0.1)
+    logits = random.normal(0, 2, (4000, 3))
+    targets = np.array([random.choice(3, p=share) for share in softmax(logits, axis=1)])
+    assert fit_temperature(targets, logits) == pytest.approx(1.0, rel=0.1)
+    assert fit_temperature(targets, 4 * logits) == pytest.approx(4.0, rel=0.1)
 
 
-def test_the_recipes_differ_in_what_the_edge_needs() -> None:
+def test_the_edge_recipe_differs_in_backbone_and_normalisation() -> None:
     published, edge = load_recipe("router_resnet50"), load_recipe("router_mobilenetv2")
     assert published.stages == edge.stages == "body_part"
     assert (published.data.validation, published.data.test) == (edge.data.validation, edge.data.test) == (0.18, 0.1)
@@ -250,7 +251,9 @@ def test_the_recipes_differ_in_what_the_edge_needs() -> None:
 
 
 @pytest.mark.slow
-def test_a_trained_router_becomes_one_file_that_answers_alike(recipe: Recipe, found: Catalogue, tmp_path: Path) -> None:
+def test_a_trained_router_converts_to_one_file_with_the_same_predictions(
+    recipe: Recipe, found: Catalogue, tmp_path: Path
+) -> None:
     (tmp_path / "recipe.toml").write_text(to_toml(recipe))
     lines = [f"{row.file},{row.label},{row.group},{row.body_part}" for row in found.rows]
     (found.root / "manifest.csv").write_text("\n".join(["file,label,group,body_part", *lines]))
@@ -261,15 +264,15 @@ def test_a_trained_router_becomes_one_file_that_answers_alike(recipe: Recipe, fo
     file = run.path("models/tworouter_float32.tflite")
     router = open_classifier(file)
     assert isinstance(router, Router)
-    answered = lines_of(run.path("predictions.csv"))
-    for line in answered:
+    scored = lines_of(run.path("predictions.csv"))
+    for line in scored:
         prediction = router.predict(found.root / line["file"])
         assert prediction.body_part == line["body_part_answer"]
         assert prediction.body_part_probability == pytest.approx(float(line["body_part_probability"]), abs=1e-3)
         assert prediction.fracture_probability == pytest.approx(float(line["fracture_probability"]), abs=1e-3)
-    assert {line["body_part_answer"] for line in answered} == {"arm", "leg"}
-    command = [SCRIPT, "predict", found.root / answered[0]["file"], "--model", file, "--format", "jsonl"]
+    assert {line["body_part_answer"] for line in scored} == {"arm", "leg"}
+    command = [SCRIPT, "predict", found.root / scored[0]["file"], "--model", file, "--format", "jsonl"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     printed = json.loads(done.stdout)
-    assert (printed["body_part"], printed["model"]) == (answered[0]["body_part_answer"], "tworouter_float32")
+    assert (printed["body_part"], printed["model"]) == (scored[0]["body_part_answer"], "tworouter_float32")
     assert printed["label"] in ("fractured", "normal")

@@ -1,4 +1,4 @@
-"""Training by the command line, in processes of its own."""
+"""Training from the command line, in separate processes."""
 
 import csv
 import json
@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from osteolite.train.data.phantoms import write_phantoms
 
-TINY = Path(__file__).parents[1] / "tiny.toml"
+TINY = Path(__file__).parents[2] / "tiny.toml"
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,15 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(arguments), capture_output=True, text=True, timeout=300, check=False)
 
 
-def history(run: Path) -> list[dict]:
-    return json.loads((run / "progress.json").read_text())["history"]
+def history(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run / "progress.json").read_text())["history"]
+    return found
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(phantoms: Path, tmp_path: Path) -> None:
-    whole = call(*command(phantoms, tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
+def test_a_killed_run_is_resumed(phantoms: Path, tmp_path: Path) -> None:
+    uninterrupted = call(*command(phantoms, tmp_path / "uninterrupted"))
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
     killed = 0
     while killed < 2:  # once in each phase
         process = subprocess.Popen(command(phantoms, tmp_path / "killed"), stderr=subprocess.PIPE, text=True)
@@ -58,24 +60,24 @@ def test_a_killed_run_goes_on_where_it_was(phantoms: Path, tmp_path: Path) -> No
     assert "resuming after" in resumed.stderr
     epochs = [(entry["phase"], entry["epoch"]) for entry in history(tmp_path / "killed")]
     assert epochs == [("first", 1), ("first", 2), ("second", 1), ("second", 2), ("second", 3)]
-    for entry, expected in zip(history(tmp_path / "killed"), history(tmp_path / "whole"), strict=True):
+    for entry, expected in zip(history(tmp_path / "killed"), history(tmp_path / "uninterrupted"), strict=True):
         assert entry["loss"] == pytest.approx(expected["loss"], abs=0.02)
 
 
-def test_a_run_folder_is_one_runs_own(phantom_run: Path) -> None:
+def test_a_run_folder_accepts_only_its_own_run(phantom_run: Path) -> None:
     run = json.loads((phantom_run / "run.json").read_text())
     base = ["train", run["data"], "--recipe", "phantoms", "--out", str(phantom_run)]
     name = str(Path(sys.executable).with_name("osteolite"))
     other = call(name, *base, "--seed", "2")
     assert other.returncode == 2
-    assert "another recipe, data, seed or start" in other.stderr
+    assert "another recipe, data, seed or starting weights" in other.stderr
     again = call(name, *base, "--json")
     assert again.returncode == 0
-    assert "trained already" in again.stderr
+    assert "already trained" in again.stderr
     assert json.loads(again.stdout)["test"]["auroc"]["value"] >= 0.9
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(phantoms: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_unchanged(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     refused = call(*command(phantoms, tmp_path))
     assert refused.returncode == 2
@@ -91,7 +93,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(phantoms: Path, tmp_pa
         (("DATA", "--recipe", "phantoms", "--weights", "missing.h5"), "no such file"),
     ],
 )
-def test_a_wrong_call_says_so_in_one_line(
+def test_an_invalid_call_is_an_error_in_one_line(
     phantoms: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     name = str(Path(sys.executable).with_name("osteolite"))
