@@ -53,7 +53,7 @@ def read_network(path: Path, shape: Shape) -> Network:
 
 
 def _saved_model(path: Path, shape: Shape) -> Network:
-    with _readable(path, "SavedModel"):
+    with _one_line_errors(path, "not a readable SavedModel"):
         loaded = tf.saved_model.load(str(path))
         signatures = dict(loaded.signatures)
     if "serving_default" not in signatures:
@@ -70,7 +70,7 @@ def _saved_model(path: Path, shape: Shape) -> Network:
 
 
 def _keras(path: Path, shape: Shape) -> Network:
-    with _readable(path, "Keras file"):
+    with _one_line_errors(path, "not a readable Keras file"):
         config, version = _keras_config(path)
         if "Lambda" in _class_names(config):  # its code would run while the file is read
             raise ValueError("it has a Lambda layer, which contains code; replace it by Keras layers")
@@ -132,7 +132,7 @@ def _tflite(path: Path, shape: Shape) -> Network:
 
 
 def _converted(path: Path, compute: Any, shape: Shape, resources: Any) -> Network:
-    with _readable(path, "network for TFLite"):
+    with _one_line_errors(path, "it cannot be converted to TFLite"):
         return Network(
             convert_function(compute, shape, resources), lambda tensor: np.asarray(compute(tensor)["output"])
         )
@@ -151,7 +151,7 @@ def _check_ends(path: Path, inputs: list[Any], outputs: int, shape: Shape) -> No
 
 
 @contextmanager
-def _readable(path: Path, what: str) -> Iterator[None]:
+def _one_line_errors(path: Path, problem: str) -> Iterator[None]:
     """Turn any failure of TensorFlow into a one-line error, and suppress its other output."""
     failure: Exception | None = None
     with quiet_stderr():
@@ -161,4 +161,4 @@ def _readable(path: Path, what: str) -> Iterator[None]:
             failure = error
     if failure is not None:
         reason = " ".join(str(failure).split())[:300]
-        raise ModelFileError(f"{path}: not a readable {what} ({reason})") from failure
+        raise ModelFileError(f"{path}: {problem} ({reason})") from failure
