@@ -1,4 +1,4 @@
-"""Files that a progressive JPEG encoder wrote, and what is left of them."""
+"""Progressive JPEG files without their refinement scans."""
 
 import io
 from pathlib import Path
@@ -26,20 +26,20 @@ def progressive(request: pytest.FixtureRequest, encode: Any) -> bytes:
     return content
 
 
-def decoded(content: bytes, scale: int = 1) -> np.ndarray:
+def decoded(content: bytes, scale: int = 1) -> np.ndarray[Any, Any]:
     image = Image.open(io.BytesIO(content))
     image.draft("L", (image.width // scale, image.height // scale))
     return np.asarray(image.convert("L")).astype(float)
 
 
-def test_much_is_left_out_and_little_of_a_reduced_picture_lost(progressive: bytes) -> None:
+def test_a_smaller_file_gives_almost_the_same_reduced_picture(progressive: bytes) -> None:
     lighter = without_refinements(progressive)
     assert len(lighter) < 0.75 * len(progressive)
     assert np.abs(decoded(lighter, 4) - decoded(progressive, 4)).mean() < 1
     assert abs(decoded(lighter, 4).mean() - decoded(progressive, 4).mean()) < 0.2  # neither darker nor brighter
 
 
-def test_a_baseline_file_stays_as_it_is(encode: Any) -> None:
+def test_a_baseline_file_is_unchanged(encode: Any) -> None:
     content = encode(picture(), "JPEG")
     assert without_refinements(content) == content
 
@@ -54,12 +54,12 @@ def test_damaged_files_never_raise(progressive: bytes, data: st.DataObject) -> N
     without_refinements(bytes(damaged[:cut]))
 
 
-def test_a_truncated_file_is_left_to_the_decoder(progressive: bytes) -> None:
+def test_a_truncated_file_is_unchanged(progressive: bytes) -> None:
     half = progressive[: len(progressive) // 2]
     assert without_refinements(half) == half
 
 
-def test_real_radiographs_lose_most_of_their_bytes(shared_data: Path) -> None:
+def test_radiographs_lose_most_of_their_bytes(shared_data: Path) -> None:
     files = sorted((shared_data / "fracatlas" / "fullres").glob("*/*.jpg"))
     progressive = [path for path in files if without_refinements(path.read_bytes()) != path.read_bytes()]
     assert len(progressive) >= 9

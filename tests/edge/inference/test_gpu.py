@@ -1,4 +1,4 @@
-"""The GPU path on a GPU in software, SwiftShader, which Debian's package chromium-common carries."""
+"""The GPU engine on SwiftShader, a software GPU in Debian's package chromium-common."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from osteolite.edge.errors import DelegateUnavailable
-from osteolite.edge.inference import gpu as compiled
+from osteolite.edge.inference.gpu import GpuEngine, software_only
 from osteolite.edge.inference.opening import open_session
 from osteolite.edge.modelfile.shipped import shipped_model
 
@@ -41,7 +41,7 @@ for path in sys.argv[3:]:
     for seed in range(count):
         pixels = np.random.default_rng(seed).integers(0, 256, gpu.input_shape[1:3], np.uint8)
         levels = (np.arange(256, dtype=np.float32) - 127.5) / 127.5
-        outputs = [runtime.run_pixels(pixels, levels) for runtime in (gpu, cpu)]
+        outputs = [session.run_pixels(pixels, levels) for session in (gpu, cpu)]
         runs.append([[numbers(one.values), numbers(one.activation_map), numbers(one.features)] for one in outputs])
     found.append({"delegation": gpu.delegation.to_dict(), "runs": runs})
     gpu.close()
@@ -61,20 +61,20 @@ for _ in range(20):
     gpu.run(tensor)
     whole.append(time.perf_counter() - start)
     start = time.perf_counter()
-    engine._takes[0].write(tensor)
-    engine._model.run_by_index(0, engine._takes, engine._gives)
+    engine._input_buffers[0].write(tensor)
+    engine._model.run_by_index(0, engine._input_buffers, engine._output_buffers)
     started.append(time.perf_counter() - start)
-    gpu.run(tensor)  # waits for what was only started
+    gpu.run(tensor)  # waits for the run that was only started
 print(json.dumps([statistics.median(whole), statistics.median(started)]))
 """
 
 
-def unpacked(folder: Path) -> Path:
-    """Chromium's files out of Debian's package, which is fetched once."""
+def unpacked_chromium(folder: Path) -> Path:
+    """Download Debian's Chromium package once and return its unpacked files."""
     target = folder / "osteolite-tests" / "chromium"
     if not (target / "usr").is_dir():
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            pytest.skip("needs a GPU in software: Chromium's, by Debian's apt-get and dpkg-deb")
+            pytest.skip("needs a software GPU: Chromium's, from Debian's apt-get and dpkg-deb")
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as fresh:
             fetched = subprocess.run(
@@ -82,7 +82,7 @@ def unpacked(folder: Path) -> Path:
             )
             packages = list(Path(fresh).glob("*.deb"))
             if fetched.returncode or not packages:
-                pytest.skip("needs a GPU in software: `apt-get download chromium-common` fails here")
+                pytest.skip("needs a software GPU: `apt-get download chromium-common` fails here")
             subprocess.run(["dpkg-deb", "-x", str(packages[0]), f"{fresh}/files"], check=True)
             (Path(fresh) / "files" / "usr").rename(target / "usr")
     return target / "usr" / "lib" / "chromium"
@@ -90,20 +90,20 @@ def unpacked(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def swiftshader() -> dict[str, str]:
-    """The environment in which Vulkan finds the GPU in software."""
+    """The environment variables with which Vulkan finds the software GPU."""
     if sys.platform != "linux":
-        pytest.skip("needs a GPU in software, for which Linux's libraries are used")
+        pytest.skip("needs a software GPU, which is available on Linux only")
     folder = Path("/usr/lib/chromium")
     if not all((folder / name).is_file() for name in _LIBRARIES):
-        folder = unpacked(Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()))
+        folder = unpacked_chromium(Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()))
     if not all((folder / name).is_file() for name in _LIBRARIES):
-        pytest.skip(f"needs a GPU in software: {folder} does not hold {', '.join(_LIBRARIES)}")
+        pytest.skip(f"needs a software GPU: {folder} does not hold {', '.join(_LIBRARIES)}")
     return {"LD_LIBRARY_PATH": str(folder), "VK_DRIVER_FILES": str(folder / "vk_swiftshader_icd.json")}
 
 
 @pytest.fixture(scope="session")
 def run(swiftshader: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
-    """Run each model on GPU and processor in a process that has the GPU, or another environment."""
+    """Run each model on GPU and CPU in a process with the software GPU."""
 
     def run_all(paths: list[Path], count: int = 3, fallback: bool = False, **changes: str) -> list[dict[str, Any]]:
         arguments = ["fallback" if fallback else "", str(count), *map(str, paths)]
@@ -114,7 +114,7 @@ def run(swiftshader: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
 
 
 def in_a_process(script: str, arguments: list[str], environment: dict[str, str]) -> Any:
-    """The last line that a script prints, read as JSON."""
+    """Run a script and parse the last line that it prints as JSON."""
     command = [sys.executable, "-c", script, *arguments]
     environment = {**os.environ, **environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -123,7 +123,7 @@ def in_a_process(script: str, arguments: list[str], environment: dict[str, str])
 
 
 class SmallNetwork:
-    """Two convolutions and one by depth, and from them a logit, a class activation map and features."""
+    """Two convolutions and a depthwise one, with a logit, a class activation map and features as outputs."""
 
     def __init__(self, tiny: Any, half: bool, signed: bool) -> None:
         self.graph, self.codes, self.half = tiny.graph(), tiny.operators, half
@@ -182,7 +182,7 @@ class SmallNetwork:
         return int(self.graph.operator(self.codes.MEAN, [taken, axes], self.graph.tensor(shape, np.float32), reducer))
 
     def sign(self, picture: int) -> None:
-        """Add a signature, as converters do, whose outputs are in another order than the graph's."""
+        """Add a signature, as converters do, with the outputs in another order than in the graph."""
 
         def named(name: str, tensor: int) -> Any:
             entry = schema.TensorMapT()
@@ -198,20 +198,20 @@ class SmallNetwork:
 
 @pytest.fixture(scope="session")
 def networks(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """In float32, in float16, and in float32 with a signature."""
+    """The network in float32, in float16, and in float32 with a signature."""
     folder = tmp_path_factory.mktemp("networks")
     for name, half, signed in (("float32", False, False), ("float16", True, False), ("signed", False, True)):
         (folder / f"{name}.tflite").write_bytes(SmallNetwork(tiny, half, signed).content)
     return [folder / f"{name}.tflite" for name in ("float32", "float16", "signed")]
 
 
-def test_the_gpu_answers_as_the_processor(run: Callable[..., list[dict[str, Any]]], networks: list[Path]) -> None:
-    """float32 and float16 within 1e-3, every output in its place, and no answer of an earlier run."""
+def test_the_gpu_gives_the_outputs_of_the_cpu(run: Callable[..., list[dict[str, Any]]], networks: list[Path]) -> None:
+    """Within 1e-3 in float32 and float16, in the right order, and for every input anew."""
     for found in run(networks):
         delegation = found["delegation"]
         assert delegation["applied"] == "gpu"
         assert delegation["taken"] == delegation["of"] >= 6
-        assert "SwiftShader" in delegation["reason"]  # a GPU in software says so
+        assert "SwiftShader" in delegation["reason"]  # a software GPU is named
         logits = set()
         for gpu, cpu in found["runs"]:
             for ours, theirs in zip(gpu, cpu, strict=True):
@@ -220,21 +220,21 @@ def test_the_gpu_answers_as_the_processor(run: Callable[..., list[dict[str, Any]
         assert len(logits) == 3
 
 
-def test_the_time_of_a_run_includes_reading(swiftshader: dict[str, str], networks: list[Path]) -> None:
-    """A run is only started at first: without reading, its time would be too short."""
+def test_a_run_waits_for_its_outputs(swiftshader: dict[str, str], networks: list[Path]) -> None:
+    """The runtime only starts a run: without reading the outputs, the measured time would be too short."""
     whole, started = in_a_process(TIME, [str(networks[0])], swiftshader)
     assert whole > 2 * started
 
 
-def test_int8_ends_on_the_gpu(
+def test_a_model_with_int8_input_and_output_runs_on_the_gpu(
     run: Callable[..., list[dict[str, Any]]], tiny_int8_model: Path, tiny_model: Path
 ) -> None:
     for found in run([tiny_int8_model, tiny_model]):
         for (gpu, _, _), (cpu, _, _) in found["runs"]:
-            np.testing.assert_allclose(gpu, cpu, atol=0.0376)  # one step of the output
+            np.testing.assert_allclose(gpu, cpu, atol=0.0376)  # one quantisation step of the output
 
 
-def test_a_model_that_the_gpu_takes_in_part_is_not_run_there(
+def test_a_model_with_unsupported_operators_does_not_run_on_the_gpu(
     run: Callable[..., list[dict[str, Any]]], tmp_path: Path, tiny: Any
 ) -> None:
     graph, shape, steps = tiny.graph(), (1, 8, 8, 1), (0.01, 0)
@@ -254,7 +254,9 @@ def test_a_model_that_the_gpu_takes_in_part_is_not_run_there(
     assert "does not take every operator" in found["delegation"]["warning"]
 
 
-def test_without_an_adapter(run: Callable[..., list[dict[str, Any]]], networks: list[Path], tmp_path: Path) -> None:
+def test_without_a_graphics_adapter_the_gpu_is_unavailable(
+    run: Callable[..., list[dict[str, Any]]], networks: list[Path], tmp_path: Path
+) -> None:
     nowhere = str(tmp_path / "no_driver.json")
     (found,) = run(networks[:1], VK_DRIVER_FILES=nowhere)
     assert found["error"] == "DelegateUnavailable"
@@ -262,28 +264,28 @@ def test_without_an_adapter(run: Callable[..., list[dict[str, Any]]], networks: 
     (found,) = run(networks[:1], fallback=True, VK_DRIVER_FILES=nowhere)
     delegation = found["delegation"]
     assert (delegation["asked"], delegation["applied"]) == ("gpu", "xnnpack")
-    assert delegation["warning"].endswith("until then the processor runs the model")
+    assert delegation["warning"].endswith("until then the CPU runs the model")
     for ours, theirs in found["runs"]:
         assert ours == theirs
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Vulkan is looked for on Linux alone")
-def test_without_a_vulkan_loader(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "_LOADER", "libvulkan-absent.so.1")
+@pytest.mark.skipif(sys.platform != "linux", reason="Vulkan is checked on Linux only")
+def test_without_a_vulkan_loader_the_gpu_is_unavailable(tiny_model: Path) -> None:
+    absent = "libvulkan-absent.so.1"
     with pytest.raises(DelegateUnavailable, match=r"there is no Vulkan loader \(libvulkan-absent\.so\.1\); install"):
-        open_session(tiny_model, delegate="gpu")
-    assert compiled.software_only() == ""
+        GpuEngine(tiny_model, loader=absent)
+    assert software_only(absent) == ""
 
 
-def test_with_a_runtime_that_has_no_gpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_litert_the_gpu_is_unavailable(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.compiled_model", None)
-    with pytest.raises(DelegateUnavailable, match=r"it needs LiteRT; pip install 'ai-edge-litert>=2\.1'"):
+    with pytest.raises(DelegateUnavailable, match=r"LiteRT is not installed; pip install 'ai-edge-litert>=2\.1'"):
         open_session(tiny_model, delegate="gpu")
 
 
 @pytest.mark.slow
-def test_the_model_that_ships_on_the_gpu(run: Callable[..., list[dict[str, Any]]]) -> None:
-    """Integer operators are computed in float there, and round otherwise."""
+def test_the_shipped_model_runs_on_the_gpu(run: Callable[..., list[dict[str, Any]]]) -> None:
+    """The GPU computes integer operators in float, so it rounds differently."""
     (found,) = run([shipped_model()], count=1)
     assert found["delegation"]["taken"] == found["delegation"]["of"]
     for (gpu, _, _), (cpu, _, _) in found["runs"]:

@@ -12,12 +12,13 @@ from osteolite.edge import FractureClassifier
 from osteolite.edge.cli import cli
 from osteolite.edge.errors import UsageError
 from osteolite.edge.modelfile.archive import read_description
+from osteolite.edge.modelfile.description import ModelDescription
 from osteolite.edge.modelfile.inspection import inspect_model
 from osteolite.edge.modelfile.shipped import SHIPPED, shipped_model
 
 
 @pytest.mark.parametrize(("name", "most"), [("base", 3_000_000), ("small", 1_000_000), ("tiny", 400_000)])
-def test_each_is_small_passed_the_gate_and_names_its_data(name: str, most: int) -> None:
+def test_each_model_is_small_has_passed_the_gate_and_names_its_data(name: str, most: int) -> None:
     path = shipped_model(name)
     content, about = path.read_bytes(), read_description(path).details
     assert len(content) <= most
@@ -32,13 +33,13 @@ def test_each_is_small_passed_the_gate_and_names_its_data(name: str, most: int) 
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_each_answers_at_once(name: str) -> None:
+def test_each_model_scores_an_image(name: str) -> None:
     prediction = FractureClassifier(shipped_model(name)).predict(Image.new("L", (300, 400)))
     assert 0 <= prediction.fracture_probability <= 1
     assert prediction.model == Path(SHIPPED[name]).stem
 
 
-def test_nothing_else_ships() -> None:
+def test_no_other_model_ships() -> None:
     assert {path.name for path in shipped_model().parent.glob("*.tflite")} == set(SHIPPED.values())
 
 
@@ -50,30 +51,33 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "name"), [([], "base"), *((["--model", name], name) for name in SHIPPED)])
-def test_the_command_line_knows_each_by_name(picture: Path, arguments: list[str], name: str) -> None:
+def test_predict_takes_the_name_of_a_shipped_model(picture: Path, arguments: list[str], name: str) -> None:
     assert predicted(picture, *arguments) == Path(SHIPPED[name]).stem
 
 
-def test_a_file_of_that_name_goes_first(tiny_model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_takes_precedence_over_a_shipped_model(
+    tiny_model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(picture.parent)
     Path("base").write_bytes(tiny_model.read_bytes())
     assert predicted(picture, "--model", "base") == FractureClassifier(tiny_model).description.name
 
 
 def predicted(image: Path, *arguments: str) -> str:
-    """The model whose answer the command line gives."""
+    """Score an image on the command line and return the name of the model."""
     done = CliRunner().invoke(cli, ["predict", str(image), "--format", "jsonl", *arguments])
     name: str = json.loads(done.stdout)["model"]
     return name
 
 
-def test_a_name_that_nothing_ships_under_is_told() -> None:
-    with pytest.raises(UsageError, match="no shipped model 'large'; there are base, small, tiny"):
+def test_an_unknown_name_is_refused_with_the_names_allowed() -> None:
+    with pytest.raises(UsageError, match="no shipped model 'large'; allowed are base, small, tiny"):
         shipped_model("large")
 
 
-def test_its_operating_points_lie_about_the_figures_at_its_threshold() -> None:
+def test_the_operating_points_enclose_the_metrics_at_the_threshold() -> None:
     about = read_description(shipped_model())
+    assert isinstance(about, ModelDescription)
     evaluation = about.details["evaluation"]
     points = evaluation["operating_points"]
     assert len(points) == 99
@@ -84,8 +88,8 @@ def test_its_operating_points_lie_about_the_figures_at_its_threshold() -> None:
     assert below[2] - rounding <= evaluation["specificity"]["value"] <= above[2] + rounding
 
 
-def test_it_reads_full_size_radiographs(shared_data: Path) -> None:
-    """The fifteen originals of some 2304 x 2880 pixels: the fractured ones must get the higher probabilities."""
+def test_full_size_radiographs_are_ranked_correctly(shared_data: Path) -> None:
+    """Fifteen originals of about 2304 x 2880 pixels: all fractured ones get higher probabilities than the others."""
     classifier = FractureClassifier()
     folder = shared_data / "fracatlas" / "fullres"
     scores = {
@@ -95,7 +99,7 @@ def test_it_reads_full_size_radiographs(shared_data: Path) -> None:
     assert min(scores["Fractured"]) > max(scores["Non_fractured"])
 
 
-def test_what_is_shown_of_it_has_no_thousands_of_numbers() -> None:
+def test_inspect_summarises_long_lists() -> None:
     shown = inspect_model(shipped_model())
     assert shown["evaluation"]["operating_points"] == 99
     limits = shown["out_of_distribution"]

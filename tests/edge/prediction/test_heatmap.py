@@ -1,3 +1,5 @@
+"""Heatmaps: the area of the image, colours and opacity."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +14,8 @@ from osteolite.edge.preprocess import PreprocessingSpec, fit
     st.integers(1, 300),
     st.sampled_from(["pad", "squeeze"]),
 )
-def test_the_map_is_cut_to_what_the_image_covers_in_the_input(width: int, height: int, aspect: str) -> None:
-    """A white image shows where `fit` puts it; a map that is 1 there and 0 in the bars must come back as 1."""
+def test_content_map_is_cut_to_the_area_of_the_image(width: int, height: int, aspect: str) -> None:
+    """A map that is 1 where `fit` puts a white image, and 0 in the bars, must become 1 everywhere."""
     spec = PreprocessingSpec(64, 96, aspect=aspect)
     covered = (fit(Image.new("L", (width, height), 255), spec) > 0).astype(np.float32)
     found = content_map(covered, spec, width, height)
@@ -22,7 +24,7 @@ def test_the_map_is_cut_to_what_the_image_covers_in_the_input(width: int, height
     assert (found == 1).all()
 
 
-def test_evidence_against_a_fracture_leaves_the_radiograph_as_it_is() -> None:
+def test_evidence_against_a_fracture_is_not_drawn() -> None:
     radiograph = Image.effect_noise((30, 40), 80)
     plain = np.asarray(radiograph.convert("RGB"))
     assert (np.asarray(overlay(radiograph, np.full((4, 3), -2.0))) == plain).all()
@@ -33,7 +35,7 @@ def test_evidence_against_a_fracture_leaves_the_radiograph_as_it_is() -> None:
     assert (drawn[:, :15] != plain[:, :15]).any(axis=-1).all()
 
 
-def test_the_hotter_the_brighter_and_the_less_clear() -> None:
+def test_higher_values_are_brighter_and_more_opaque() -> None:
     black = Image.new("L", (256, 8))
     drawn = np.asarray(overlay(black, np.linspace(0, 1, 256)[None].repeat(8, axis=0))).astype(int)
     assert (drawn[0, 0] == 0).all()
@@ -49,7 +51,7 @@ def test_the_colours_are_matplotlibs_inferno() -> None:
     assert np.abs(drawn[0, -1] - 0.6 * hottest).max() < 3
 
 
-def test_the_layer_laid_over_the_radiograph_is_the_overlay() -> None:
+def test_the_layer_composited_on_the_radiograph_is_the_overlay() -> None:
     radiograph = Image.effect_noise((30, 40), 80)
     heat = np.random.default_rng(7).normal(size=(40, 30))
     alone = layer(heat)

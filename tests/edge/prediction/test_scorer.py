@@ -1,5 +1,7 @@
+"""Streams of images: order, errors, memory, threads and closing."""
+
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,26 @@ def classifier(tiny_model: Path) -> Iterator[FractureClassifier]:
         yield opened
 
 
-def pictures(count: int) -> list[np.ndarray]:
-    """Their probabilities all differ, so that a swap shows."""
+def pictures(count: int) -> list[np.ndarray[Any, Any]]:
+    """Make pictures of different probabilities, so that a wrong order is detected."""
     return [np.full((20, 20), index % 256, np.uint8) for index in range(count)]
 
 
-def chances(answers: Any) -> list[float]:
-    return [one.fracture_probability for one in answers]
+def probabilities(predictions: Any) -> list[float]:
+    return [prediction.fracture_probability for prediction in predictions]
 
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
-def test_the_answers_are_those_of_predict_in_order(
+def test_a_stream_gives_the_results_of_predict_in_order(
     classifier: FractureClassifier, count: int, workers: int | None
 ) -> None:
-    expected = chances(map(classifier.predict, pictures(count)))
-    assert chances(classifier.predict_stream(iter(pictures(count)), workers=workers)) == expected
-    assert chances(classifier.predict_batch(pictures(count), workers=workers)) == expected
+    expected = probabilities(map(classifier.predict, pictures(count)))
+    assert probabilities(classifier.predict_stream(iter(pictures(count)), workers=workers)) == expected
+    assert probabilities(classifier.predict_batch(pictures(count), workers=workers)) == expected
 
 
-def test_an_image_that_cannot_be_read_is_answered_with_its_error(classifier: FractureClassifier) -> None:
+def test_an_image_that_cannot_be_read_gives_its_error(classifier: FractureClassifier) -> None:
     answers = classifier.predict_batch([b"text", pictures(1)[0], b"", pictures(1)[0]])
     assert [type(one) for one in answers] == [UnreadableImage, Prediction, UnreadableImage, Prediction]
     assert all(isinstance(one, Prediction) or (one.__traceback__ is None and one.__cause__ is None) for one in answers)
@@ -45,16 +47,16 @@ def test_an_image_that_cannot_be_read_is_answered_with_its_error(classifier: Fra
     assert str(answers[0]) == str(alone.value)
 
 
-def test_one_image_alone_may_be_bad_too(classifier: FractureClassifier) -> None:
+def test_a_single_unreadable_image_gives_its_error(classifier: FractureClassifier) -> None:
     (answer,) = classifier.predict_stream([b"text"])
     assert isinstance(answer, ImageError)
 
 
-def test_images_are_asked_for_as_they_are_needed(classifier: FractureClassifier) -> None:
-    """After the first answer no more are taken than wait beside two workers, however many there are."""
+def test_images_are_read_as_needed(classifier: FractureClassifier) -> None:
+    """At most three images per worker are read ahead."""
     taken = 0
 
-    def endless() -> Iterator[np.ndarray]:
+    def endless() -> Iterator[np.ndarray[Any, Any]]:
         nonlocal taken
         while True:
             taken += 1
@@ -64,10 +66,11 @@ def test_images_are_asked_for_as_they_are_needed(classifier: FractureClassifier)
     for answered in range(1, 50):
         next(stream)
         assert taken <= answered + 2 * 3
-    stream.close()  # type: ignore[attr-defined]
+    assert isinstance(stream, Generator)
+    stream.close()
 
 
-def test_a_model_without_an_answer_ends_the_stream(save_model: Any, tiny: Any) -> None:
+def test_an_output_that_is_not_finite_ends_the_stream(save_model: Any, tiny: Any) -> None:
     with FractureClassifier(save_model(tiny.mean(bias=float("nan")))) as broken:
         with pytest.raises(ModelFileError, match="output is nan"):
             list(broken.predict_stream(pictures(9)))
@@ -75,24 +78,25 @@ def test_a_model_without_an_answer_ends_the_stream(save_model: Any, tiny: Any) -
             broken.predict(pictures(1)[0])
 
 
-def test_what_the_images_raise_comes_through(classifier: FractureClassifier) -> None:
-    def torn() -> Iterator[np.ndarray]:
+def test_an_exception_of_the_iterable_is_raised(classifier: FractureClassifier) -> None:
+    def interrupted() -> Iterator[np.ndarray[Any, Any]]:
         yield from pictures(5)
-        raise KeyError("the camera is gone")
+        raise KeyError("the camera is disconnected")
 
     with pytest.raises(KeyError, match="camera"):
-        list(classifier.predict_stream(torn()))
-    assert len(classifier.predict_batch(pictures(4))) == 4  # and it still works
+        list(classifier.predict_stream(interrupted()))
+    assert len(classifier.predict_batch(pictures(4))) == 4  # the classifier still works
 
 
 @pytest.mark.parametrize("workers", [0, -1])
-def test_there_is_no_stream_without_workers(classifier: FractureClassifier, workers: int) -> None:
+def test_fewer_than_one_worker_is_refused(classifier: FractureClassifier, workers: int) -> None:
     with pytest.raises(UsageError, match="workers"):
         classifier.predict_stream(pictures(3), workers=workers)
 
 
-def test_threads_may_share_it(classifier: FractureClassifier) -> None:
-    expected, found = chances(map(classifier.predict, pictures(256))), {}
+def test_threads_share_a_classifier(classifier: FractureClassifier) -> None:
+    expected = probabilities(map(classifier.predict, pictures(256)))
+    found: dict[int, float] = {}
 
     def score(start: int) -> None:
         for index in range(start, 256, 4):
@@ -106,7 +110,7 @@ def test_threads_may_share_it(classifier: FractureClassifier) -> None:
     assert [found[index] for index in range(256)] == expected
 
 
-def test_after_the_end_of_its_block_nothing_is_scored(tiny_model: Path) -> None:
+def test_a_closed_classifier_ends_its_threads_and_refuses_to_score(tiny_model: Path) -> None:
     before = threading.active_count()
     with FractureClassifier(tiny_model) as classifier:
         classifier.predict_batch(pictures(20))
@@ -116,7 +120,7 @@ def test_after_the_end_of_its_block_nothing_is_scored(tiny_model: Path) -> None:
         classifier.predict(pictures(1)[0])
 
 
-def test_a_router_streams_too(tiny_router: Path) -> None:
+def test_a_router_streams_as_it_predicts(tiny_router: Path) -> None:
     with Router(tiny_router) as router:
         expected = [router.predict(one).to_dict() for one in pictures(30)]
         found = [one.to_dict() for one in router.predict_stream(pictures(30)) if isinstance(one, Prediction)]
@@ -125,7 +129,7 @@ def test_a_router_streams_too(tiny_router: Path) -> None:
     assert found == expected
 
 
-def test_the_stream_says_what_was_asked_for(tiny_model: Path) -> None:
+def test_a_stream_reports_the_requested_delegate(tiny_model: Path) -> None:
     for delegate, applied in (("cpu", "none"), (None, "xnnpack")):
         with FractureClassifier(tiny_model, delegate=delegate) as classifier:
             for answer in classifier.predict_stream(pictures(9)):
@@ -134,6 +138,6 @@ def test_the_stream_says_what_was_asked_for(tiny_model: Path) -> None:
                 assert answer.delegation == classifier.session.delegation
 
 
-def test_a_radiograph_in_full_is_not_kept(classifier: FractureClassifier) -> None:
+def test_a_stream_without_heatmaps_draws_none(classifier: FractureClassifier) -> None:
     answers = classifier.predict_batch([Image.new("L", (400, 300), 9)] * 3)
     assert all(isinstance(one, Prediction) and one.heatmap is None for one in answers)

@@ -1,4 +1,4 @@
-"""DICOM files of one picture, as tests need them."""
+"""Build DICOM files of one picture."""
 
 import io
 import struct
@@ -12,16 +12,18 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
-from osteolite.edge.imaging.radiograph import Limits, read_radiograph
+from osteolite.edge.imaging.limits import Limits
+from osteolite.edge.imaging.radiograph import read_radiograph
 
 Encode = Callable[..., bytes]
+Pixels = np.ndarray[Any, Any]
 ANY = Limits(modalities=None)
-ENDLESS = 0xFFFFFFFF  # an element's length that says: until its delimiter
+ENDLESS = 0xFFFFFFFF  # undefined length: up to the delimiter
 RAMP = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
 
 
-def dataset(stored: np.ndarray, **elements: Any) -> Dataset:
-    """A radiograph of these stored values; an element given as None is left out."""
+def dataset(stored: Pixels, **elements: Any) -> Dataset:
+    """A radiograph of these stored values. An element that is None is left out."""
     signed, colour = stored.dtype.kind == "i", stored.ndim == 3
     bits = 8 * stored.dtype.itemsize
     described = {
@@ -57,19 +59,19 @@ def write(found: Dataset, syntax: str = uid.ExplicitVRLittleEndian) -> bytes:
     return stream.getvalue()
 
 
-def dicom(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> bytes:
-    return write(dataset(stored, **elements), syntax)
+def dicom(stored: Pixels, syntax: str | None = None, **elements: Any) -> bytes:
+    return write(dataset(stored, **elements), syntax or uid.ExplicitVRLittleEndian)
 
 
 def compressed(frame: bytes, shape: tuple[int, ...], syntax: str, **elements: Any) -> bytes:
-    """A DICOM file that holds this compressed frame and says that it is of this shape."""
+    """A DICOM file with this compressed frame whose header declares this shape."""
     found = dataset(np.zeros(shape, elements.pop("dtype", np.uint8)), **elements)
     found.PixelData = encapsulate([frame])
     found["PixelData"].is_undefined_length = True
     return write(found, syntax)
 
 
-def read(content: bytes, limits: Limits = Limits()) -> np.ndarray:
+def read(content: bytes, limits: Limits = Limits()) -> Pixels:
     image = read_radiograph(content, limits=limits)
     assert image.mode == "L"
     return np.asarray(image)
@@ -84,13 +86,13 @@ def table(values: Any, first: int = 0, bits: int = 16, keyword_type: str = "US")
     return item
 
 
-def big_endian(stored: np.ndarray) -> bytes:
+def big_endian(stored: Pixels) -> bytes:
     found = dataset(stored)
     found.PixelData = stored.astype(stored.dtype.newbyteorder(">")).tobytes()
     return write(found, uid.ExplicitVRBigEndian)
 
 
-def run_lengths(stored: np.ndarray) -> bytes:
+def run_lengths(stored: Pixels) -> bytes:
     found = dataset(stored)
     found.file_meta = FileMetaDataset()
     found.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
@@ -98,13 +100,13 @@ def run_lengths(stored: np.ndarray) -> bytes:
     return write(found, uid.RLELossless)
 
 
-def jpeg2000(stored: np.ndarray, **options: Any) -> bytes:
+def jpeg2000(stored: Pixels, **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(stored).save(stream, "JPEG2000", no_jp2=True, **options)
     return stream.getvalue()
 
 
-STORED_AS: dict[str, Callable[[np.ndarray], bytes]] = {
+STORED_AS: dict[str, Callable[[Pixels], bytes]] = {
     "explicit": dicom,
     "implicit": lambda stored: dicom(stored, uid.ImplicitVRLittleEndian),
     "big endian": big_endian,
@@ -119,6 +121,6 @@ def element(group: int, number: int, value: bytes, kind: bytes = b"SQ", length: 
 
 
 def before_the_pixels(content: bytes, extra: bytes) -> bytes:
-    """`content` with an element put in behind the modality."""
+    """Insert an element after the modality."""
     place = content.index(b"\x08\0\x60\0CS") + 10
     return content[:place] + extra + content[place:]

@@ -1,4 +1,4 @@
-"""What a DICOM file may cost, and damaged ones."""
+"""Limits for DICOM files, and damaged files."""
 
 import io
 import random
@@ -20,7 +20,8 @@ from pydicom.encaps import encapsulate, get_frame
 
 from osteolite.edge.errors import ImageError, ImageTooLarge, ImageTooSlow, UnreadableImage
 from osteolite.edge.imaging.dicom.reader import HEAD
-from osteolite.edge.imaging.radiograph import Limits, read_radiograph
+from osteolite.edge.imaging.limits import Limits
+from osteolite.edge.imaging.radiograph import read_radiograph
 
 from .dicoms import (
     ANY,
@@ -39,15 +40,16 @@ from .dicoms import (
     write,
 )
 
+# Limits
 
-# What it may cost
+
 def sized(width: int, height: int) -> bytes:
     found = dataset(np.zeros((2, 2), np.uint16))
     found.Rows, found.Columns = height, width
     return write(found)
 
 
-def test_limits_are_checked_before_the_pixels() -> None:
+def test_the_limit_of_pixels_is_checked_before_decoding() -> None:
     with pytest.raises(ImageTooLarge, match="at most 64,000,000 pixels"):
         read(sized(60000, 60000))
     with pytest.raises(ImageTooLarge, match="at most 3,071 pixels"):
@@ -55,7 +57,7 @@ def test_limits_are_checked_before_the_pixels() -> None:
     assert read(dicom(RAMP), Limits(max_pixels=3072)).size == 3072
 
 
-def test_a_frame_of_another_size_than_the_header_says(encode: Encode) -> None:
+def test_a_frame_of_another_size_than_the_header_is_refused(encode: Encode) -> None:
     large = np.zeros((400, 300), np.uint8)
     frames = {
         uid.JPEGBaseline8Bit: encode(Image.fromarray(large), "JPEG"),
@@ -73,7 +75,7 @@ def test_a_progressive_jpeg_is_refused(encode: Encode) -> None:
         read(compressed(frame, RAMP.shape, uid.JPEGBaseline8Bit))
 
 
-def test_a_jpeg_frame_cut_short_in_a_whole_file(shared_data: Path) -> None:
+def test_a_truncated_jpeg_frame_is_refused(shared_data: Path) -> None:
     found = pydicom.dcmread(shared_data / "dicom" / "JPEG-LL.dcm")
     frame = get_frame(found.PixelData, 0, number_of_frames=1)
     found.PixelData = encapsulate([frame[: len(frame) // 2]])
@@ -87,9 +89,9 @@ def test_a_jpeg_frame_cut_short_in_a_whole_file(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"codeblock_size": (4, 4)}, {"codeblock_size": (8, 8)}, {"tile_size": (16, 16)}], ids=str
 )
-def test_a_jpeg_2000_frame_cut_into_dust_is_refused(options: Any) -> None:
+def test_a_jpeg_2000_frame_of_too_many_blocks_is_refused(options: Any) -> None:
     frame = jpeg2000(np.zeros((1000, 1000), np.uint16), **options)
-    with pytest.raises(UnreadableImage, match="more pieces"):
+    with pytest.raises(UnreadableImage, match="too many tiles or code blocks"):
         read(compressed(frame, (1000, 1000), uid.JPEG2000Lossless, dtype=np.uint16))
 
 
@@ -98,25 +100,25 @@ def test_a_jpeg_2000_frame_cut_into_dust_is_refused(options: Any) -> None:
     [{"codeblock_size": (32, 32)}, {"tile_size": (256, 256)}, {"num_resolutions": 1}, {"progression": "RPCL"}],
     ids=str,
 )
-def test_a_jpeg_2000_frame_cut_as_encoders_do_is_read(options: Any) -> None:
+def test_usual_jpeg_2000_tiles_and_blocks_are_read(options: Any) -> None:
     stored = (np.arange(1_000_000) % 251).astype(np.uint8).reshape(1000, 1000)
     content = compressed(jpeg2000(stored, **options), stored.shape, uid.JPEG2000Lossless)
     assert np.array_equal(read(content), read(dicom(stored)))
 
 
-def test_sequences_within_sequences_without_end() -> None:
+def test_endlessly_nested_sequences_are_refused() -> None:
     opening = element(0x0008, 0x1140, b"", length=ENDLESS) + struct.pack("<HHI", 0xFFFE, 0xE000, ENDLESS)
     with pytest.raises(UnreadableImage, match="damaged"):
         read(before_the_pixels(dicom(RAMP), opening * 20_000))
 
 
-def test_a_large_private_element_is_passed_over() -> None:
+def test_a_large_private_element_is_skipped() -> None:
     content = before_the_pixels(dicom(RAMP), element(0x0009, 0x1010, bytes(5_000_000), b"OB"))
     assert np.array_equal(read(content), read(dicom(RAMP)))
 
 
-def test_reading_ends_in_time() -> None:
-    with pytest.raises(ImageTooSlow, match=r"0\.01 seconds"):
+def test_reading_stops_at_the_time_limit() -> None:
+    with pytest.raises(ImageTooSlow, match=r"within the limit of 0\.01 seconds"):
         read(
             before_the_pixels(dicom(RAMP), element(0x0009, 0x1010, b"", b"OB") * 1_000_000),
             Limits(max_seconds=0.01),
@@ -126,39 +128,40 @@ def test_reading_ends_in_time() -> None:
 BOMBS = """
 import sys
 from osteolite.edge.errors import ImageError
-from osteolite.edge.imaging.radiograph import Limits, read_radiograph
+from osteolite.edge.imaging.limits import Limits
+from osteolite.edge.imaging.radiograph import read_radiograph
 
-def most():
+def peak():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 
 good, *bad = sys.argv[1:]
 read_radiograph(good)
-before = most()
+before = peak()
 for path in bad:
     try:
         read_radiograph(path, limits=Limits(max_bytes=50_000_000))
     except ImageError as error:
         print(error)
-print(most() - before)
+print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-def test_bombs_take_no_memory(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
+def test_decompression_bombs_take_little_memory(tmp_path: Path) -> None:
     deflated = dicom(RAMP, uid.DeflatedExplicitVRLittleEndian)
     start = deflated.index(b"1.2.840.10008.1.2.1.99") + 22
-    start += struct.unpack("<I", deflated[140:144])[0] + 144 - start  # the end of the group that says its own length
+    start += struct.unpack("<I", deflated[140:144])[0] + 144 - start  # the end of the group, which states its length
     packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(500)) + packer.flush()
     wide = bytearray(jpeg2000(np.zeros((8, 8), np.uint16)))
     wide[8:16] = struct.pack(">II", 60000, 60000)
-    dust = jpeg2000(np.zeros((2000, 2000), np.uint16), codeblock_size=(4, 4))  # its blocks would take 1.2 GB
+    blocks = jpeg2000(np.zeros((2000, 2000), np.uint16), codeblock_size=(4, 4))  # its blocks would take 1.2 GB
     items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_000_000
     runs = struct.pack("<16I", 2, 64, 64, *[0] * 13) + b"\x81\0" * 10_000_000
     bombs = [
         deflated[:start] + packed,
         compressed(bytes(wide), (8, 8), uid.JPEG2000Lossless, dtype=np.uint16),
-        compressed(dust, (2000, 2000), uid.JPEG2000Lossless, dtype=np.uint16),
+        compressed(blocks, (2000, 2000), uid.JPEG2000Lossless, dtype=np.uint16),
         compressed(runs, (1000, 1000), uid.RLELossless, dtype=np.uint16),
         sized(65535, 65535),
         before_the_pixels(dicom(RAMP), element(0x0008, 0x1140, items, length=ENDLESS)),
@@ -174,8 +177,10 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
 
 
 # Damage
+
+
 @pytest.mark.parametrize("kind", STORED_AS)
-def test_a_truncated_file(kind: str) -> None:
+def test_a_truncated_file_is_refused(kind: str) -> None:
     content = STORED_AS[kind]((RAMP % 251).astype(np.uint16))
     for end in {*range(HEAD, len(content) - 16, max(1, len(content) // 40)), len(content) * 9 // 10}:
         with pytest.raises(ImageError):
@@ -200,7 +205,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("kind", STORED_AS)
 def test_mutated_files_give_an_image_or_an_image_error(kind: str) -> None:
-    elements = {"WindowCenter": 100, "WindowWidth": 50, "VOILUTSequence": [table(range(256), bits=8)]}
+    elements: dict[str, Any] = {"WindowCenter": 100, "WindowWidth": 50, "VOILUTSequence": [table(range(256), bits=8)]}
     contents = [
         STORED_AS[kind](RAMP[:8, :8] % 251),
         dicom(RAMP[:8, :8], RescaleSlope=1, RescaleIntercept=2, **elements),
@@ -219,6 +224,6 @@ def test_mutated_files_give_an_image_or_an_image_error(kind: str) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_random_bytes_behind_the_preamble(tail: bytes) -> None:
+def test_random_bytes_after_the_preamble_are_refused(tail: bytes) -> None:
     with pytest.raises(ImageError):
         read_radiograph(bytes(128) + b"DICM" + tail)
