@@ -9,7 +9,7 @@ from osteolite.train.recipe import load_recipe
 
 
 def test_each_round_pairs_the_pipeline_with_the_ready_tensor() -> None:
-    found = measure(load_recipe(str(Path(__file__).parents[1] / "short.toml")), rounds=3, steps=2)
+    found = measure(load_recipe(str(Path(__file__).parents[2] / "short.toml")), rounds=3, steps=2)
     speeds, ratio = found["images_per_second"], found["ratio"]
     ratios = sorted(p / r for p, r in zip(speeds["pipeline"], speeds["ready_tensor"], strict=True))
     assert len(ratios) == 3

@@ -13,7 +13,7 @@ from osteolite.edge.errors import UsageError
 from osteolite.train.data.phantoms import write_phantoms
 from osteolite.train.runs.run_folder import open_runs
 
-SHORT = Path(__file__).parents[1] / "short.toml"
+SHORT = Path(__file__).parents[2] / "short.toml"
 RECIPE = f"""
 extends = "{SHORT}"
 name = "pair"

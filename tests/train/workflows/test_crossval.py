@@ -23,7 +23,7 @@ from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.crossval import assign_folds, crossval
 from osteolite.train.workflows.train import fit
 
-SHORT = Path(__file__).parents[1] / "short.toml"
+SHORT = Path(__file__).parents[2] / "short.toml"
 RECIPE = f"""
 extends = "{SHORT}"
 name = "two"

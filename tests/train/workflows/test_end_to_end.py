@@ -13,11 +13,10 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from PIL import Image
 
-from osteolite.convert.sources import subject as convert_room
-from osteolite.convert.sources.calibration_data import CalibrationData
-from osteolite.edge.cli import cli
+from osteolite.edge.cli import cli, load_command
+from osteolite.edge.errors import GateRefusal
 from osteolite.train.recipe import parse_recipe, to_toml
 from osteolite.train.workflows.end_to_end import run_all_steps
 
@@ -111,25 +110,40 @@ def test_a_given_image_is_predicted_with_the_shipped_model(phantom_run: Path, tm
 
 @pytest.mark.slow
 def test_a_refused_variant_is_an_error_at_the_end_and_the_others_are_benchmarked(
-    phantom_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phantom_run: Path, tmp_path: Path
 ) -> None:
-    """A trained run is reused with calibration data that spoil int8 but not float32."""
+    """A trained run is reused; almost black calibration data spoil int8 but not float32."""
     own = Path(shutil.copytree(phantom_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
     recipe = tmp_path / "two.toml"
     before = parse_recipe((own / "recipe.toml").read_text(), "recipe.toml")
     recipe.write_text(to_toml(replace(before, conversion=replace(before.conversion, variants=("float32", "int8")))))
     shutil.copy(recipe, own / "recipe.toml")
-    real = convert_room.calibration_data
+    dark = tmp_path / "dark"
+    for number in range(20):
+        path = dark / ("fractured", "normal")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 4, (96, 96), np.uint8)).save(path)
 
-    def faint(*arguments: object) -> CalibrationData:
-        data = real(*arguments)  # type: ignore[arg-type]
-        return replace(data, tensors=[tensor * np.float32(0.01) for tensor in data.tensors])
+    def command(name: str) -> click.Command:
+        return with_arguments("convert", "--calibration", str(dark)) if name == "convert" else load_command(name)
 
-    monkeypatch.setattr(convert_room, "calibration_data", faint)
     data = json.loads((own / "run.json").read_text())["data"]
-    result = CliRunner().invoke(cli, ["run", data, "--recipe", str(recipe), "--out", str(own)])
-    assert result.exit_code == 3, result.output
-    assert "refused and not written: int8" in result.output.splitlines()[-1]
+    with click.Context(cli) as context, pytest.raises(GateRefusal, match="refused and not written: int8"):
+        run_all_steps(context, command, data, str(recipe), str(own), None, 1, False)
     benchmark = json.loads((own / "benchmark.json").read_text())
     assert {one["variant"] for one in benchmark["results"]} == {"float32"}
     assert "refused:" in (own / "report.html").read_text()
+
+
+def with_arguments(name: str, *more: str) -> click.Command:
+    """A command of the command line that gets further arguments."""
+
+    def call(arguments: tuple[str, ...]) -> None:
+        load_command(name).main([*arguments, *more], standalone_mode=False)
+
+    return click.Command(
+        name,
+        context_settings={"ignore_unknown_options": True},
+        callback=call,
+        params=[click.Argument(["arguments"], nargs=-1)],
+    )

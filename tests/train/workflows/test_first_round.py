@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from osteolite.edge.cli import cli
 from osteolite.train.data.phantoms import write_phantoms
 
-SHORT = Path(__file__).parents[1] / "short.toml"
+SHORT = Path(__file__).parents[2] / "short.toml"
 
 
 def train(data: Path, out: Path, *more: object) -> Result:
