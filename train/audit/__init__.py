@@ -1,1 +1,1 @@
-"""What could make the figures on this data wrong."""
+"""Checks of a data set before training: leaks, duplicates, confounders."""

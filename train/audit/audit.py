@@ -1,4 +1,4 @@
-"""The audit: what a data set's figures could be wrong by, before anything is trained on it."""
+"""The audit of a data set, before training: what could make metrics measured on it wrong."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from osteolite.edge.preprocess import PreprocessingSpec
 
-from ..data.catalogue import Catalogue
+from ..data.catalogue import SPLITS, Catalogue
 from ..data.layouts import read_dataset
 from ..data.pixel_cache import Images, read_images
 from .confounders import find_confounders
@@ -20,25 +20,25 @@ _SPEC = PreprocessingSpec(224, 224)
 
 @dataclass(frozen=True)
 class Audit:
-    """A data set that was looked at."""
+    """The result of an audit."""
 
     images: Images
-    catalogue: Catalogue  # of the readable images, near-duplicates in one group; parts as the data names them
+    catalogue: Catalogue  # the readable images, near-duplicates in one group, in the data's own splits
     duplicates: Duplicates
-    conflicting: tuple[Array, ...]  # row indices of each set of duplicates with both labels
-    findings: dict[str, Any]  # ready for JSON
+    conflicting: tuple[Array, ...]  # row indices of each set of duplicates that has both labels
+    findings: dict[str, Any]  # JSON-compatible
 
 
 def audit(data: Path, cache: Path, seed: int) -> Audit:
-    """Read a data set once and look for leaks, duplicates, conflicting labels and confounders.
+    """Read a data set and look for leaks, duplicates, conflicting labels and confounders.
 
     Args:
         data: a folder in one of the known layouts, or a CSV manifest.
-        cache: where the fitted pixels may lie; the result's images are read from there.
-        seed: of the folds that confounders are looked for in.
+        cache: folder for the fitted pixels. The result reads its images from there, so it must persist.
+        seed: seed of the cross-validation folds of the confounders.
 
     Raises:
-        DatasetError: no known layout, or not one readable image.
+        DatasetError: the layout is unknown, or no image is readable.
     """
     images = read_images(read_dataset(data), _SPEC, cache)
     duplicates = find_duplicates(images)
@@ -54,8 +54,8 @@ def audit(data: Path, cache: Path, seed: int) -> Audit:
             "different_files": len(chosen),
             "groups": len({row.group for row in catalogue.rows}),
         },
-        "parts": _parts(catalogue),
-        "leaks": {part: leak.to_dict() for part, leak in find_leaks(catalogue, duplicates).items()},
+        "parts": _splits(catalogue),
+        "leaks": {name: leak.to_dict() for name, leak in find_leaks(catalogue, duplicates).items()},
         "duplicates": {
             "identical": _spread(catalogue, duplicates.identical),
             "identical_or_near": _spread(catalogue, duplicates.pairs()),
@@ -67,19 +67,20 @@ def audit(data: Path, cache: Path, seed: int) -> Audit:
     return Audit(images, catalogue, duplicates, tuple(conflicting), findings)
 
 
-def _parts(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
-    names = {part: name for name, part in HELD_OUT.items()}
+def _splits(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
+    """Count the images of each split; images without a split are "all"."""
+    names = {split: name for name, split in HELD_OUT.items()}
     found: dict[str, dict[str, Any]] = {}
-    for part in ("", "train", "validation", "test"):
-        labels = [row.label for row in catalogue.in_split(part)]
+    for split in ("", *SPLITS):
+        labels = [row.label for row in catalogue.in_split(split)]
         if labels:
             about = {"images": len(labels), "fractured": sum(labels), "fractured_share": sum(labels) / len(labels)}
-            found[names.get(part, part or "all")] = about
+            found[names.get(split, split or "all")] = about
     return found
 
 
 def _spread(catalogue: Catalogue, pairs: tuple[tuple[int, int], ...]) -> dict[str, int]:
-    """How many sets of images the pairs join, and how many of these stand in several parts."""
+    """Count the sets of images that the pairs join, inside one split and across splits."""
     groups = duplicate_groups(len(catalogue.rows), pairs)
     across = sum(len({catalogue.rows[index].split for index in group}) > 1 for group in groups)
     return {"pairs": len(pairs), "groups_inside": len(groups) - across, "groups_across": across}

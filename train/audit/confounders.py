@@ -1,4 +1,4 @@
-"""Confounders: what predicts the label without a look at the bone."""
+"""Confounders: properties that predict the label without showing the bone."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from osteolite.edge.preprocess import PreprocessingSpec
 from ..data.catalogue import Catalogue
 from ..data.pixel_cache import Images
 
-_FOLDS, _DEPTH = 5, 4
-_JUMP = 64  # grey levels between neighbours: letters and markers have such edges, tissue hardly
-_CORNER = (0.2, 0.25)  # of the image's height and width
-_MEANINGS = (
+_FOLDS, _DEPTH = 5, 4  # cross-validation folds; depth of the decision tree
+_JUMP = 64  # grey levels between neighbours: typical of letters and markers, rare in tissue
+_CORNER = (0.2, 0.25)  # size of a corner as a share of the image's height and width
+_MEANINGS = (  # AUROC below which the text applies
     (0.6, "says little about the label"),
     (0.7, "a weak hint at the label"),
-    (0.8, "predicts the label: a network may use it in place of the bone"),
-    (1.1, "predicts the label well: figures on this data may measure it, not fractures"),
+    (0.8, "predicts the label: a network may use it instead of the bone"),
+    (1.1, "predicts the label well: metrics on this data may measure it, not fractures"),
 )
 
 Array = np.ndarray[Any, Any]
@@ -29,20 +29,20 @@ Array = np.ndarray[Any, Any]
 def find_confounders(
     images: Images, catalogue: Catalogue, chosen: Array, spec: PreprocessingSpec, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """How well each property alone predicts the label, and all of them together.
+    """Measure how well each property, and all together, predict the label.
 
-    The AUROC is that of a small decision tree on rows it was not fitted on, in cross-validation by
-    group; 0.5 is chance. It is None where there are too few groups of a class to tell.
+    The AUROC is that of a small decision tree on held-out rows, in a cross-validation by group; 0.5 is chance. It is
+    None if a class has too few groups.
 
     Args:
-        images: facts and fitted pixels.
+        images: file facts and fitted pixels.
         catalogue: the same rows, near-duplicates in one group.
-        chosen: indices of the rows to count, one for each different file.
-        spec: what the pixels were fitted to.
-        seed: of the folds.
+        chosen: indices of the rows to use, one per different file.
+        spec: the spec that the pixels were fitted to.
+        seed: seed of the folds.
 
     Returns:
-        For each property that the data has: "auroc", and "meaning" in words.
+        For each property that the data has: "auroc" and its "meaning" as text.
     """
     found = {
         name: _auroc(values, catalogue, chosen, seed) for name, values in _properties(images, chosen, spec).items()
@@ -51,7 +51,7 @@ def find_confounders(
 
 
 def _properties(images: Images, chosen: Array, spec: PreprocessingSpec) -> dict[str, Array]:
-    """Each property as an array of shape (rows, values)."""
+    """Return each property as an array of shape (rows, values)."""
     facts = [images.facts[index] for index in chosen]
     rows = [images.catalogue.rows[index] for index in chosen]
     width, height = (np.array([[getattr(fact, name)] for fact in facts], float) for name in ("width", "height"))
@@ -76,7 +76,7 @@ def _properties(images: Images, chosen: Array, spec: PreprocessingSpec) -> dict[
 
 
 def _corner_jumps(images: Images, index: int, spec: PreprocessingSpec) -> list[float]:
-    """For each corner of the image the share of horizontal neighbours with a jump between them."""
+    """Return for each corner of the image the share of horizontal neighbours with a jump between them."""
     fact = images.facts[index]
     width, height = spec.fitted_size(fact.width, fact.height)
     left, top = (spec.width - width) // 2, (spec.height - height) // 2
@@ -100,5 +100,5 @@ def _auroc(values: Array, catalogue: Catalogue, chosen: Array, seed: int) -> flo
 
 def _meaning(auroc: float | None) -> str:
     if auroc is None:
-        return "too few images to tell"
+        return "too few groups to tell"
     return next(meaning for limit, meaning in _MEANINGS if auroc < limit)

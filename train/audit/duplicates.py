@@ -1,4 +1,4 @@
-"""Duplicates: files with the same bytes, and images of one exposure, turned, mirrored or squeezed as they may be."""
+"""Duplicates: files with the same bytes, and images of one exposure that were rotated, mirrored or squeezed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ from scipy.ndimage import map_coordinates
 from ..data.catalogue import Catalogue
 from ..data.pixel_cache import DISC, Images, Pixels
 
-_CORRELATION = 0.991  # from which two discs are the same exposure: below, patients in one position meet
-_RADII, _ANGLES = 12, 96
-_TURNS = 4 * _ANGLES  # that are tried: half a step between two samples would cost half of the small turns
-_SAME_SHAPE = 0.02  # of the logarithm of width over height: up to it, scaling may have rounded the sides
-_CHUNK = 1024
+_CORRELATION = 0.991  # least correlation of one exposure; below it, patients in the same position are confused
+_RADII, _ANGLES = 12, 96  # polar samples of a disc
+_ROTATIONS = 4 * _ANGLES  # angles tried; with `_ANGLES` alone half of the small rotations would be missed
+_SAME_SHAPE = 0.02  # largest difference of log(width / height) that rounding after scaling explains
+_CHUNK = 1024  # rows of the correlation matrix computed at once
 
 Array = np.ndarray[Any, Any]
 
@@ -24,14 +24,14 @@ class Duplicates:
     """Pairs of row indices (i, j) with i < j."""
 
     identical: tuple[tuple[int, int], ...]  # i is the first row with these bytes, j each later one
-    near: tuple[tuple[int, int], ...]  # both are first rows of their bytes
+    near: tuple[tuple[int, int], ...]  # i and j are each the first row with their bytes
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
         return self.identical + self.near
 
 
 def find_duplicates(images: Images) -> Duplicates:
-    """Identical files by their SHA-256, and near-duplicates among the different ones."""
+    """Find identical files by SHA-256, and near-duplicates among the different files."""
     first: dict[str, int] = {}
     identical = []
     for index, facts in enumerate(images.facts):
@@ -45,15 +45,18 @@ def find_duplicates(images: Images) -> Duplicates:
 
 
 def near_duplicates(squares: Pixels, ratios: Array) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of images that are one exposure: scaled, recompressed, mirrored or turned by any angle.
+    """Find pairs of images of one exposure: scaled, recompressed, mirrored or rotated by any angle.
 
-    Images of different shapes are compared as wholes too, since sets are often squeezed to squares before copies
-    of their images are turned.
+    Images of different aspect ratios are also compared as wholes, because data sets are often squeezed to squares
+    before copies of their images are rotated.
 
     Args:
-        squares: uint8 of shape (images, 2, DISC, DISC), the largest square around each image's centre and the
-            whole image squeezed to one.
-        ratios: width over height of each image.
+        squares: uint8 (images, 2, DISC, DISC), the largest centred square of each image and the whole image
+            squeezed to a square.
+        ratios: (images,) width over height.
+
+    Returns:
+        Pairs (i, j) with i < j, sorted.
     """
     shapes = np.log(ratios)
     squeezed = [(i, j) for i, j in _alike_pairs(squares[:, 1]) if abs(shapes[i] - shapes[j]) > _SAME_SHAPE]
@@ -61,13 +64,13 @@ def near_duplicates(squares: Pixels, ratios: Array) -> list[tuple[int, int]]:
 
 
 def _alike_pairs(squares: Pixels) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of squares of shape (images, DISC, DISC) whose discs correlate at some angle.
+    """Find pairs (i, j), i < j, of squares (images, DISC, DISC) whose discs correlate at some angle.
 
-    The disc inside the square is sampled in polar coordinates, where turning is a shift along the
-    angle. The magnitudes of its Fourier series over the angle know neither shift nor mirror: pairs
-    whose magnitudes correlate are candidates (no true pair is missed, as they bound the correlation
-    of the discs), and the best correlation over all shifts of both decides. It is the
-    registration of Reddy and Chatterji (1996) with the centre known.
+    The disc inside the square is sampled in polar coordinates, where a rotation is a shift along the angle. The
+    magnitudes of its Fourier series over the angle are invariant to rotation and mirroring. Pairs whose magnitudes
+    correlate are candidates (no true pair is missed, because the correlation of the magnitudes bounds that of the
+    discs), and the best correlation over all shifts decides. This is the registration of Reddy and Chatterji (1996)
+    with a known centre.
     """
     series = _polar_series(squares)
     magnitudes = np.abs(series).reshape(len(series), -1).astype(np.float32)
@@ -84,13 +87,15 @@ def _alike_pairs(squares: Pixels) -> list[tuple[int, int]]:
 
 
 def _polar_series(squares: Pixels) -> Array:
-    """The Fourier series over the angle of each disc: complex64 (images, radii, angles / 2 + 1), of length 1 or 0."""
+    """Return each disc's Fourier series over the angle: complex64 (images, radii, angles / 2 + 1), of norm 1 or 0."""
     radius = (np.arange(_RADII) + 0.5) / _RADII * (DISC / 2 * 0.96)
     angle = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
     centre = (DISC - 1) / 2
     grid = [centre + radius[:, None] * np.sin(angle), centre + radius[:, None] * np.cos(angle)]
     area = (radius / radius.sum() / _ANGLES)[:, None]
-    both = np.r_[1.0, np.full(_ANGLES // 2 - 1, 2.0), 1.0]  # each but the ends stands for two of the full series
+    both = np.r_[
+        1.0, np.full(_ANGLES // 2 - 1, 2.0), 1.0
+    ]  # all but the first and last coefficient occur twice in the full series
     series = np.empty((len(squares), _RADII, _ANGLES // 2 + 1), np.complex64)
     for index, square in enumerate(squares):
         disc = map_coordinates(np.asarray(square, np.float32), grid, order=1)
@@ -101,17 +106,17 @@ def _polar_series(squares: Pixels) -> Array:
 
 
 def _alike(first: Array, second: Array) -> Array:
-    """Whether the discs of each pair correlate at some angle, as they are or mirrored."""
+    """Return for each pair whether the discs correlate at some angle, directly or mirrored."""
     best = np.zeros(len(first))
     for other in (second.conj(), second):
         spectrum = (first * other).sum(axis=1)
-        spectrum[:, 1:] /= 2  # `irfft` counts these twice by itself
-        best = np.maximum(best, np.fft.irfft(spectrum, _TURNS, axis=1).max(axis=1) * _TURNS)
+        spectrum[:, 1:] /= 2  # `irfft` counts these twice
+        best = np.maximum(best, np.fft.irfft(spectrum, _ROTATIONS, axis=1).max(axis=1) * _ROTATIONS)
     return best >= _CORRELATION
 
 
 def merge_groups(catalogue: Catalogue, pairs: Iterable[tuple[int, int]]) -> Catalogue:
-    """Give all images of two groups one group wherever a pair joins them."""
+    """Merge groups that a pair joins."""
     parent = {row.group: row.group for row in catalogue.rows}
 
     def root(group: str) -> str:

@@ -1,4 +1,4 @@
-"""Data that a model never saw: what is left of it once everything alike to the training data is taken out."""
+"""External data: the images of a data set that resemble no image of the training data."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,23 +17,24 @@ from .duplicates import find_duplicates, merge_groups
 def unseen_images(
     found: Catalogue, known: Catalogue, spec: PreprocessingSpec, folder: Path
 ) -> tuple[Catalogue, dict[str, Any]]:
-    """The images of one data set that are like none of another, those that are like each other in one study.
+    """Remove from a data set the images that duplicate an image of another one, and join its own duplicates.
 
-    Alike are copies of a file, and one exposure scaled, squeezed, recompressed, mirrored or turned by
-    any angle (see `duplicates.near_duplicates`). Alike images with both labels are left out.
+    Duplicates are copies of a file, and one exposure scaled, squeezed, recompressed, mirrored or rotated by any
+    angle (see `duplicates.near_duplicates`). Duplicates with both labels are left out; the others share a study.
 
     Args:
-        found: the data set to judge a model on.
-        known: what the model was trained on; also what it was validated and tested on, if it is there.
-        spec: what the model sees.
-        folder: for the pixels that are read meanwhile.
+        found: the data set to evaluate a model on.
+        known: the model's training data, with its validation and test data if available.
+        spec: the model's preprocessing.
+        folder: temporary folder for the pixels.
 
     Returns:
-        The images left, and {"images": as they were found, "unreadable", "alike_to_known", "contradictory",
-        "left", "clusters": of alike images, each of which counts as one}.
+        The remaining images, and counts: {"images": in the data set, "unreadable", "alike_to_known": duplicates of
+        known images, "contradictory": duplicates with both labels, "left": remaining, "clusters": sets of
+        duplicates among the remaining images, each of which counts as one unit}.
 
     Raises:
-        DatasetError: nothing is left, or nothing can be read.
+        DatasetError: no image remains, or none can be read.
     """
     mine, others = read_images(found, spec, folder / "found"), read_images(known, spec, folder / "known")
     duplicates = find_duplicates(_joined(mine, others))
@@ -46,9 +47,12 @@ def unseen_images(
         labels.setdefault(row.group, set()).add(row.label)
     new = [row for row in own if row.group not in seen]
     once = {row.file: replace(row, study=row.group, split="") for row in new if len(labels[row.group]) == 1}
-    left = list(once.values())  # a manifest may name a file several times
+    left = list(once.values())  # a manifest may list a file several times
     if not left:
-        raise DatasetError(f"{found.root}: all its images are alike to some of {known.root}, or contradict each other")
+        raise DatasetError(
+            f"every image of {found.root} duplicates an image of {known.root} or contradicts its own duplicates; "
+            "use other data"
+        )
     return found.with_rows(left), {
         "images": len(found.rows),
         "unreadable": len(mine.unreadable),
@@ -60,6 +64,6 @@ def unseen_images(
 
 
 def _joined(first: Images, second: Images) -> Images:
-    """Both sets, as far as duplicates are found by them; pixels of the first alone."""
+    """Join both sets for `find_duplicates`. The pixels, which it does not use, are the first set's alone."""
     squares = np.concatenate([first.squares, second.squares])
     return Images(first.catalogue, first.pixels, squares, first.facts + second.facts, {})

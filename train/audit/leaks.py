@@ -1,4 +1,4 @@
-"""Leaks: images of the held-out parts that the network has seen in training."""
+"""Leaks: images of the held-out splits that the network has seen in training."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ from osteolite.edge.errors import AuditRefusal
 from ..data.catalogue import Catalogue
 from .duplicates import Duplicates
 
-HELD_OUT = {"test": "test", "val": "validation"}  # name in figures: part of the catalogue
-_ALLOWED = 0.01  # share of a held-out part
+HELD_OUT = {"test": "test", "val": "validation"}  # key in the findings: split of the catalogue
+_ALLOWED = 0.01  # largest share of a held-out split
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """What a held-out part shares with the train part."""
+    """The overlap of a held-out split with the training split."""
 
-    images: int  # readable ones of the part
-    identical: int  # of these, have the same bytes as one in train
-    near_duplicate: int  # of these, are identical to one in train or a near-duplicate of it
+    images: int  # readable images of the split
+    identical: int  # of these, images with the same bytes as a training image
+    near_duplicate: int  # of these, images identical to a training image or a near-duplicate of one
 
     @property
     def identical_share(self) -> float:
@@ -41,17 +41,18 @@ class Leak:
 
 
 def find_leaks(catalogue: Catalogue, duplicates: Duplicates, seen_before: Array | None = None) -> dict[str, Leak]:
-    """The leaks of the test part (`test`) and the validation part (`val`).
+    """Find the leaks of the test split (`test`) and the validation split (`val`).
 
     Args:
-        catalogue: the readable images with their parts, in the order that the pairs count in.
-        duplicates: as `find_duplicates` gives them.
-        seen_before: (images,) whether the starting weights were trained on the image; it then counts as trained on.
+        catalogue: the readable images with their splits, in the order of the indices in `duplicates`.
+        duplicates: the result of `find_duplicates`.
+        seen_before: (images,) whether the starting weights were trained on the image; such images count as training
+            images.
     """
-    part = np.array([row.split for row in catalogue.rows])
-    first = first_copies(len(part), duplicates)
-    trained = part == "train" if seen_before is None else (part == "train") | seen_before
-    identical = np.zeros(len(part), bool)  # of first copies: whether the network has seen these bytes
+    split = np.array([row.split for row in catalogue.rows])
+    first = first_copies(len(split), duplicates)
+    trained = split == "train" if seen_before is None else (split == "train") | seen_before
+    identical = np.zeros(len(split), bool)  # by first copy: whether the network has seen these bytes
     identical[first[trained]] = True
     near = identical.copy()
     i, j = np.array(duplicates.near, int).reshape(-1, 2).T
@@ -59,46 +60,46 @@ def find_leaks(catalogue: Catalogue, duplicates: Duplicates, seen_before: Array 
     np.logical_or.at(near, j, identical[i])
     return {
         name: Leak(
-            images=int((part == held_out).sum()),
-            identical=int(identical[first][part == held_out].sum()),
-            near_duplicate=int(near[first][part == held_out].sum()),
+            images=int((split == held_out).sum()),
+            identical=int(identical[first][split == held_out].sum()),
+            near_duplicate=int(near[first][split == held_out].sum()),
         )
         for name, held_out in HELD_OUT.items()
     }
 
 
 def refuse_leaks(leaks: dict[str, Leak], data: Path, seen_before: int = 0) -> None:
-    """Refuse parts that share more than 1 % of a held-out part with train.
+    """Refuse a split if more than 1 % of a held-out split is also in the training split.
 
     Args:
-        leaks: as `find_leaks` gives them.
-        data: the data, as the user named it.
-        seen_before: how many held-out images the starting weights were trained on.
+        leaks: the result of `find_leaks`.
+        data: the path that the user gave.
+        seen_before: number of held-out images that the starting weights were trained on.
 
     Raises:
-        AuditRefusal: with the shares.
+        AuditRefusal: the split leaks; the message has the shares.
     """
     if all(leak.near_duplicate_share <= _ALLOWED for leak in leaks.values()):
         return
     shares = " and ".join(
-        f"{100 * leak.near_duplicate_share:.1f} % of its {HELD_OUT[part]} images are copies or near-duplicates of "
+        f"{100 * leak.near_duplicate_share:.1f} % of its {HELD_OUT[name]} images are copies or near-duplicates of "
         f"training images ({100 * leak.identical_share:.1f} % byte for byte)"
-        for part, leak in leaks.items()
+        for name, leak in leaks.items()
         if leak.near_duplicate_share > _ALLOWED
     )
     remedy = (
-        f"The run that --weights names was trained on {seen_before} of them: start from one that was not"
+        f"The run given by --weights was trained on {seen_before} of them: start from another run"
         if seen_before
         else f"`osteolite audit {data} --repair FILE.csv` writes a clean split to train on"
     )
     raise AuditRefusal(
         f"refused: the split of {data} leaks: {shares}; at most {100 * _ALLOWED:.0f} % is allowed. "
-        f"{remedy}; `train --allow-leaks` goes on as it is, and the report will say so"
+        f"{remedy}; `train --allow-leaks` trains anyway, and the report says so"
     )
 
 
 def first_copies(count: int, duplicates: Duplicates) -> Array:
-    """The index of the first row with the same bytes, for each of `count` rows."""
+    """Return for each of `count` rows the index of the first row with the same bytes."""
     first = np.arange(count)
     for earlier, later in duplicates.identical:
         first[later] = earlier
@@ -106,7 +107,7 @@ def first_copies(count: int, duplicates: Duplicates) -> Array:
 
 
 def duplicate_groups(count: int, pairs: tuple[tuple[int, int], ...]) -> list[Array]:
-    """The row indices of each set of at least two rows that are joined by pairs."""
+    """Return the row indices of each set of at least two rows that pairs join."""
     if not pairs:
         return []
     i, j = np.array(pairs).T
@@ -117,7 +118,7 @@ def duplicate_groups(count: int, pairs: tuple[tuple[int, int], ...]) -> list[Arr
 
 
 def conflicting_groups(catalogue: Catalogue, duplicates: Duplicates) -> list[Array]:
-    """Those sets of identical and near-duplicate rows that carry both labels."""
+    """Return the sets of identical and near-duplicate rows that have both labels."""
     labels = np.array([row.label for row in catalogue.rows])
     groups = duplicate_groups(len(labels), duplicates.pairs())
     return [group for group in groups if len(set(labels[group])) > 1]

@@ -1,4 +1,4 @@
-"""A clean split of a data set that was audited, as a manifest."""
+"""Repair of an audited data set: a manifest with a split that does not leak."""
 
 import os
 from dataclasses import replace
@@ -14,33 +14,32 @@ from ..data.splits import split_by_group
 from .audit import Audit
 from .leaks import first_copies
 
-_VALIDATION, _TEST = 0.1, 0.2
+_VALIDATION, _TEST = 0.1, 0.2  # share of all images
 _COLUMNS = ("file", "label", "split", "group", "body_part", "view", "hardware", "study")
 
 
 def repair(audit: Audit, data: Path, file: Path, seed: int) -> dict[str, Any]:
-    """Write a manifest of the usable images, split so that nothing leaks.
+    """Write a manifest of the usable images with a new split that does not leak.
 
-    One row for each different file; its copies, unreadable files, and all images of duplicates
-    that carry both labels are left out. Near-duplicates and the data's own groups stay in one part;
-    the data's own parts are given up.
+    The manifest has one row per different file. Copies, unreadable files, and all duplicates with both labels are
+    left out. Near-duplicates and the data's own groups stay in one split; the data's own splits are discarded.
 
     Args:
-        audit: of the data.
-        data: as it was audited.
-        file: the manifest to write. Paths in it are relative to its folder where that holds the
-            images, and otherwise to the column `root`.
-        seed: of the split.
+        audit: the audit of the data.
+        data: the audited path.
+        file: the manifest to write. Its paths are relative to its folder if that contains the images, otherwise to
+            the column `root`.
+        seed: seed of the split.
 
     Returns:
-        How many images were kept, left out, and put into each part.
+        The numbers of images kept, left out, and in each split.
 
     Raises:
-        UsageError: `file` is the audited manifest itself, or no .csv file.
-        DatasetError: too few groups for three parts.
+        UsageError: `file` is the audited manifest itself, or not a .csv file.
+        DatasetError: there are too few groups for three splits.
     """
     if file.suffix.lower() != ".csv" or file.resolve() in (data.resolve(), (data / MANIFEST).resolve()):
-        raise UsageError(f"{file}: name a new .csv file for the repaired manifest; the data stays as it is")
+        raise UsageError(f"{file}: name a new .csv file for the repaired manifest; the data is never changed")
     rows = audit.catalogue.rows
     first = first_copies(len(rows), audit.duplicates)
     conflicting = {int(index) for group in audit.conflicting for index in group}
@@ -56,7 +55,7 @@ def repair(audit: Audit, data: Path, file: Path, seed: int) -> dict[str, Any]:
         "copies_left_out": int(copies),
         "conflicting_left_out": len(conflicting),
         "unreadable_left_out": len(audit.images.unreadable),
-        "parts": {part: len(clean.in_split(part)) for part in SPLITS},
+        "parts": {split: len(clean.in_split(split)) for split in SPLITS},
     }
 
 

@@ -1,1 +1,1 @@
-"""The Keras network."""
+"""The Keras networks and what their activations show."""

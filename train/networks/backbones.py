@@ -1,4 +1,4 @@
-"""Backbones: one entry of `BACKBONES` for each network that can stand under the head."""
+"""Backbones: one entry in `BACKBONES` per network that the head can be put on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,21 +16,25 @@ from ..recipe import Recipe
 from .plain_cnn import plain_cnn
 from .squeezenet import squeezenet
 
-_BATCH_NORM_MOMENTUM = 0.9  # where it learns on a small set; Keras's 0.999 needs thousands of steps to settle
-_EFFICIENTNET_STD = np.array([0.229, 0.224, 0.225])  # of ImageNet's colours, as Keras's EfficientNet has them
+_BATCH_NORM_MOMENTUM = 0.9  # for small data sets; Keras's 0.999 needs thousands of steps to converge
+_EFFICIENTNET_STD = np.array([0.229, 0.224, 0.225])  # ImageNet's standard deviation by colour in Keras's EfficientNet
 
 Shape = tuple[int, int, int]  # height, width, channels
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network without its top, and the start that is published for it."""
+    """A network without its top, and its published weights."""
 
-    build: Callable[[Shape, float, str | None], Any]  # of input shape, width, and None, "imagenet" or a path
-    weights_file: Callable[[float], str] | None  # Keras's name of the ImageNet weights by width; None: there are none
-    mean: float = 127.5  # of the input that those weights expect, on grey values of 0 to 255
-    std: float = 127.5
-    widths: bool = False  # whether the recipe's `alpha` means something to it
+    build: Callable[
+        [Shape, float, str | None], Any
+    ]  # (input shape, width multiplier, weights: None, "imagenet" or a path)
+    weights_file: (
+        Callable[[float], str] | None
+    )  # file name of Keras's ImageNet weights, by width multiplier; None: no such weights
+    mean: float = 127.5  # mean that the weights expect to be subtracted from grey levels 0 to 255
+    std: float = 127.5  # divisor that the weights expect after the mean, in grey levels
+    widths: bool = False  # whether the network has a width multiplier, the recipe's `alpha`
 
 
 def _application(name: str, shape: Shape, alpha: float, weights: str | None) -> Any:
@@ -42,11 +46,11 @@ def _mobilenet(name: str, shape: Shape, alpha: float, weights: str | None) -> An
 
 
 def _efficientnet(name: str, shape: Shape, alpha: float, weights: str | None) -> Any:
-    """Keras's EfficientNet, with the same layers whatever the start.
+    """Build Keras's EfficientNet with the same layers for every kind of starting weights.
 
-    Keras adds a layer for `weights="imagenet"` alone, which divides by the square root of the colours'
-    standard deviation once more. Here that factor goes into the normalisation before it, so that a run's
-    weights file fits the network that is built to read it.
+    For `weights="imagenet"` alone, Keras adds a layer that divides once more by the square root of the colours'
+    standard deviation. Here that factor is part of the normalisation layer before it, so that the weights file of a
+    run fits the network that loads it.
     """
     network = _application(name, shape, alpha, None)
     if weights is not None:
@@ -58,7 +62,7 @@ def _efficientnet(name: str, shape: Shape, alpha: float, weights: str | None) ->
 
 
 def _finish_normalisation(layer: Any) -> None:
-    if np.allclose(layer.adapt_variance, _EFFICIENTNET_STD, rtol=0.01):  # as in the published files
+    if np.allclose(layer.adapt_variance, _EFFICIENTNET_STD, rtol=0.01):  # as in Keras's weights files
         layer.adapt_variance.assign(_EFFICIENTNET_STD**2)
     layer.finalize_state()
 
@@ -82,8 +86,8 @@ def _mobilenetv2_file(alpha: float) -> str:
     return f"mobilenet_v2_{f'{alpha:.2f}'.rstrip('0') if alpha % 1 else f'{alpha:.1f}'}_224_no_top.h5"
 
 
-# The scaling is Keras's own for each network. Some subtract a mean of each colour: on a grey image, whose
-# three channels are the same, the mean over the colours comes closest.
+# Each network has the scaling of Keras. Where Keras subtracts one mean per colour, the mean over the colours is the
+# closest value for a grey image, whose three channels are equal.
 BACKBONES = {
     "mobilenetv2": Backbone(partial(_mobilenet, "MobileNetV2"), _mobilenetv2_file, widths=True),
     "mobilenet": Backbone(partial(_mobilenet, "MobileNet"), _mobilenet_file, widths=True),
@@ -102,24 +106,24 @@ BACKBONES = {
 
 
 def backbone_of(recipe: Recipe) -> Backbone:
-    """The entry that the recipe names.
+    """Return the entry of the recipe's backbone.
 
     Raises:
-        UsageError: no such backbone, or a width where the backbone has none.
+        UsageError: the backbone is unknown, or the recipe sets a width multiplier that it does not have.
     """
     name, alpha = recipe.model.backbone, recipe.model.alpha
     if name not in BACKBONES:
-        raise UsageError(f"recipe {recipe.name}: no backbone {name!r}; known are {', '.join(BACKBONES)}")
+        raise UsageError(f"recipe {recipe.name}: unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
     if alpha != 1 and not BACKBONES[name].widths:
         known = ", ".join(one for one, entry in BACKBONES.items() if entry.widths)
         raise UsageError(
-            f"recipe {recipe.name}: alpha is {alpha:g}, but {name} has one width; leave it at 1, or use {known}"
+            f"recipe {recipe.name}: alpha is {alpha:g}, but {name} has a single width; set alpha to 1, or use {known}"
         )
     return BACKBONES[name]
 
 
-def _published(entry: Backbone, alpha: float, weights: str | None) -> bool:
-    """Whether the start is the ImageNet weights, which are of colour images."""
+def _uses_imagenet(entry: Backbone, alpha: float, weights: str | None) -> bool:
+    """Return whether the starting weights are ImageNet's, which expect colour images."""
     named = entry.weights_file(alpha) if entry.weights_file else None
     return weights == "imagenet" or (weights is not None and Path(weights).name == named)
 
@@ -127,9 +131,9 @@ def _published(entry: Backbone, alpha: float, weights: str | None) -> bool:
 def _build_grey(
     build: Callable[[Shape, float, str | None], Any], shape: Shape, alpha: float, weights: str | None
 ) -> Any:
-    """The network of one channel that gives what the one of three gives of a grey image.
+    """Build a one-channel network with the outputs that the three-channel network gives for a grey image.
 
-    Its first kernel is the sum over the colours: an exact saving, as a radiograph has none.
+    Its first kernel is the sum over the colours. This saves arithmetic and is exact, because the channels are equal.
     """
     colour, grey = build((*shape[:2], 3), alpha, weights), build(shape, alpha, None)
     pairs = zip(colour.get_weights(), grey.get_weights(), strict=True)
@@ -138,37 +142,41 @@ def _build_grey(
 
 
 def _shortened(backbone: Any, last: str) -> Any:
-    """The network up to the layer of that name."""
+    """Cut the network off after the layer `last`."""
     known = [layer.name for layer in backbone.layers]
     if last not in known:
-        raise UsageError(f"{backbone.name} has no layer {last!r} to end at; its last are {', '.join(known[-12:])}")
+        raise UsageError(
+            f"{backbone.name} has no layer {last!r} to end at; its last layers are {', '.join(known[-12:])}"
+        )
     return keras.Model(backbone.input, backbone.get_layer(last).output, name=backbone.name)
 
 
 def build_backbone(recipe: Recipe, weights: str | None) -> Any:
-    """The Keras model of the recipe's backbone, with its starting weights.
+    """Build the Keras model of the recipe's backbone with its starting weights.
 
     Args:
-        recipe: names backbone, width and input.
-        weights: None for a random start, "imagenet" for Keras to fetch, or the path of an .h5 file.
+        recipe: has the backbone, its width multiplier and its input.
+        weights: None for random weights, "imagenet" for Keras to download, or the path of an .h5 file.
 
     Raises:
-        UsageError: unknown backbone or last layer, an input it cannot have, weights that do not fit, or a download
-            that failed.
+        UsageError: the backbone or last layer is unknown, the input size is impossible, the weights do not fit, or
+            the download failed.
     """
     entry, name, spec = backbone_of(recipe), recipe.model.backbone, recipe.preprocessing
     try:
-        grey = spec.channels == "grey" and _published(entry, recipe.model.alpha, weights)
+        grey = spec.channels == "grey" and _uses_imagenet(entry, recipe.model.alpha, weights)
         build = partial(_build_grey, entry.build) if grey else entry.build
         backbone = build(spec.shape, recipe.model.alpha, weights)
     except Exception as error:  # Keras raises ValueError, OSError, URLError and bare Exception here
         reason = " ".join(str(error).split())[:200]
         if weights is None:
             size = f"{spec.width} x {spec.height} pixels, {spec.channels}"
-            raise UsageError(f"{name} cannot have an input of {size} ({reason}); change the recipe's input") from error
+            raise UsageError(
+                f"{name} cannot have an input of {size} ({reason}); change the recipe's preprocessing"
+            ) from error
         raise UsageError(
-            f"the starting weights {weights} cannot be had or do not fit {name} ({reason}); "
-            "give --weights none, or the path of an .h5 file"
+            f"the starting weights {weights} cannot be loaded or do not fit {name} ({reason}); "
+            "use --weights none, or the path of an .h5 file"
         ) from error
     if recipe.model.last_layer:
         backbone = _shortened(backbone, recipe.model.last_layer)
@@ -179,6 +187,6 @@ def build_backbone(recipe: Recipe, weights: str | None) -> Any:
     if weights is not None and (spec.mean, spec.std) != (entry.mean, entry.std):
         console.print(
             f"note: the ImageNet weights of {name} expect mean {entry.mean:g} and std {entry.std:g}; "
-            f"the recipe's input has {spec.mean:g} and {spec.std:g}"
+            f"the recipe has {spec.mean:g} and {spec.std:g}"
         )
     return backbone

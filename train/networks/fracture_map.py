@@ -1,9 +1,9 @@
-"""Where the fracture is, learnt from boxes: a second output beside the logit, a map of the image.
+"""The fracture map: a second output beside the logit that learns from boxes where the fracture is.
 
-A feature pyramid (Lin et al., CVPR 2017): the last features, enlarged, join those of twice their resolution,
-and these such of four times. Boxes are so small and so few places of an image lie in one that the map's loss weighs
-these more; it also teaches the features below what a fracture looks like, which labels alone take many
-more images to teach.
+The map is a feature pyramid (Lin et al., CVPR 2017): the last features are upsampled and added to those of twice
+their resolution, and the sum to those of four times. Boxes are small and cover few cells of the map, so the loss
+gives these cells more weight. The boxes also teach the backbone what a fracture looks like; with labels alone this
+takes many more images.
 """
 
 from collections.abc import Callable
@@ -18,60 +18,60 @@ from ..data.boxes import BoxedImage, read_boxes
 from ..data.catalogue import Catalogue
 from ..keras import keras, tf
 
-STRIDE = 8  # pixels of the input that a place of the map stands for
-FINE = 4  # pixels of the input that a place of the boxes' coverage stands for, before it is augmented
-LAYERS = "map_"  # how the names of the map's layers begin
-_COARSE = 4  # steps of the pyramid's last level, of `STRIDE` each
-_CHANNELS = 32  # of a network of width 1; a narrow one has half
-_NARROW = 0.5  # width up to which a network counts as narrow
-_PRIOR = -3.0  # the logit of a place of which nothing is known: 0 in the map
-_POSITIVE = 4.0  # what a place in a box counts for in the loss
-_NOTHING = 1e-6  # what a place without a box is taken for, where its logarithm is needed
-_LEAST = 0.004  # covered share of the fullest place, below which an image shows no box
+STRIDE = 8  # side of a cell of the map, in input pixels
+FINE = 4  # side of a cell of the box coverage before augmentation, in input pixels
+PREFIX = "map_"  # prefix of the names of the map's layers
+_COARSE = 4  # stride of the coarsest pyramid level, in multiples of `STRIDE`
+_CHANNELS = 32  # channels of the pyramid; a narrow network has half
+_NARROW = 0.5  # largest width multiplier of a narrow network
+_PRIOR = -3.0  # logit that the loss assigns to 0 in the map
+_POSITIVE = 4.0  # weight in the loss of a cell inside a box
+_EPSILON = 1e-6  # added to the coverage before its logarithm
+_LEAST = 0.004  # coverage of the fullest cell below which an image counts as having no box
 
 Array = np.ndarray[Any, Any]
 
 
 def fracture_map(backbone: Any, alpha: float) -> Any:
-    """The map's tensor, float32 (batch, height / 8, width / 8, 1): above 0 a fracture is likelier than elsewhere.
+    """Build the tensor of the map: float32 (batch, height / 8, width / 8, 1), above 0 where a fracture is likely.
 
     Args:
-        backbone: the network under it.
-        alpha: its width.
+        backbone: the backbone whose features the map uses.
+        alpha: width multiplier of the backbone.
 
     Raises:
-        UsageError: the backbone has no features of 8, 16 and 32 pixels to a place for this input.
+        UsageError: the backbone has no features of stride 8, 16 and 32 for this input.
     """
     channels, layer = _CHANNELS if alpha > _NARROW else _CHANNELS // 2, keras.layers
     top, *sides = (_last_of(backbone, level * STRIDE) for level in (_COARSE, 2, 1))
-    joined = layer.Conv2D(channels, 1, name=f"{LAYERS}top")(top)
+    joined = layer.Conv2D(channels, 1, name=f"{PREFIX}top")(top)
     for level, side in zip((2, 1), sides, strict=True):
-        # Bilinear, as XNNPACK and the Edge TPU do not enlarge by copies.
-        enlarged = layer.UpSampling2D(2, interpolation="bilinear", name=f"{LAYERS}enlarged{level}")(joined)
-        beside = layer.Conv2D(channels, 1, name=f"{LAYERS}side{level}")(side)
-        joined = layer.Add(name=f"{LAYERS}sum{level}")([enlarged, beside])
-    joined = layer.ReLU(6.0, name=f"{LAYERS}relu")(joined)
-    mixed = layer.Conv2D(channels, 3, padding="same", name=f"{LAYERS}mixed")(joined)
-    return layer.Conv2D(1, 1, name=f"{LAYERS}logits")(layer.ReLU(6.0, name=f"{LAYERS}mixed_relu")(mixed))
+        # Bilinear, because XNNPACK and the Edge TPU do not support nearest-neighbour upsampling.
+        upsampled = layer.UpSampling2D(2, interpolation="bilinear", name=f"{PREFIX}enlarged{level}")(joined)
+        beside = layer.Conv2D(channels, 1, name=f"{PREFIX}side{level}")(side)
+        joined = layer.Add(name=f"{PREFIX}sum{level}")([upsampled, beside])
+    joined = layer.ReLU(6.0, name=f"{PREFIX}relu")(joined)
+    mixed = layer.Conv2D(channels, 3, padding="same", name=f"{PREFIX}mixed")(joined)
+    return layer.Conv2D(1, 1, name=f"{PREFIX}logits")(layer.ReLU(6.0, name=f"{PREFIX}mixed_relu")(mixed))
 
 
-def with_strongest_place(label: Any, drawn: Any, weight: float) -> Any:
-    """The tensor of a logit that also counts what the map's strongest place says, (batch, 1).
+def with_map_maximum(logit: Any, fracture_map: Any, weight: float) -> Any:
+    """Add the weighted maximum of the map to the logit; both (batch, 1).
 
-    It is added after training: trained on the sum, the strongest place learns the training images by heart.
+    The term is added after training. Trained on the sum, the maximum would memorise the training images.
 
     Args:
-        label: the logit that was trained on labels, (batch, 1).
-        drawn: the map.
-        weight: of the strongest place.
+        logit: the logit that was trained on labels, (batch, 1).
+        fracture_map: the tensor of the map.
+        weight: factor of the map's maximum.
     """
     layer = keras.layers
-    strongest = layer.Flatten(name=f"{LAYERS}flat")(
-        layer.MaxPooling2D(drawn.shape[1:3], name=f"{LAYERS}strongest")(drawn)
+    strongest = layer.Flatten(name=f"{PREFIX}flat")(
+        layer.MaxPooling2D(fracture_map.shape[1:3], name=f"{PREFIX}strongest")(fracture_map)
     )
     start = keras.initializers.Constant(weight)
-    weighted = layer.Dense(1, use_bias=False, kernel_initializer=start, trainable=False, name=f"{LAYERS}weighted")
-    return layer.Add(name=f"{LAYERS}answer")([label, weighted(strongest)])
+    weighted = layer.Dense(1, use_bias=False, kernel_initializer=start, trainable=False, name=f"{PREFIX}weighted")
+    return layer.Add(name=f"{PREFIX}answer")([logit, weighted(strongest)])
 
 
 def _last_of(backbone: Any, stride: int) -> Any:
@@ -81,41 +81,41 @@ def _last_of(backbone: Any, stride: int) -> Any:
     if height % stride or width % stride or not found:
         raise UsageError(
             f"a fracture map needs an input whose sides are multiples of {_COARSE * STRIDE} pixels, and a backbone "
-            f"with features of {STRIDE}, {2 * STRIDE} and {_COARSE * STRIDE} pixels to a place; {width} x {height} "
-            f"pixels in {backbone.name} give none of {stride}"
+            f"with features of stride {STRIDE}, {2 * STRIDE} and {_COARSE * STRIDE}; with {width} x {height} pixels "
+            f"{backbone.name} has none of stride {stride}"
         )
     return found[-1]
 
 
 def map_loss(pointing: float = 0.0) -> Callable[[Any, Any], Any]:
-    """A loss of each image's map, (batch,), against targets as `map_targets` gives them.
+    """Return a loss of each image's map, (batch,), against the targets of `map_targets`.
 
-    It is the cross-entropy of the places, and of an image that shows a box also that of the softmax over its
-    places: how likely that lies in a box. The first counts places, of which a small box has few; to the second
-    all fractures are equal.
+    The loss is the cross-entropy over the cells. Images with a box also have a pointing term: the negative log of
+    the probability that a softmax over the cells puts inside the boxes. The first term counts cells, of which a
+    small box has few; the second treats all fractures equally.
 
     Args:
-        pointing: weight of the second beside the first.
+        pointing: weight of the pointing term.
     """
 
     def loss(covered: Any, logits: Any) -> Any:
-        places = tf.nn.weighted_cross_entropy_with_logits(covered, logits + _PRIOR, _POSITIVE)
-        missed = tf.reduce_mean(places, (1, 2, 3))
+        cells = tf.nn.weighted_cross_entropy_with_logits(covered, logits + _PRIOR, _POSITIVE)
+        cross_entropy = tf.reduce_mean(cells, (1, 2, 3))
         if not pointing:
-            return missed
-        inside = tf.reduce_logsumexp(logits + tf.math.log(covered + _NOTHING), (1, 2, 3))
+            return cross_entropy
+        inside = tf.reduce_logsumexp(logits + tf.math.log(covered + _EPSILON), (1, 2, 3))
         whole = tf.reduce_logsumexp(logits, (1, 2, 3))
-        shown = tf.cast(tf.reduce_max(covered, (1, 2, 3)) > 0.0, tf.float32)
-        return missed + pointing * shown * (whole - inside)
+        has_box = tf.cast(tf.reduce_max(covered, (1, 2, 3)) > 0.0, tf.float32)
+        return cross_entropy + pointing * has_box * (whole - inside)
 
     return loss
 
 
 def box_coverage(catalogue: Catalogue, spec: PreprocessingSpec) -> Array:
-    """How much of each place of each image lies in a box.
+    """Compute how much of each cell of each image lies in a box.
 
     Returns:
-        uint8 (images, height / 4, width / 4), 255: all of it; images without boxes are 0.
+        uint8 (images, height / 4, width / 4), 255 for a fully covered cell; 0 everywhere in images without boxes.
 
     Raises:
         DatasetError: the data has no boxes.
@@ -140,7 +140,7 @@ def _covered(boxed: BoxedImage, spec: PreprocessingSpec) -> Array:
 
 
 def _shares(start: float, end: float, length: int, side: int) -> Array:
-    """The share of each place along one side that lies between two shares of the fitted image in its middle."""
+    """Return the share of each cell along one axis between two fractions of the fitted image, which is centred."""
     offset = (side - length) // 2
     edges = np.arange(side // FINE) * float(FINE)
     overlap = np.minimum(offset + end * length, edges + FINE) - np.maximum(offset + start * length, edges)
@@ -148,14 +148,13 @@ def _shares(start: float, end: float, length: int, side: int) -> Array:
 
 
 def map_targets(coverage: Any) -> Any:
-    """What the map is compared with.
+    """Compute the targets of the map.
 
     Args:
-        coverage: float32 (batch, height / 4, width / 4, 1), 0 to 1, as `box_coverage` gives it and augmentation
-            changes it.
+        coverage: float32 (batch, height / 4, width / 4, 1), 0 to 1: the augmented result of `box_coverage`.
 
     Returns:
-        float32 (batch, height / 8, width / 8, 1): 1 at the place that a box covers most, however small the box.
+        float32 (batch, height / 8, width / 8, 1): 1 in the cell that is covered most, however small the box.
     """
     pooled = tf.nn.avg_pool2d(coverage, STRIDE // FINE, STRIDE // FINE, "VALID")
     fullest = tf.reduce_max(pooled, (1, 2, 3), keepdims=True)

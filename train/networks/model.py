@@ -1,4 +1,4 @@
-"""The network: backbone, pooled features, dense layers if the recipe has some, and the task's outputs."""
+"""The network: backbone, pooling, optional dense layers, and the outputs of the task."""
 
 from pathlib import Path
 from typing import Any
@@ -8,36 +8,34 @@ from osteolite.edge.errors import UsageError
 from ..keras import keras
 from ..recipe import Phase, Recipe
 from .backbones import build_backbone
-from .fracture_map import LAYERS, fracture_map, with_strongest_place
+from .fracture_map import PREFIX, fracture_map, with_map_maximum
 
 _POOLING = {"average": keras.layers.GlobalAveragePooling2D, "flatten": keras.layers.Flatten}
-FEATURES = "features"  # name of the pooling layer; what stands before it is the backbone
+FEATURES = "features"  # name of the pooling layer; the layers before it are the backbone
 
 
 def build_model(recipe: Recipe, weights: str | None, outputs: int = 1) -> Any:
-    """A Keras model from float32 (batch, height, width, channels) to logits (batch, outputs), perhaps with a map.
+    """Build a Keras model from float32 (batch, height, width, channels) to logits (batch, outputs).
 
-    Where the recipe asks for a fracture map, the model gives [logits, map], the latter as
-    `localisation.fracture_map` makes it.
+    If the recipe has a fracture map, the model's outputs are [logits, map] (see `fracture_map.fracture_map`).
 
-    With average pooling and no hidden layers the head is linear on averaged features, so that the
-    class activation map is the same linear layer on the features before averaging (Zhou et al.,
-    CVPR 2016).
+    With average pooling and no hidden layers the head is linear in the averaged features. The class activation map
+    is then the same linear layer applied before averaging (Zhou et al., CVPR 2016).
 
     Args:
         recipe: backbone, head and input.
-        weights: None for a random start, "imagenet" or the path of an .h5 file for the backbone, or a
-            run folder, from which the whole network starts.
-        outputs: of the last layer.
+        weights: None for random weights; "imagenet" or the path of an .h5 file for the backbone; or a run folder,
+            whose weights the whole network takes.
+        outputs: units of the last layer.
 
     Raises:
-        UsageError: an unknown backbone or pooling, weights that cannot be had or do not fit, or a fracture map
-            of a network that cannot have one.
+        UsageError: the backbone or pooling is unknown, the weights cannot be loaded or do not fit, or the network
+            cannot have a fracture map.
     """
     if recipe.model.pooling not in _POOLING:
-        raise UsageError(f"no pooling {recipe.model.pooling!r}; known are {', '.join(_POOLING)}")
+        raise UsageError(f"unknown pooling {recipe.model.pooling!r}; choose one of {', '.join(_POOLING)}")
     if recipe.model.fracture_map and recipe.model.outputs != 1:
-        raise UsageError(f"recipe {recipe.name}: a fracture map stands beside one logit; set model.outputs to 1")
+        raise UsageError(f"recipe {recipe.name}: a fracture map needs a single logit; set model.outputs to 1")
     run = Path(weights) if weights is not None and Path(weights).is_dir() else None
     backbone = build_backbone(recipe, None if run else weights)
     features = _POOLING[recipe.model.pooling](name=FEATURES)(backbone.output)
@@ -57,24 +55,25 @@ def _load_run(model: Any, run: Path) -> None:
         model.load_weights(run / "weights.h5")
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--weights {run}: its weights do not fit the recipe's network ({reason})") from error
+        raise UsageError(
+            f"--weights {run}: the weights do not fit the recipe's network ({reason}); use a run of the same network"
+        ) from error
 
 
 def with_map_term(model: Any, recipe: Recipe) -> Any:
-    """A trained model as it is used: its logit also counts the strongest place of its map, where the recipe says so."""
+    """Return a trained model for inference, with the map's weighted maximum in its logit if the recipe says so."""
     if not (recipe.model.fracture_map and recipe.model.map_weight):
         return model
-    label, drawn = model.outputs
-    return keras.Model(
-        model.input, [with_strongest_place(label, drawn, recipe.model.map_weight), drawn], name=model.name
-    )
+    logit, drawn = model.outputs
+    combined = with_map_maximum(logit, drawn, recipe.model.map_weight)
+    return keras.Model(model.input, [combined, drawn], name=model.name)
 
 
 def with_one_logit(model: Any) -> Any:
-    """The same model with the logit of `fractured` as its one output, whatever the recipe's outputs.
+    """Return the model with the logit of `fractured` as its only output.
 
-    Of two sigmoid outputs the larger one decides: their difference is the logit, and as both come
-    from one linear layer, so does the difference.
+    Of two sigmoid outputs the larger one decides, so their difference is the logit. Both come from one linear
+    layer, so the difference does too.
     """
     last = split_layers(model)[1][-1]
     if last.units == 1:
@@ -87,36 +86,36 @@ def with_one_logit(model: Any) -> Any:
 
 
 def split_layers(model: Any) -> tuple[list[Any], list[Any]]:
-    """The layers of the backbone and those of the head, in order, without those of a fracture map."""
-    layers = [layer for layer in model.layers if LAYERS not in layer.name]
-    border = next(i for i, one in enumerate(layers) if one.name.endswith(FEATURES))  # wrappers write before a name
+    """Return the layers of the backbone and of the head, in order, without those of a fracture map."""
+    layers = [layer for layer in model.layers if PREFIX not in layer.name]
+    border = next(i for i, one in enumerate(layers) if one.name.endswith(FEATURES))  # wrappers add a prefix
     return layers[:border], layers[border:]
 
 
-def logits_of(given: Any) -> Any:
-    """The logits of what a model gives, which may stand before a map."""
-    return given[0] if isinstance(given, list | tuple) else given
+def logits_of(outputs: Any) -> Any:
+    """Return the logits from a model's outputs, which may be [logits, map]."""
+    return outputs[0] if isinstance(outputs, list | tuple) else outputs
 
 
 def set_trainable(model: Any, phase: Phase, keep_norm: bool) -> None:
-    """Let the head, the fracture map and the phase's share of the backbone learn.
+    """Make the head, the fracture map and the phase's share of the backbone trainable.
 
     Args:
-        model: as `build_model` makes it.
-        phase: says how much learns.
-        keep_norm: batch norm keeps what it has, its statistics too. With statistics of radiographs a pretrained
-            backbone learns faster, a narrow one by far.
+        model: a model of `build_model`.
+        phase: has the share of the backbone to train.
+        keep_norm: freeze batch normalisation with its statistics. Statistics of radiographs let a pretrained
+            backbone learn faster, and a narrow one much faster.
     """
     backbone, _ = split_layers(model)
     first = round(len(backbone) * (1.0 - phase.unfrozen))
     for index, layer in enumerate(backbone):
-        inner = getattr(layer, "layer", layer)  # of a wrapper
+        inner = getattr(layer, "layer", layer)  # unwrapped
         frozen_norm = keep_norm and isinstance(inner, keras.layers.BatchNormalization)
         layer.trainable = index >= first and not frozen_norm
 
 
 def fracture_logits(outputs: Any) -> Any:
-    """The logit of `fractured`, (images,), from a network's outputs (images, 1 or 2).
+    """Return the logit of `fractured`, (images,), from a network's outputs (images, 1 or 2).
 
     Of two sigmoid outputs the larger one decides, so their difference is the logit.
 

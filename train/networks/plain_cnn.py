@@ -1,4 +1,4 @@
-"""A plain convolutional network: what a small data set can teach from a random start."""
+"""A plain convolutional network for training on a small data set from random weights."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _FILTERS = (32, 64, 128, 128)
 
 
 def plain_cnn(shape: tuple[int, int, int]) -> Any:
-    """Four blocks of a 3 x 3 convolution, ReLU and 2 x 2 max pooling, as a Keras model without a top."""
+    """Build four blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, without a top."""
     image = x = keras.layers.Input(shape)
     for number, filters in enumerate(_FILTERS, start=1):
         x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(x)

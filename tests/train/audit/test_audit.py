@@ -1,28 +1,25 @@
-"""The audit of planted faults, its page, and the refusal, by the real command line."""
+"""The audit of planted faults, its page and its refusal, through the command line."""
 
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.audit.audit import audit
-from osteolite.train.audit.confounders import find_confounders
 from osteolite.train.audit.page import choose_pairs
 from osteolite.train.data import pixel_cache
-from osteolite.train.data.layouts import read_dataset
-from osteolite.train.data.phantoms import draw_phantom
-from osteolite.train.data.pixel_cache import read_images
+
+from .textures import draw_texture
 
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
-TINY = Path(__file__).parents[1] / "tiny.toml"
+TINY = Path(__file__).parents[2] / "tiny.toml"
 LABELS = ("normal", "fractured")
 
 
@@ -30,16 +27,11 @@ def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([OSTEOLITE, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
-def draw_texture(random: np.random.Generator) -> Image.Image:
-    """Smooth noise, of which no two are alike; phantoms are bones in one position, and some are."""
-    return Image.fromarray(random.integers(0, 256, (14, 12), np.uint8)).resize((150, 180), Image.Resampling.BICUBIC)
-
-
-def draw_parts(root: Path, train: int, held_out: int) -> Path:
+def draw_splits(root: Path, train: int, held_out: int) -> Path:
     random = np.random.default_rng(5)
-    for part, count in (("train", train), ("val", held_out), ("test", held_out)):
+    for split, count in (("train", train), ("val", held_out), ("test", held_out)):
         for index in range(count):
-            path = root / part / LABELS[index % 2] / f"{index}.png"
+            path = root / split / LABELS[index % 2] / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             draw_texture(random).save(path)
     return root
@@ -47,8 +39,8 @@ def draw_parts(root: Path, train: int, held_out: int) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of 20 test images 3 are copies of training images and 2 are turned ones; one of them has the other label."""
-    root = draw_parts(tmp_path_factory.mktemp("data") / "planted", 60, 20)
+    """Of 20 test images, 3 are copies of training images and 2 rotated copies, one with the other label."""
+    root = draw_splits(tmp_path_factory.mktemp("data") / "planted", 60, 20)
     for index in (0, 1, 2):
         label = LABELS[index % 2]
         shutil.copy(root / "train" / label / f"{index}.png", root / "test" / label / f"{index}.png")
@@ -60,13 +52,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(planted: Path) -> dict:
+def found(planted: Path) -> dict[str, Any]:
     result = call("audit", planted, "--json")
     assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    findings: dict[str, Any] = json.loads(result.stdout)
+    return findings
 
 
-def test_planted_copies_are_counted(found: dict) -> None:
+def test_planted_copies_are_counted(found: dict[str, Any]) -> None:
     test, val = found["leaks"]["test"], found["leaks"]["val"]
     assert (test["images"], test["identical"], test["near_duplicate"]) == (20, 3, 5)
     assert (test["identical_share"], test["near_duplicate_share"]) == (0.15, 0.25)
@@ -76,18 +69,18 @@ def test_planted_copies_are_counted(found: dict) -> None:
     assert found["duplicates"]["identical_or_near"] == {"pairs": 5, "groups_inside": 0, "groups_across": 5}
 
 
-def test_layout_parts_and_unreadable_files_are_told(found: dict) -> None:
+def test_layout_splits_and_unreadable_files_are_reported(found: dict[str, Any]) -> None:
     assert found["layout"] == "parts"
     assert list(found["unreadable"]) == ["val/normal/broken.png"]
     assert found["counts"] == {"images": 101, "readable": 100, "different_files": 97, "groups": 95}
-    assert {name: (part["images"], part["fractured"]) for name, part in found["parts"].items()} == {
+    assert {name: (split["images"], split["fractured"]) for name, split in found["parts"].items()} == {
         "train": (60, 30),
         "val": (20, 10),
         "test": (20, 10),
     }
 
 
-def test_the_table_and_the_page_say_the_same(planted: Path, tmp_path: Path) -> None:
+def test_the_table_and_the_page_agree(planted: Path, tmp_path: Path) -> None:
     result = call("audit", planted, "--html", tmp_path / "audit.html")
     assert result.returncode == 0, result.stderr
     assert re.search(r"test .* 3 .* 15\.0 % .* 5 .* 25\.0 %", result.stdout)
@@ -98,10 +91,10 @@ def test_the_table_and_the_page_say_the_same(planted: Path, tmp_path: Path) -> N
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     headers = re.findall(r"<header[^>]*>([^<]+)</header>", page)
     assert headers[0] == "near-duplicates, labels differ"
-    assert sorted(headers[1:]) == ["identical files across parts"] * 3 + ["near-duplicates across parts"]
+    assert sorted(headers[1:]) == ["identical files across splits"] * 3 + ["near-duplicates across splits"]
 
 
-def test_no_file_is_decoded_twice(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_decoded_once(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[Path] = []
     real = pixel_cache.read_radiograph
     monkeypatch.setattr(pixel_cache, "read_radiograph", lambda path, spec: decoded.append(path) or real(path, spec))
@@ -110,48 +103,16 @@ def test_no_file_is_decoded_twice(planted: Path, tmp_path: Path, monkeypatch: py
     assert len(decoded) == len(set(decoded)) == 101
 
 
-def test_data_without_parts_has_no_leaks(tmp_path: Path) -> None:
-    draw_parts(tmp_path, 10, 0)
+def test_data_without_splits_has_no_leaks(tmp_path: Path) -> None:
+    draw_splits(tmp_path, 10, 0)
     result = audit(tmp_path / "train", tmp_path / "cache", 1).findings
     assert result["parts"] == {"all": {"images": 10, "fractured": 5, "fractured_share": 0.5}}
     assert result["leaks"]["test"] == result["leaks"]["val"]
     assert result["leaks"]["test"]["identical_share"] == 0.0
 
 
-def confounders_of(root: Path, write: Callable[[Path, int, np.random.Generator], None]) -> dict:
-    random = np.random.default_rng(3)
-    for index in range(120):
-        path = root / LABELS[index % 2] / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, index % 2, random)
-    spec = PreprocessingSpec(112, 112)
-    images = read_images(read_dataset(root), spec, root / "cache")
-    return find_confounders(images, images.catalogue, np.arange(120), spec, seed=1)
-
-
-def test_corner_text_and_size_that_go_with_the_label_are_found(tmp_path: Path) -> None:
-    def write(path: Path, label: int, random: np.random.Generator) -> None:
-        pixels = random.integers(90, 110, (112 + 20 * label, 90), np.uint8)
-        if label:
-            pixels[4:14, 66:86:4] = 255  # strokes in one corner
-        Image.fromarray(pixels).save(path)
-
-    result = confounders_of(tmp_path, write)
-    for name in ("height", "aspect ratio", "corner text", "all of these"):
-        assert result[name]["auroc"] > 0.95, name
-        assert "may measure it, not fractures" in result[name]["meaning"]
-    assert result["width"]["auroc"] == pytest.approx(0.5, abs=0.01)
-
-
-def test_images_alike_but_for_the_bone_have_no_confounder(tmp_path: Path) -> None:
-    result = confounders_of(tmp_path, lambda path, label, random: draw_phantom(bool(label), random).save(path))
-    assert "body part" not in result
-    for name in ("width", "height", "aspect ratio", "mode", "corner text"):
-        assert 0.3 < result[name]["auroc"] < 0.7, name
-
-
-def test_a_published_set_leaks_as_known(shared_data: Path) -> None:
-    """Of its readable test files 97 % (485 of 500), of its validation files 88 % are training files."""
+def test_a_published_data_set_leaks_as_known(shared_data: Path) -> None:
+    """97 % of its readable test files (485 of 500) and 88 % of its validation files are training files."""
     result = call("audit", shared_data / "kaggle_multiregion" / "manifest.csv", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["counts"]["groups"] == 577
@@ -181,12 +142,12 @@ def test_training_on_a_leaking_split_is_refused(planted: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_leak_that_is_allowed_is_recorded_and_moves_no_image(planted: Path, tmp_path: Path) -> None:
+def test_an_allowed_leak_is_recorded_and_the_split_stays(planted: Path, tmp_path: Path) -> None:
     result = call("train", planted, "--recipe", TINY, "--out", tmp_path / "run", "--allow-leaks")
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "run" / "run.json").read_text())["audit"]
     assert record["leaks"]["test"]["near_duplicate_share"] == 0.25
     assert (record["conflicting_groups"], record["allow_leaks"]) == (1, True)
     lines = (tmp_path / "run" / "catalogue.csv").read_text().splitlines()[1:]
-    parts = {"train": "train", "val": "validation", "test": "test"}
-    assert all(parts[line.split("/")[0]] == line.split(",")[4] for line in lines)
+    splits = {"train": "train", "val": "validation", "test": "test"}
+    assert all(splits[line.split("/")[0]] == line.split(",")[4] for line in lines)

@@ -27,7 +27,7 @@ def read(folder: Path, *files: str) -> Images:
 
 @pytest.fixture(scope="module")
 def radiographs(shared_data: Path) -> list[Path]:
-    """Of FracAtlas, images of different near-duplicate groups that lie far from each other."""
+    """Images of FracAtlas from different near-duplicate groups, far from each other."""
     root = shared_data / "fracatlas"
     with (root / "manifest.csv").open(newline="") as stream:
         first = {line["near_dup_group"]: root / "images" / line["file"] for line in csv.DictReader(stream)}
@@ -48,7 +48,7 @@ def test_copies_scaled_recompressed_and_brightened_are_found(radiographs: list[P
 
 @settings(max_examples=40)
 @given(angle=st.floats(0, 360), mirrored=st.booleans())
-def test_an_image_turned_by_any_angle_or_mirrored_is_found(
+def test_an_image_rotated_by_any_angle_or_mirrored_is_found(
     radiographs: list[Path], tmp_path_factory: pytest.TempPathFactory, angle: float, mirrored: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("turned")
@@ -61,10 +61,10 @@ def test_an_image_turned_by_any_angle_or_mirrored_is_found(
 
 @settings(max_examples=40)
 @given(angle=st.floats(0, 360), width=st.integers(150, 320))
-def test_a_copy_squeezed_to_another_shape_and_turned_is_found(
+def test_a_copy_squeezed_to_a_square_and_rotated_is_found(
     radiographs: list[Path], tmp_path_factory: pytest.TempPathFactory, angle: float, width: int
 ) -> None:
-    """Squeezed to a square, as much as 320 x 150 is, before it was turned."""
+    """The widest change of shape is from 320 x 150 to a square."""
     folder = tmp_path_factory.mktemp("squeezed")
     image = Image.open(radiographs[3]).convert("L").resize((width, 320))
     image.save(folder / "a.png")
@@ -72,7 +72,7 @@ def test_a_copy_squeezed_to_another_shape_and_turned_is_found(
     assert find_duplicates(read(folder, "a.png", "b.jpg")).near == ((0, 1),)
 
 
-def test_each_phantom_squeezed_and_turned_is_found_and_no_other(tmp_path: Path) -> None:
+def test_only_the_squeezed_and_rotated_copies_of_phantoms_are_found(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     for index in range(6):
         image = draw_phantom(index % 2 == 1, random).convert("L").resize((240, 320))
@@ -82,8 +82,8 @@ def test_each_phantom_squeezed_and_turned_is_found_and_no_other(tmp_path: Path) 
     assert find_duplicates(images).near == tuple((i, i + 1) for i in range(0, 12, 2))
 
 
-def test_turned_copies_of_squeezed_images_are_found_in_a_published_set(shared_data: Path, tmp_path: Path) -> None:
-    """Of 69 numbers that whole and turned images share, 64 are the same exposure (the others were looked at)."""
+def test_rotated_copies_of_squeezed_images_are_found_in_a_published_data_set(shared_data: Path, tmp_path: Path) -> None:
+    """Original and rotated files share 69 numbers; by inspection, 64 of them are the same exposure."""
     catalogue = read_dataset(shared_data / "kaggle_multiregion")
     images = read_images(catalogue, SPEC, tmp_path)
     alone = images.catalogue.with_rows(replace(row, group=row.file) for row in images.catalogue.rows)
@@ -99,7 +99,7 @@ def test_turned_copies_of_squeezed_images_are_found_in_a_published_set(shared_da
     assert (len(shared), sum(shared)) == (69, 64)
 
 
-def test_nearly_all_images_are_found_when_turned(radiographs: list[Path], tmp_path: Path) -> None:
+def test_nearly_all_rotated_images_are_found(radiographs: list[Path], tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     for index, path in enumerate(radiographs):
         image = Image.open(path).convert("L")
@@ -122,7 +122,7 @@ def test_every_flip_and_quarter_turn_is_found(radiographs: list[Path], tmp_path:
     assert find_duplicates(images).near == tuple((i, i + 1) for i in range(0, 16, 2))
 
 
-def test_strangers_are_no_duplicates(radiographs: list[Path], tmp_path: Path) -> None:
+def test_unrelated_images_are_no_duplicates(radiographs: list[Path], tmp_path: Path) -> None:
     root = radiographs[0].parents[1]
     files = [path.relative_to(root).as_posix() for path in radiographs]
     images = read_images(Catalogue(root, "", tuple(Row(file, 0, file) for file in files)), SPEC, tmp_path)
@@ -144,7 +144,7 @@ def test_known_near_duplicates_of_fracatlas_are_found(shared_data: Path, tmp_pat
     assert len(found) <= 2 * len(truth)
 
 
-def test_empty_images_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
+def test_blank_images_are_no_duplicates(tmp_path: Path) -> None:
     files = [f"{index}.png" for index in range(3)]
     for index, file in enumerate(files):
         Image.new("L", (40 + index, 50), 0).save(tmp_path / file)
@@ -152,12 +152,12 @@ def test_empty_images_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
-def test_groups_joined_by_pairs_become_one(pairs: list[tuple[int, int]]) -> None:
+def test_groups_joined_by_pairs_are_merged(pairs: list[tuple[int, int]]) -> None:
     rows = tuple(Row(str(i), 0, f"g{i // 3}") for i in range(30))
     merged = merge_groups(Catalogue(Path(), "", rows), pairs).rows
     for i, j in pairs:
         assert merged[i].group == merged[j].group
-    for i in range(0, 30, 3):  # what was one group stays one
+    for i in range(0, 30, 3):  # images of one group stay together
         assert len({row.group for row in merged[i : i + 3]}) == 1
     if not pairs:
         assert merged == rows

@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from osteolite.edge.errors import AuditRefusal
 from osteolite.train.audit.duplicates import Duplicates, merge_groups
 from osteolite.train.audit.leaks import Leak, conflicting_groups, find_leaks, refuse_leaks
-from osteolite.train.data.catalogue import Catalogue, Row
+from osteolite.train.data.catalogue import SPLITS, Catalogue, Row
 from osteolite.train.data.splits import split_by_group
-
-SPLITS = ("train", "validation", "test")
 
 
 @st.composite
 def images(draw: st.DrawFn) -> tuple[list[Row], list[int], set[frozenset[int]]]:
-    """Rows with parts, the content of each, and which contents are near-duplicates."""
+    """Draw rows with splits, the content of each, and pairs of contents that are near-duplicates."""
     count = draw(st.integers(1, 40))
     contents = draw(st.lists(st.integers(0, 15), min_size=count, max_size=count))
     rows = [
@@ -34,13 +32,13 @@ def duplicates_of(contents: list[int], near: set[frozenset[int]]) -> Duplicates:
 
 
 @given(images())
-def test_shares_are_those_of_a_plain_count(drawn: tuple[list[Row], list[int], set[frozenset[int]]]) -> None:
+def test_leaks_equal_a_plain_count(drawn: tuple[list[Row], list[int], set[frozenset[int]]]) -> None:
     rows, contents, near = drawn
     found = find_leaks(Catalogue(Path(), "", tuple(rows)), duplicates_of(contents, near))
     trained = {c for c, row in zip(contents, rows, strict=True) if row.split == "train"}
     kin = trained | {c for pair in near for c in pair if pair & trained and c in contents}
-    for name, part in (("test", "test"), ("val", "validation")):
-        held = [c for c, row in zip(contents, rows, strict=True) if row.split == part]
+    for name, split in (("test", "test"), ("val", "validation")):
+        held = [c for c, row in zip(contents, rows, strict=True) if row.split == split]
         leak = found[name]
         assert leak == Leak(len(held), sum(c in trained for c in held), sum(c in kin for c in held))
         if held:
@@ -76,7 +74,7 @@ def test_a_split_of_merged_groups_never_leaks(seed: int, planted: int) -> None:
     assert min(leak.images for leak in leaks.values()) > 0
 
 
-def test_more_than_one_percent_is_refused() -> None:
+def test_more_than_one_percent_of_a_split_is_refused() -> None:
     refuse_leaks({"test": Leak(200, 0, 2), "val": Leak(0, 0, 0)}, Path("data"))
     with pytest.raises(AuditRefusal, match=r"3\.0 % of its test images .*1\.0 % byte.*--repair.*--allow-leaks") as one:
         refuse_leaks({"test": Leak(100, 1, 3), "val": Leak(100, 0, 0)}, Path("data"))

@@ -6,24 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from osteolite.edge.errors import UsageError
 from osteolite.train.audit.audit import audit
 from osteolite.train.audit.repair import repair
 from osteolite.train.data.layouts import read_dataset
 
+from .textures import draw_texture
+
 OSTEOLITE = str(Path(sys.executable).with_name("osteolite"))
-
-
-def draw_texture(random: np.random.Generator) -> Image.Image:
-    """Smooth noise, of which no two are alike; phantoms are bones in one position, and some are."""
-    return Image.fromarray(random.integers(0, 256, (14, 12), np.uint8)).resize((150, 180), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
 def leaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 images; 10 copies in test, of which one has the other label, and a file that is no image."""
+    """240 images, 10 copies of training images in test, one with the other label, and a file that is not an image."""
     root, random = tmp_path_factory.mktemp("leaking") / "data", np.random.default_rng(7)
     for index in range(240):
         label = ("normal", "fractured")[index % 2]
@@ -42,31 +38,31 @@ def test_the_repaired_manifest_has_no_leak(leaking: Path, tmp_path: Path, place:
     folder = {"beside": leaking.parent, "within": leaking, "elsewhere": tmp_path}[place]
     file = folder / "clean.csv"
     command = [OSTEOLITE, "audit", str(leaking), "--repair", str(file), "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout)
-    assert told["leaks"]["test"]["identical"] == 10
-    assert told["repair"] == {
+    report = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout)
+    assert report["leaks"]["test"]["identical"] == 10
+    assert report["repair"] == {
         "file": str(file),
         "kept": 239,
         "copies_left_out": 9,
         "conflicting_left_out": 2,
         "unreadable_left_out": 1,
-        "parts": told["repair"]["parts"],
+        "parts": report["repair"]["parts"],
     }
-    assert sum(told["repair"]["parts"].values()) == 239
+    assert sum(report["repair"]["parts"].values()) == 239
     again = audit(file, tmp_path / "cache", 1).findings
     assert again["leaks"]["test"] == {**again["leaks"]["test"], "identical": 0, "near_duplicate": 0}
     assert again["leaks"]["val"] == {**again["leaks"]["val"], "identical": 0, "near_duplicate": 0}
     assert (again["conflicting_groups"], again["unreadable"]) == (0, {})
-    assert {name: part["images"] for name, part in again["parts"].items()} == {
-        "train": told["repair"]["parts"]["train"],
-        "val": told["repair"]["parts"]["validation"],
-        "test": told["repair"]["parts"]["test"],
+    assert {name: split["images"] for name, split in again["parts"].items()} == {
+        "train": report["repair"]["parts"]["train"],
+        "val": report["repair"]["parts"]["validation"],
+        "test": report["repair"]["parts"]["test"],
     }
     assert ("root" in file.read_text().splitlines()[0]) == (place == "elsewhere")
     file.unlink()
 
 
-def test_the_seed_decides_the_split(leaking: Path, tmp_path: Path) -> None:
+def test_the_split_depends_on_the_seed_alone(leaking: Path, tmp_path: Path) -> None:
     found = audit(leaking, tmp_path / "cache", 1)
     files = [tmp_path / f"{name}.csv" for name in "abc"]
     for file, seed in zip(files, (1, 1, 2), strict=True):
@@ -80,7 +76,7 @@ def test_groups_body_parts_and_views_are_kept(shared_data: Path, tmp_path: Path)
     repair(audit(data, tmp_path / "cache", 1), data, tmp_path / "clean.csv", 1)
     before = {row.file: row for row in read_dataset(data).rows}
     clean = read_dataset(tmp_path / "clean.csv")
-    parts: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}
     for row in clean.rows:
         known = before[row.file]
         assert (row.label, row.body_part, row.view, row.hardware) == (
@@ -89,12 +85,12 @@ def test_groups_body_parts_and_views_are_kept(shared_data: Path, tmp_path: Path)
             known.view,
             known.hardware,
         )
-        parts.setdefault(known.group, set()).add(row.split)
-    assert {len(found) for found in parts.values()} == {1}
+        splits.setdefault(known.group, set()).add(row.split)
+    assert {len(found) for found in splits.values()} == {1}
     assert len(clean.rows) == 3274 - 12 - 9
 
 
-def test_the_data_is_never_overwritten(tmp_path: Path) -> None:
+def test_the_audited_manifest_is_never_overwritten(tmp_path: Path) -> None:
     draw_texture(np.random.default_rng(1)).save(tmp_path / "a.png")
     draw_texture(np.random.default_rng(2)).save(tmp_path / "b.png")
     manifest = tmp_path / "manifest.csv"

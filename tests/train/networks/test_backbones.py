@@ -1,4 +1,4 @@
-"""Every backbone builds, takes the input it says it takes, and converts."""
+"""Every backbone builds, accepts its documented input and converts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,11 @@ from osteolite.train.networks.backbones import BACKBONES, build_backbone
 from osteolite.train.networks.model import build_model
 from osteolite.train.recipe import Model, Recipe, load_recipe, recipe_names
 
-SMALL = {"inceptionv3": 80}  # the others take 64 pixels
+SMALLEST = {"inceptionv3": 80}  # pixels; the others accept 64
 
 
 def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **model: object) -> Recipe:
-    size = side or SMALL.get(backbone, 64)
+    size = side or SMALLEST.get(backbone, 64)
     spec = PreprocessingSpec(size, size, channels=channels, mean=BACKBONES[backbone].mean, std=BACKBONES[backbone].std)
     base = load_recipe("phantoms")
     return replace(base, preprocessing=spec, model=Model(backbone, weights="none", **model))  # type: ignore[arg-type]
@@ -26,7 +26,7 @@ def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **mode
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_converts_to_a_file_that_answers_as_keras_does(name: str) -> None:
+def test_every_converted_backbone_gives_the_logits_of_keras(name: str) -> None:
     one = recipe(name)
     model = build_model(one, None)
     session = open_session(traced(model))
@@ -38,7 +38,7 @@ def test_every_backbone_converts_to_a_file_that_answers_as_keras_does(name: str)
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "squeezenet", "plain_cnn"])
-def test_from_a_random_start_grey_input_is_one_channel(name: str) -> None:
+def test_random_weights_with_grey_input_have_one_channel(name: str) -> None:
     network = build_backbone(recipe(name, "grey"), None)
     assert network.input_shape[-1] == 1
     assert len(network.output_shape) == 4
@@ -52,7 +52,7 @@ def test_the_networks_have_their_published_size(name: str, parameters: int) -> N
     assert build_backbone(recipe(name), None).count_params() == parameters
 
 
-def test_a_backbone_that_ends_early_starts_from_the_weights_of_the_whole(tmp_path: Path) -> None:
+def test_a_shortened_backbone_loads_the_weights_of_the_whole(tmp_path: Path) -> None:
     whole = build_backbone(recipe("mobilenetv2", alpha=0.35), None)
     whole.save_weights(tmp_path / "whole.h5")
     short = build_backbone(recipe("mobilenetv2", alpha=0.35, last_layer="block_15_add"), str(tmp_path / "whole.h5"))
@@ -63,28 +63,28 @@ def test_a_backbone_that_ends_early_starts_from_the_weights_of_the_whole(tmp_pat
     np.testing.assert_array_equal(short(image, training=False), inner(image, training=False))
 
 
-def test_a_layer_that_is_not_there_cannot_be_the_last() -> None:
-    with pytest.raises(UsageError, match=r"no layer 'block_99_add' to end at; its last are .*out_relu"):
+def test_an_unknown_last_layer_lists_the_last_ones() -> None:
+    with pytest.raises(UsageError, match=r"no layer 'block_99_add' to end at; its last layers are .*out_relu"):
         build_backbone(recipe("mobilenetv2", last_layer="block_99_add"), None)
 
 
-def test_an_alpha_is_refused_where_it_means_nothing() -> None:
-    with pytest.raises(UsageError, match=r"alpha is 0\.5, but resnet50 has one width.*mobilenetv2, mobilenet"):
+def test_alpha_is_refused_for_a_network_of_a_single_width() -> None:
+    with pytest.raises(UsageError, match=r"alpha is 0\.5, but resnet50 has a single width.*mobilenetv2, mobilenet"):
         build_backbone(recipe("resnet50", alpha=0.5), None)
     assert build_backbone(recipe("mobilenet", alpha=0.5), None).output_shape[-1] == 512
 
 
-def test_too_small_an_input_is_named() -> None:
+def test_a_too_small_input_is_refused() -> None:
     with pytest.raises(UsageError, match=r"inceptionv3 cannot have an input of 32 x 32 pixels, rgb"):
         build_backbone(recipe("inceptionv3", side=32), None)
 
 
-def test_an_unknown_backbone_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no backbone 'vgg'; known are mobilenetv2, mobilenet"):
+def test_an_unknown_backbone_lists_the_choices() -> None:
+    with pytest.raises(UsageError, match="unknown backbone 'vgg'; choose one of mobilenetv2, mobilenet"):
         build_backbone(replace(recipe("mobilenet"), model=Model("vgg")), None)
 
 
-def test_the_shipped_recipes_scale_their_input_as_their_imagenet_weights_expect() -> None:
+def test_shipped_recipes_scale_their_input_as_imagenet_weights_expect() -> None:
     for name in recipe_names():
         whole = load_recipe(name)
         for one in whole.alternatives or (whole,):
@@ -95,10 +95,10 @@ def test_the_shipped_recipes_scale_their_input_as_their_imagenet_weights_expect(
 
 
 @pytest.mark.slow
-def test_efficientnet_from_a_published_file_is_keras_imagenet_network(
+def test_efficientnet_from_a_weights_file_equals_keras_imagenet_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras divides by the root of the colours' deviation in a layer that it adds for `weights="imagenet"` alone."""
+    """For `weights="imagenet"` alone, Keras adds a layer that divides by the root of the colours' deviation."""
     from tf_keras.src.applications import efficientnet
 
     deviation = np.array(efficientnet.IMAGENET_STDDEV_RGB)
@@ -120,7 +120,7 @@ def test_efficientnet_from_a_published_file_is_keras_imagenet_network(
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "mobilenet"])
-def test_published_weights_of_colours_start_a_grey_network_that_sees_the_same(name: str, tmp_path: Path) -> None:
+def test_colour_weights_give_a_grey_network_with_the_same_features(name: str, tmp_path: Path) -> None:
     one = recipe(name, alpha=0.5)
     file_of = BACKBONES[name].weights_file
     assert file_of is not None
@@ -133,7 +133,7 @@ def test_published_weights_of_colours_start_a_grey_network_that_sees_the_same(na
     np.testing.assert_allclose(np.asarray(grey(image, training=False)), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_weights_of_a_grey_network_start_one_as_they_are(tmp_path: Path) -> None:
+def test_weights_of_a_grey_network_load_unchanged(tmp_path: Path) -> None:
     network = build_backbone(recipe("mobilenetv2", "grey", alpha=0.5), None)
     network.save_weights(tmp_path / "mine.h5")
     started = build_backbone(recipe("mobilenetv2", "grey", alpha=0.5), str(tmp_path / "mine.h5"))

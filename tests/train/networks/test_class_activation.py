@@ -29,7 +29,7 @@ unfrozen = 1.0
 
 
 def network(outputs: int = 1, hidden: int = 0) -> Any:
-    """A small network with the head of `build_model`; that one's backbone, untrained, has features of 1e-10."""
+    """Build a small network with the head of `build_model`, whose untrained backbone has features of only 1e-10."""
     keras.utils.set_random_seed(3)
     picture = keras.Input((96, 64, 1))
     features = keras.layers.Conv2D(6, 5, strides=8, activation="relu", name="early")(picture)
@@ -52,7 +52,7 @@ def expected_logit(outputs: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_the_mean_of_a_class_activation_map_and_the_bias_make_the_logit(outputs: int) -> None:
+def test_the_mean_of_a_class_activation_map_plus_the_bias_is_the_logit(outputs: int) -> None:
     model = network(outputs)
     assert last_feature_map(model) == "last"
     logit, (found,) = activation_mapper(model, ["last"], "cam")(tensor())
@@ -64,14 +64,14 @@ def test_the_mean_of_a_class_activation_map_and_the_bias_make_the_logit(outputs:
 
 
 def opposite(model: Any) -> Any:
-    """The same network with the logit turned round: what was evidence for is now evidence against."""
-    turned = keras.models.clone_model(model)
-    turned.set_weights([*model.get_weights()[:-2], *(-one for one in model.get_weights()[-2:])])
-    return turned
+    """Return the network with the sign of its logit reversed."""
+    reversed_model = keras.models.clone_model(model)
+    reversed_model.set_weights([*model.get_weights()[:-2], *(-one for one in model.get_weights()[-2:])])
+    return reversed_model
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_gradcam_of_a_linear_head_is_the_positive_class_activation_map_up_to_scale(outputs: int) -> None:
+def test_gradcam_of_a_linear_head_is_proportional_to_the_positive_class_activation_map(outputs: int) -> None:
     highest = 0.0
     for model in (network(outputs), opposite(network(outputs))):
         _, (cam,) = activation_mapper(model, ["last"], "cam")(tensor())
@@ -83,28 +83,30 @@ def test_gradcam_of_a_linear_head_is_the_positive_class_activation_map_up_to_sca
 
 @pytest.mark.parametrize("name", ["early", "last"])
 def test_gradcam_follows_the_gradient_through_hidden_layers(name: str) -> None:
-    """Against finite differences: each channel of the features a little up and down."""
+    """Compare with finite differences over each channel of the features."""
     highest = 0.0
     for model in (network(hidden=8), opposite(network(hidden=8))):
         _, (found,) = activation_mapper(model, [name], "gradcam")(tensor())
         features = np.asarray(keras.Model(model.input, model.get_layer(name).output)(tensor()))
         step = 1e-3 * np.eye(features.shape[-1], dtype=np.float32)[:, None, None, :]
-        slopes = (rest(model, name, features + step) - rest(model, name, features - step)) / 2e-3 / found.size
+        slopes = (
+            (logits_from(model, name, features + step) - logits_from(model, name, features - step)) / 2e-3 / found.size
+        )
         expected = np.maximum(features[0] @ slopes, 0)
         highest = max(highest, expected.max())
         np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(features[0] @ slopes).max())
     assert highest > 0.01
 
 
-def rest(model: Any, name: str, features: np.ndarray) -> np.ndarray:
-    """The logits of features of the named layer."""
+def logits_from(model: Any, name: str, features: np.ndarray) -> np.ndarray:
+    """Compute the logits from features of the named layer."""
     start = [layer.name for layer in model.layers].index(name) + 1
     for layer in model.layers[start:]:
         features = layer(features)
     return np.asarray(features)[:, 0].astype(np.float64)
 
 
-def test_a_layer_that_is_none_is_answered_with_those_that_are() -> None:
+def test_an_unknown_layer_lists_the_feature_maps() -> None:
     model = build_model(parse_recipe(RECIPE, "here"), None)
     with pytest.raises(UsageError, match=r"no feature map nothing.*block_13_expand_relu.*out_relu"):
         choose_method(model, ["nothing"], None)

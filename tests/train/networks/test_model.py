@@ -18,8 +18,8 @@ def recipe(**model: object) -> Recipe:
 
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
 @pytest.mark.parametrize("hidden", [(), (16, 8)])
-def test_two_outputs_become_the_one_logit_that_training_judged(pooling: str, hidden: tuple[int, ...]) -> None:
-    keras.utils.set_random_seed(1)  # some starts leave every hidden unit dead, and all answers the same
+def test_two_outputs_become_one_logit_with_the_same_value(pooling: str, hidden: tuple[int, ...]) -> None:
+    keras.utils.set_random_seed(1)  # with some seeds every hidden unit is dead and all outputs are equal
     two = build_model(recipe(pooling=pooling, hidden=hidden), None, outputs=2)
     images = np.random.default_rng(1).normal(size=(6, 32, 32, 1)).astype(np.float32)
     expected = fracture_logits(np.asarray(two(images, training=False)))
@@ -29,19 +29,19 @@ def test_two_outputs_become_the_one_logit_that_training_judged(pooling: str, hid
     np.testing.assert_allclose(np.asarray(single(images, training=False))[:, 0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_model_of_one_logit_stays_as_it_is() -> None:
+def test_a_model_of_one_logit_is_returned_unchanged() -> None:
     one = build_model(recipe(), None)
     assert with_one_logit(one) is one
 
 
-def test_the_head_is_as_wide_as_the_recipe_says() -> None:
+def test_the_head_has_the_units_of_the_recipe() -> None:
     model = build_model(recipe(pooling="flatten", hidden=(7, 5)), None, outputs=2)
     shapes = [layer.output_shape[-1] for layer in split_layers(model)[1]]
     assert shapes == [2 * 2 * 128, 7, 5, 5, 2]
 
 
 @pytest.mark.slow
-def test_the_humerus_recipe_releases_the_top_sixty_layers() -> None:
+def test_the_humerus_recipe_trains_the_top_sixty_layers() -> None:
     published = load_recipe("humerus_densenet121")
     model = build_model(replace(published, preprocessing=replace(published.preprocessing, width=32, height=32)), None)
     set_trainable(model, published.training.phases[0], keep_norm=False)
@@ -49,12 +49,12 @@ def test_the_humerus_recipe_releases_the_top_sixty_layers() -> None:
     assert [layer.trainable for layer in backbone] == [False] * 367 + [True] * 60
 
 
-def test_a_frozen_backbone_leaves_the_head_to_learn() -> None:
+def test_a_frozen_backbone_leaves_the_head_trainable() -> None:
     model = build_model(recipe(hidden=(5,)), None)
     set_trainable(model, Phase("head", 1, 1e-3, unfrozen=0.0), keep_norm=True)
     assert {weight.name.split("/")[0] for weight in model.trainable_weights} == {"hidden1", "logits"}
 
 
-def test_an_unknown_pooling_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no pooling 'max'; known are average, flatten"):
+def test_an_unknown_pooling_lists_the_choices() -> None:
+    with pytest.raises(UsageError, match="unknown pooling 'max'; choose one of average, flatten"):
         build_model(recipe(pooling="max"), None)
