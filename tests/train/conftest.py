@@ -1,4 +1,4 @@
-"""A finished run without a training: what its network would have answered is drawn from a normal distribution."""
+"""A finished run without training: its logits are drawn from a normal distribution."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,36 +15,39 @@ from osteolite.train.recipe import Threshold, load_recipe, to_toml
 from osteolite.train.runs.run_folder import Run
 from osteolite.train.workflows.assess import evaluate_logits, write_predictions
 
+Array = np.ndarray[Any, Any]
 
-def draw_rows(part: str, count: int, seed: int) -> list[Row]:
-    """Radiographs in groups of four, a quarter of the groups with fractures."""
-    random = np.random.default_rng((seed, SPLITS.index(part)))
+
+def draw_rows(split: str, count: int, seed: int) -> list[Row]:
+    """Rows of radiographs in groups of four; a quarter of the groups have fractures."""
+    random = np.random.default_rng((seed, SPLITS.index(split)))
     fractured = random.random(count // 4) < 0.25
     fractured[:2] = True, False
     return [
         Row(
-            file=f"{part}{number:04d}.png",
+            file=f"{split}{number:04d}.png",
             label=int(fractured[number // 4] and number % 4 < 3),
-            group=f"{part} {number // 4}",
+            group=f"{split} {number // 4}",
             body_part=("hand", "leg", "hand+leg", "hip")[number // 4 % 4],
-            split=part,
+            split=split,
             view=("frontal", "lateral")[number % 2],
         )
         for number in range(count)
     ]
 
 
-def draw_logits(rows: list[Row], seed: int, skill: float) -> np.ndarray:
-    """Logits that lie `skill` standard deviations apart for the two classes, and one too high for both."""
+def draw_logits(rows: list[Row], seed: int, skill: float) -> Array:
+    """Logits of two classes that are `skill` standard deviations apart; all are too high by one."""
     noise = np.random.default_rng(seed).normal(size=len(rows))
-    return np.array([skill * row.label for row in rows]) + noise + 1.0
+    return np.asarray(np.array([skill * row.label for row in rows]) + noise + 1.0)
 
 
 @pytest.fixture
 def finished_run(tmp_path: Path) -> Callable[..., Run]:
-    """Write a run folder: name, seed of the network, seed of the data, skill, and what to change.
+    """A function that writes a run folder.
 
-    `change` gets each row and gives the one to take; `about` goes into run.json, `recipe` into the recipe.
+    `seed` is for the logits and `data` for the rows; `skill` is the distance of the classes. `change` returns
+    the row to use in place of each row, `about` goes into run.json, and `recipe` into the recipe.
     """
 
     def write(
@@ -57,8 +60,8 @@ def finished_run(tmp_path: Path) -> Callable[..., Run]:
         recipe: dict[str, Any] | None = None,
     ) -> Run:
         run = Run(tmp_path / name)
-        rows = {part: [change(row) for row in draw_rows(part, count, data)] for part, count in _COUNTS.items()}
-        logits = {part: draw_logits(rows[part], seed, skill) for part in ("validation", "test")}
+        rows = {split: [change(row) for row in draw_rows(split, count, data)] for split, count in _COUNTS.items()}
+        logits = {split: draw_logits(rows[split], seed, skill) for split in ("validation", "test")}
         rule = Threshold("sensitivity", 0.9)  # quick
         made = replace(load_recipe("phantoms"), threshold=rule, **(recipe or {}))
         evaluation = evaluate_logits(rows, logits, made.threshold)

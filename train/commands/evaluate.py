@@ -51,7 +51,7 @@ def _detail_lines(found: dict[str, Any]) -> list[str]:
     help="The training data: images that resemble it are left out, similar images count once.",
 )
 @click.option("--failures", metavar="DIR", help="Draw the worst mistakes into this new folder.")
-@click.option("--most", type=click.IntRange(1), default=12, show_default=True, help="Limit for each kind of mistake.")
+@click.option("--most", type=click.IntRange(1), default=12, show_default=True, help="Largest number of each kind.")
 @JSON
 def evaluate(
     model: str, data: str, part: str | None, known: str | None, failures: str | None, most: int, as_json: bool
