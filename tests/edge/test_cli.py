@@ -1,4 +1,4 @@
-"""The command line as a user has it: real processes, their output and their exit codes."""
+"""The command line in real processes: output and exit codes."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def rows_of(done: Process) -> list[dict[str, Any]]:
 
 
 def modules_loaded_by(*arguments: str | Path) -> set[str]:
-    """The packages in memory when the command is over."""
+    """Run a command and return the packages in memory at its end."""
     script = (
         "import sys; from osteolite.edge.cli import main\n"
         "try: main()\n"
@@ -55,7 +55,7 @@ def modules_loaded_by(*arguments: str | Path) -> set[str]:
 
 
 def one_line(done: Process) -> str:
-    """The only line of standard error, which is no traceback."""
+    """Return the only line of standard error, which is not a traceback."""
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 1, lines
     assert lines[0].startswith("osteolite: ")
@@ -66,16 +66,16 @@ def one_line(done: Process) -> str:
 class Folder:
     path: Path
     good: dict[str, str]  # file: label
-    bad: dict[str, str]  # file: type of its error
+    bad: dict[str, str]  # file: type of the error
 
     def content(self) -> dict[str, tuple[int, int]]:
-        """What would change if a file were written, added, or taken away."""
+        """Return what changes if a file is written, added or removed."""
         return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in [self.path, *self.path.rglob("*")]}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, encode: Any, hollow_png: Callable[[int, int], bytes]) -> Folder:
-    """Good and bad images side by side, in two levels."""
+    """Good and bad images in a folder and a subfolder."""
     path = tmp_path_factory.mktemp("scans")
     (path / "sub folder").mkdir()
 
@@ -90,11 +90,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encode: Any, hollow_png: Ca
         "sub folder/d\nwith a line end.png": encode(plain(0), "PNG"),
         "huge.png": hollow_png(60000, 60000),
         "empty.jpg": b"",
-        "text.png": b"no image at all\n" * 20,
+        "text.png": b"not an image\n" * 20,
         "no pixels.png": hollow_png(0, 0),
         "truncated.jpg": encode(noise, "JPEG")[:2000],
         "frames.tif": encode(plain(255), "TIFF", save_all=True, append_images=[plain(0)]),
-        "notes.txt": b"no image, and not named like one",
+        "notes.txt": b"not an image, and no suffix of one",
     }
     for name, content in contents.items():
         (path / name).write_bytes(content)
@@ -121,7 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encode: Any, hollow_png: Ca
 
 
 def check_rows(rows: list[dict[str, Any]], folder: Folder) -> None:
-    """Every file has its row, in the order of the names, and the row is of the one or the other kind."""
+    """Check that every file has a row, in the order of names, with a prediction or an error."""
     names = [os.path.relpath(row["file"], folder.path) for row in rows]
     assert names == sorted([*folder.good, *folder.bad])
     for name, row in zip(names, rows, strict=True):
@@ -171,7 +171,7 @@ def test_a_folder_with_bad_files_as_a_table(folder: Folder, tiny_model: Path) ->
     assert done.returncode == 1
     header, *lines = done.stdout.decode().splitlines()
     assert header.split() == ["file", "label", "probability", "threshold", "milliseconds", "warnings"]
-    assert len(lines) == len(folder.good) + len(folder.bad)  # a line end in a name makes no line
+    assert len(lines) == len(folder.good) + len(folder.bad)  # a line end in a name does not start a line
     by_name = {name: line for name in [*folder.good, *folder.bad] for line in lines if name.split("\n")[0] in line}
     for name, label in folder.good.items():
         assert f" {label} " in by_name[name]
@@ -180,7 +180,7 @@ def test_a_folder_with_bad_files_as_a_table(folder: Folder, tiny_model: Path) ->
         assert f" {error}: " in by_name[name]
 
 
-def test_files_keep_the_order_of_the_call(folder: Folder, tiny_model: Path) -> None:
+def test_rows_are_in_the_order_of_the_arguments(folder: Folder, tiny_model: Path) -> None:
     names = ["text.png", "b.JPG", "a white.png", "missing.png", "b.JPG", "notes.txt"]
     done = osteolite("predict", *names, "--model", tiny_model, "--format", "jsonl", cwd=folder.path)
     rows = rows_of(done)
@@ -200,7 +200,7 @@ def test_good_files_exit_with_0(style: str, folder: Folder, tiny_int8_model: Pat
     assert done.stdout.count(b"fractured") == 2
 
 
-def test_truncated_radiographs_beside_good_ones(shared_data: Path, folder: Folder, tiny_model: Path) -> None:
+def test_truncated_radiographs_do_not_stop_the_others(shared_data: Path, folder: Folder, tiny_model: Path) -> None:
     truncated = sorted((shared_data / "fracatlas" / "truncated_jpeg").glob("*.jpg"))
     good = folder.path / "a white.png"
     assert len(truncated) == 6
@@ -214,13 +214,13 @@ def test_truncated_radiographs_beside_good_ones(shared_data: Path, folder: Folde
 
 
 @pytest.mark.parametrize("style", ["table", "jsonl", "csv"])
-def test_names_that_are_no_text(style: str, tmp_path: Path, encode: Any, tiny_model: Path) -> None:
+def test_file_names_that_are_not_text_are_escaped(style: str, tmp_path: Path, encode: Any, tiny_model: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9 \x1b[31m.png")
     try:
         with open(name, "wb") as file:  # noqa: PTH123 - pathlib takes no bytes
             file.write(encode(Image.new("L", (9, 9)), "PNG"))
     except OSError:
-        pytest.skip("this file system takes only names that are text")
+        pytest.skip("this file system allows only names that are text")
     for argument in (name, tmp_path):
         done = osteolite("predict", argument, "--model", tiny_model, "--format", style)
         assert (done.returncode, done.stderr) == (0, b"")
@@ -230,10 +230,10 @@ def test_names_that_are_no_text(style: str, tmp_path: Path, encode: Any, tiny_mo
         else:
             assert rb"caf\udce9 " in done.stdout
         if style == "table":
-            assert b"\x1b" not in done.stdout  # a name cannot steer the terminal
+            assert b"\x1b" not in done.stdout  # a name cannot control the terminal
 
 
-def test_a_folder_without_images(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     done = osteolite("predict", tmp_path, "--model", tiny_model)
     assert done.returncode == 2
@@ -242,13 +242,13 @@ def test_a_folder_without_images(tmp_path: Path, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--format", "xml", "a.png"], ["--no-such-option"]], ids=repr)
-def test_a_wrong_call(arguments: list[str]) -> None:
+def test_a_wrong_call_prints_the_usage(arguments: list[str]) -> None:
     done = osteolite("predict", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(b"Usage: ")
 
 
-def test_a_wrong_command_is_named() -> None:
+def test_an_unknown_command_is_named() -> None:
     done = osteolite("predcit")
     assert done.returncode == 2
     assert b"predcit" in done.stderr
@@ -256,7 +256,7 @@ def test_a_wrong_command_is_named() -> None:
 
 @pytest.mark.parametrize("command", [["predict", "a.png", "--model"], ["inspect"]], ids=lambda command: command[0])
 @pytest.mark.parametrize("content", [None, b"", b"A text file.\n" * 50], ids=["missing", "empty", "text"])
-def test_a_bad_model_is_one_line(command: list[str], content: bytes | None, tmp_path: Path) -> None:
+def test_a_bad_model_is_reported_in_one_line(command: list[str], content: bytes | None, tmp_path: Path) -> None:
     model = tmp_path / "bad.tflite"
     if content is not None:
         model.write_bytes(content)
@@ -272,7 +272,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert b"ModelFileError" in done.stderr
 
 
-def test_predicting_never_loads_tensorflow(folder: Folder, tiny_model: Path) -> None:
+def test_predict_does_not_load_tensorflow(folder: Folder, tiny_model: Path) -> None:
     loaded = modules_loaded_by("predict", str(folder.path / "b.JPG"), "--model", tiny_model)
     assert {"numpy", "PIL"} <= loaded
     assert not loaded & {"tensorflow", "tf_keras", "keras", "sklearn", "gradio", "rich", "matplotlib"}
@@ -281,7 +281,7 @@ def test_predicting_never_loads_tensorflow(folder: Folder, tiny_model: Path) -> 
 # The other commands
 
 
-def test_help_lists_every_command_and_loads_nothing() -> None:
+def test_help_lists_every_command_without_loading_packages() -> None:
     done = osteolite("--help")
     assert done.returncode == 0
     text = " ".join(done.stdout.decode().split())
@@ -294,21 +294,21 @@ def test_help_lists_every_command_and_loads_nothing() -> None:
 
 
 @pytest.mark.parametrize("command", ["predict", "inspect", "doctor"])
-def test_help_of_the_devices_commands_loads_nothing(command: str) -> None:
+def test_help_of_a_device_command_loads_no_packages(command: str) -> None:
     assert not modules_loaded_by(command, "--help") & {"numpy", "PIL", "tensorflow", "ai_edge_litert"}
 
 
-def test_version() -> None:
+def test_the_version_is_printed() -> None:
     done = osteolite("--version")
     assert done.returncode == 0
     assert done.stdout.startswith(b"osteolite, version ")
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
-    # A package that is not installed, as on a device, though the machine of the test has it.
+    # Hide packages that this machine has, but a device does not.
     hidden = "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'tf_keras', 'sklearn', 'rich']))\n"
     script = hidden + "from osteolite.edge.cli import main; main()"
-    command = [sys.executable, "-c", script, "train", tmp_path, "--recipe", "phantoms"]
+    command = [sys.executable, "-c", script, "train", str(tmp_path), "--recipe", "phantoms"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 2
     assert one_line(done).endswith("which is not installed; pip install 'osteolite[train]'")

@@ -1,3 +1,5 @@
+"""Preprocessing: the spec, resizing, padding and the tensor."""
+
 import json
 from dataclasses import fields
 from typing import Any
@@ -27,7 +29,7 @@ specs = st.builds(
 
 
 @given(specs, sizes, st.randoms(use_true_random=False))
-def test_tensor_has_the_shape_type_and_range_of_the_spec(
+def test_the_tensor_has_the_shape_type_and_range_of_the_spec(
     spec: PreprocessingSpec, size: tuple[int, int], chance: Any
 ) -> None:
     noise = np.random.default_rng(chance.randrange(2**32)).integers(0, 256, size[::-1], np.uint8)
@@ -42,14 +44,14 @@ def test_tensor_has_the_shape_type_and_range_of_the_spec(
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.sampled_from(["grey", "rgb"]))
-def test_each_grey_value_becomes_its_distance_from_the_mean_in_stds(mean: float, std: float, channels: str) -> None:
+def test_grey_values_are_normalised_by_mean_and_std(mean: float, std: float, channels: str) -> None:
     levels = np.arange(256)
     image = Image.fromarray(levels.reshape(16, 16).astype(np.uint8))
     tensor = preprocess(image, PreprocessingSpec(16, 16, channels=channels, mean=mean, std=std))
     np.testing.assert_allclose(tensor[0, :, :, 0].ravel(), (levels - mean) / std, rtol=1e-5, atol=1e-4 / std)
 
 
-def test_the_defaults_span_minus_one_to_one() -> None:
+def test_the_defaults_give_values_from_minus_one_to_one() -> None:
     black, white = (preprocess(Image.new("L", (10, 10), level), PreprocessingSpec()) for level in (0, 255))
     assert black.shape == (1, 224, 224, 3)
     assert (black == -1).all()
@@ -77,7 +79,7 @@ def test_squeeze_fills_the_input(spec: PreprocessingSpec, size: tuple[int, int])
 
 
 @pytest.mark.parametrize("aspect", ["pad", "squeeze"])
-def test_left_stays_left_and_top_stays_top(aspect: str) -> None:
+def test_the_image_is_not_flipped(aspect: str) -> None:
     quarters = np.kron(np.array([[0, 80], [160, 240]], np.uint8), np.ones((30, 60), np.uint8))
     fitted = fit(Image.fromarray(quarters), PreprocessingSpec(20, 40, aspect))
     lit = fitted[15:25] if aspect == "pad" else fitted
@@ -86,13 +88,13 @@ def test_left_stays_left_and_top_stays_top(aspect: str) -> None:
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-def test_shrinking_averages_fine_detail(interpolation: str) -> None:
+def test_reducing_an_image_averages_fine_detail(interpolation: str) -> None:
     checks = 255 * (np.indices((256, 256)).sum(axis=0) % 2).astype(np.uint8)
     fitted = fit(Image.fromarray(checks), PreprocessingSpec(16, 16, interpolation=interpolation))
     assert np.abs(fitted - 127.5).max() < 10
 
 
-def test_interpolations_differ() -> None:
+def test_interpolations_give_different_results() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)
     specs = [PreprocessingSpec(20, 20, interpolation=name) for name in INTERPOLATIONS]
     results = {fit(Image.fromarray(noise), spec).tobytes() for spec in specs}
@@ -100,7 +102,7 @@ def test_interpolations_differ() -> None:
 
 
 @given(specs)
-def test_a_spec_survives_json(spec: PreprocessingSpec) -> None:
+def test_a_spec_is_read_back_from_json(spec: PreprocessingSpec) -> None:
     values = json.loads(json.dumps(spec.to_dict()))
     assert list(values) == [field.name for field in fields(PreprocessingSpec)]
     assert PreprocessingSpec.from_dict(values) == spec
@@ -134,6 +136,6 @@ def test_a_spec_survives_json(spec: PreprocessingSpec) -> None:
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value)[:40],
 )
-def test_a_bad_spec_is_refused_with_what_is_allowed(values: Any, allowed: str) -> None:
+def test_an_invalid_spec_is_refused_with_what_is_allowed(values: Any, allowed: str) -> None:
     with pytest.raises(ModelFileError, match=allowed):
         PreprocessingSpec.from_dict(values)

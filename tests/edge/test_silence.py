@@ -1,3 +1,5 @@
+"""Standard error is held back by `quiet_stderr`."""
+
 import subprocess
 import sys
 
@@ -21,14 +23,14 @@ def run(mode: str, shell: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(["sh", "-c", command, sys.executable, PROGRAM], capture_output=True, text=True, check=False)
 
 
-def test_chatter_is_held_back_and_later_lines_are_not() -> None:
+def test_only_the_output_of_the_block_is_held_back() -> None:
     assert run("pass").stderr == "after\n"
 
 
-def test_an_exception_lets_it_out() -> None:
+def test_an_exception_prints_the_held_output() -> None:
     assert run("fail").stderr == "from C++from Python\nafter\n"
 
 
-def test_a_closed_standard_error_is_no_obstacle() -> None:
+def test_a_closed_standard_error_is_allowed() -> None:
     result = run("pass", "2>&-")
     assert "quiet" not in result.stderr

@@ -1,4 +1,4 @@
-"""What counts as a new and complete file, and that each gets one line whatever happens."""
+"""New and complete files, each of which gets one line whatever happens."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from osteolite.edge.watch.service import Watch
 
 NAMES = ["a.png", "b.png", "deep/c.png", "deep/er/a.png", "notes.txt", ".hidden.png", "d.png.part"]
 
-TAILS = st.sampled_from([b"", bytes(9), b'{"fi', b'{"file": "a.png", "by'])  # of a line that a power cut tore
+TAILS = st.sampled_from([b"", bytes(9), b'{"fi', b'{"file": "a.png", "by'])  # the end of a journal after a power cut
 
 
 def version_of(folder: Path, name: str) -> Version:
@@ -27,7 +27,7 @@ def version_of(folder: Path, name: str) -> Version:
 
 
 def read_rows(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Stands for the model: the row is what the file holds."""
+    """Stand-in for the model: the row holds the content of the file."""
     for path in paths:
         try:
             yield {"file": path, "label": Path(path).read_text()}
@@ -36,7 +36,7 @@ def read_rows(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def lines_of(path: Path) -> dict[Version, str]:
-    """What each version was scored as; a version with two lines fails."""
+    """Return the label of each version; a version with two lines fails."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     found = {Version(line["file"], line["bytes"], line["modified_ns"]): line["label"] for line in lines}
     assert len(found) == len(lines)
@@ -48,7 +48,7 @@ class Crash(Exception):
 
 
 class Device(RuleBasedStateMachine):
-    """Files come, grow, change, move and go; the process polls, scores and dies, in any order."""
+    """Files are written, extended, renamed and deleted, and the process polls, scores and crashes, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Device(RuleBasedStateMachine):
         self.folder, self.out = Path(self.place.name, "in"), Path(self.place.name, "results.jsonl")
         self.folder.mkdir()
         self.clock = 10**18
-        self.held: dict[Version, str] = {}  # what every version that ever was there held
+        self.held: dict[Version, str] = {}  # content of every version that ever existed
         self.complete: list[Version] = []
         self.start()
 
@@ -69,7 +69,7 @@ class Device(RuleBasedStateMachine):
         self.inbox = Inbox(self.folder, self.journal)
 
     def touch(self, name: str) -> None:
-        """Every change has its own time, as on a disk whose clock is fine enough."""
+        """Give every change its own modification time, as a disk of fine resolution does."""
         self.clock += 1000
         os.utime(self.folder / name, ns=(self.clock, self.clock))
         self.held[version_of(self.folder, name)] = (self.folder / name).read_text()
@@ -101,27 +101,27 @@ class Device(RuleBasedStateMachine):
         assert self.complete == sorted(self.complete, key=lambda version: (version.modified_ns, version.file))
 
     @precondition(lambda self: self.complete)
-    @rule(dies_at=st.none() | st.integers(0, 3), tail=TAILS)
-    def score(self, dies_at: int | None, tail: bytes) -> None:
-        """Score what was complete, though it may have changed since; the process may die at any image."""
+    @rule(crash_at=st.none() | st.integers(0, 3), tail=TAILS)
+    def score(self, crash_at: int | None, tail: bytes) -> None:
+        """Score the complete files, which may have changed since; the process may crash at any image."""
 
         def rows(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
             for number, row in enumerate(read_rows(paths)):
-                if number == dies_at:
+                if number == crash_at:
                     raise Crash
                 yield row
 
         try:
             Watch(self.inbox, self.journal, rows).score(self.complete)
         except Crash:
-            self.die(tail)
+            self.restart(tail)
         self.complete = []
 
     @rule(tail=TAILS)
     def crash(self, tail: bytes) -> None:
-        self.die(tail)
+        self.restart(tail)
 
-    def die(self, tail: bytes) -> None:
+    def restart(self, tail: bytes) -> None:
         self.journal.__exit__(None, None, None)
         with self.out.open("ab") as stream:
             stream.write(tail)
@@ -129,17 +129,17 @@ class Device(RuleBasedStateMachine):
         self.complete = []
 
     @invariant()
-    def each_line_is_of_a_version_that_was_there(self) -> None:
+    def each_line_is_of_a_version_that_existed(self) -> None:
         assert lines_of(self.out).items() <= self.held.items()
 
     @rule()
-    def everything_is_scored_once_it_rests(self) -> None:
+    def every_unchanged_file_is_scored(self) -> None:
         watch = Watch(self.inbox, self.journal, read_rows)
         for _ in range(2):
             watch.score(self.inbox.poll())
         self.complete = []
-        there = {version_of(self.folder, name) for name in NAMES[:4] if (self.folder / name).exists()}
-        assert there <= set(lines_of(self.out))
+        existing = {version_of(self.folder, name) for name in NAMES[:4] if (self.folder / name).exists()}
+        assert existing <= set(lines_of(self.out))
 
 
 TestDevice = Device.TestCase
@@ -165,7 +165,7 @@ def test_a_file_that_grows_is_not_complete(tmp_path: Path, journal: Journal) -> 
     assert inbox.poll() == [version_of(tmp_path, "a.png")]
 
 
-def test_links_pipes_and_hidden_folders_are_passed_over(tmp_path: Path, journal: Journal) -> None:
+def test_links_pipes_and_hidden_folders_are_ignored(tmp_path: Path, journal: Journal) -> None:
     folder = tmp_path / "in"
     (folder / ".cache").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
@@ -178,12 +178,12 @@ def test_links_pipes_and_hidden_folders_are_passed_over(tmp_path: Path, journal:
     assert polled(Inbox(folder, journal)) == ["c.png"]
 
 
-def test_what_the_command_writes_is_no_input(tmp_path: Path, journal: Journal) -> None:
+def test_skipped_files_and_folders_are_ignored(tmp_path: Path, journal: Journal) -> None:
     (tmp_path / "maps").mkdir()
     for age, name in enumerate(("maps/a.png", "results.png", "maps.png", "a.png")):
         (tmp_path / name).write_bytes(b"...")
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    other = tmp_path.with_name("link")  # the folder may be named by a link, and what is written too
+    other = tmp_path.with_name("link")  # the folder and the outputs may be named by a link
     other.symlink_to(tmp_path)
     for folder, beside in ((tmp_path, other), (other, tmp_path)):
         assert polled(Inbox(folder, journal, [str(beside / "maps"), str(beside / "results.png")])) == [
@@ -192,32 +192,32 @@ def test_what_the_command_writes_is_no_input(tmp_path: Path, journal: Journal) -
         ]
 
 
-def test_the_oldest_come_first(tmp_path: Path, journal: Journal) -> None:
+def test_the_oldest_files_come_first(tmp_path: Path, journal: Journal) -> None:
     for age, name in enumerate(["c.png", "a.png", "b.png"]):
         (tmp_path / name).write_bytes(b"...")
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
     assert polled(Inbox(tmp_path, journal)) == ["b.png", "a.png", "c.png"]
 
 
-def test_a_file_that_changes_while_it_is_scored_gets_no_line_yet(tmp_path: Path, journal: Journal) -> None:
+def test_a_file_that_changes_while_it_is_scored_is_scored_again(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "a.png"
     path.write_text("old")
     inbox = Inbox(tmp_path, journal)
 
-    def meddle(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+    def overwriting(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
         for row in read_rows(paths):
             path.write_text("newer")
             yield row
 
     inbox.poll()
-    Watch(inbox, journal, meddle).score(inbox.poll())
+    Watch(inbox, journal, overwriting).score(inbox.poll())
     assert lines_of(journal.path) == {}
     inbox.poll()
     Watch(inbox, journal, read_rows).score(inbox.poll())
     assert lines_of(journal.path) == {version_of(tmp_path, "a.png"): "newer"}
 
 
-def test_each_line_is_written_before_the_next_image_is_asked_for(tmp_path: Path, journal: Journal) -> None:
+def test_each_line_is_written_before_the_next_image_is_scored(tmp_path: Path, journal: Journal) -> None:
     for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_text(name)
     seen = []
@@ -233,27 +233,27 @@ def test_each_line_is_written_before_the_next_image_is_asked_for(tmp_path: Path,
     assert seen == [1, 2, 3]
 
 
-def test_an_image_that_ends_the_process_keeps_no_other_from_being_scored(tmp_path: Path) -> None:
-    """The first after every start would else be the deadly one, for ever."""
+def test_an_image_that_crashes_the_process_does_not_block_the_others(tmp_path: Path) -> None:
+    """Otherwise the crashing image could come first after every start."""
     folder, out = tmp_path / "in", tmp_path / "results.jsonl"
     folder.mkdir()
-    for name in ("0 deadly.png", *(f"{n}.png" for n in range(1, 8))):
+    for name in ("0 crash.png", *(f"{n}.png" for n in range(1, 8))):
         (folder / name).write_text(name)
         os.utime(folder / name, (1, 1))
     started = 0
 
-    def dying(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+    def crashing(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
         for row in read_rows(paths):
-            if row["label"] == "0 deadly.png":
+            if row["label"] == "0 crash.png":
                 raise Crash
             yield row
-        raise AssertionError("all came through")
+        raise AssertionError("no image crashed")
 
     while len(out.read_bytes().splitlines() if out.exists() else []) < 7:
         started += 1
         assert started < 200
         with Journal(out) as journal:
-            watch = Watch(Inbox(folder, journal), journal, dying)
+            watch = Watch(Inbox(folder, journal), journal, crashing)
             with pytest.raises(Crash):
                 watch.run(interval=0.001)
-    assert "0 deadly.png" not in lines_of(out).values()
+    assert "0 crash.png" not in lines_of(out).values()

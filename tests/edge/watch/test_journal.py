@@ -1,4 +1,4 @@
-"""The results file that says what was done: torn, foreign, full, shared and taken away."""
+"""The journal: incomplete, damaged and foreign files, a full disk, several processes."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.watch.journal import Journal, Version
 
 A, B = Version("a.png", 10, 1), Version("b.png", 20, 2)
-# As the file system gives them: bytes that are no text come as lone surrogates.
+# As the file system gives them: bytes that are not text become lone surrogates.
 names = st.binary(min_size=1, max_size=12).map(os.fsdecode)
 versions = st.builds(Version, names, st.integers(0, 2**63), st.integers(-(2**40), 2**63))
-HOLDING = (  # a process that holds a journal until its standard input closes
+HOLDING = (  # a process that keeps a journal open until its standard input closes
     "import sys; from osteolite.edge.watch.journal import Journal\n"
     "with Journal(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 )
@@ -38,17 +38,17 @@ def test_a_line_holds_the_version_and_the_row(tmp_path: Path) -> None:
 
 
 @given(st.lists(versions, unique=True, max_size=6), st.data())
-def test_a_torn_end_is_cut_off_and_nothing_else(
+def test_only_an_incomplete_end_is_removed(
     tmp_path_factory: pytest.TempPathFactory, done: list[Version], data: st.DataObject
 ) -> None:
-    path = tmp_path_factory.mktemp("torn") / "results.jsonl"
+    path = tmp_path_factory.mktemp("incomplete") / "results.jsonl"
     ends = []
     with Journal(path) as journal:
         for version in done:
             journal.append(version, {"label": "normal"})
             ends.append(path.stat().st_size)
     content = path.read_bytes()
-    # A power cut takes the end of the file away, or leaves zeros there.
+    # A power cut removes the end of the file, or leaves zeros there.
     kept = data.draw(st.integers(0, len(content)), label="kept")
     zeros = data.draw(st.integers(0, 20), label="zeros")
     path.write_bytes(content[:kept] + bytes(zeros))
@@ -62,7 +62,7 @@ def test_a_torn_end_is_cut_off_and_nothing_else(
     assert path.read_bytes() == content
 
 
-def test_zeros_in_the_last_line_though_it_ends(tmp_path: Path) -> None:
+def test_a_last_line_with_zeros_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     with Journal(path) as journal:
         journal.append(A, {})
@@ -74,7 +74,7 @@ def test_zeros_in_the_last_line_though_it_ends(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
-def test_a_damaged_line_before_the_last_costs_its_file_alone(tmp_path: Path) -> None:
+def test_a_damaged_line_before_the_last_affects_only_its_file(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     with Journal(path) as journal:
         journal.append(A, {})
@@ -102,10 +102,10 @@ def test_a_damaged_line_before_the_last_costs_its_file_alone(tmp_path: Path) -> 
     ],
     ids=lambda content: content[:12],
 )
-def test_a_file_of_something_else_is_refused_and_left_alone(content: bytes, tmp_path: Path) -> None:
+def test_another_file_is_refused_and_unchanged(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"other\.jsonl: line \d is none that `osteolite watch` wrote"):
+    with pytest.raises(UsageError, match=r"other\.jsonl: line \d was not written by `osteolite watch`"):
         Journal(path)
     assert path.read_bytes() == content
 
@@ -113,18 +113,18 @@ def test_a_file_of_something_else_is_refused_and_left_alone(content: bytes, tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("missing/results.jsonl", "No such file or directory; name a file in a folder that can be written to"),
+        ("missing/results.jsonl", "No such file or directory; name a file in a writable folder"),
         (".", "Is a directory"),
         ("/sys/devices/system/cpu/online", "Permission denied|Read-only"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
     ],
 )
-def test_a_file_that_cannot_be_a_journal(name: str, message: str, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_journal_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         Journal(tmp_path / name)
 
 
-def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+def test_only_one_process_opens_a_journal_and_killing_it_releases_it(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDING, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -138,13 +138,13 @@ def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
         assert len(journal) == 0
 
 
-def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_line(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Journal(path) as journal:
         journal.append(A, {})
         whole = path.read_bytes()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, before[1]))  # of the line, ten bytes fit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, before[1]))  # space for ten bytes of the line
         try:
             with pytest.raises(OsteoliteError, match=r"results\.jsonl: cannot be written: .*; no result is lost"):
                 journal.append(B, {})
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_a_file_that_was_taken_away(replaced: bool, tmp_path: Path) -> None:
+def test_a_removed_or_replaced_file_is_not_written(replaced: bool, tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     with Journal(path) as journal:
         path.unlink()
@@ -166,7 +166,7 @@ def test_a_file_that_was_taken_away(replaced: bool, tmp_path: Path) -> None:
         assert A not in journal
 
 
-def test_a_long_history_takes_little_memory(tmp_path: Path) -> None:
+def test_a_long_journal_takes_little_memory(tmp_path: Path) -> None:
     path, count = tmp_path / "results.jsonl", 20_000
     with path.open("w") as stream:
         for number in range(count):
