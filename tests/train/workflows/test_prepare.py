@@ -1,3 +1,5 @@
+"""Preparation of a data set for training."""
+
 from pathlib import Path
 
 from osteolite.train.data.phantoms import write_phantoms
