@@ -1,4 +1,4 @@
-"""Where long work says what it is doing: standard error, with bars only on a terminal."""
+"""Console output: progress on standard error, with bars only on a terminal, and tables on standard output."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -13,12 +13,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def tracked(items: Iterable[T], what: str, total: int) -> Iterable[T]:
-    """Iterate with a progress bar on a terminal, silently elsewhere."""
+    """Iterate with a progress bar on a terminal, without output elsewhere."""
     return track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
-    """A table on standard output; the first column is text, the others stand to the right."""
+    """Print a table on standard output; the first column is aligned left, the others right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)

@@ -1,8 +1,7 @@
-"""Recipes: what differs between experiments, as data. One TOML file each under `train/recipes/`.
+"""Recipes: the settings of an experiment as data, one TOML file each under `train/recipes/`.
 
-A file may say `extends = "NAME"` and then needs to name only what it changes. Its `[[alternatives]]`
-are variations of the recipe that are trained one after another on the same data and compared; each
-names what it changes likewise.
+A file with `extends = "NAME"` contains only what it changes. Its `[[alternatives]]` are variations of the recipe
+that are trained one after another on the same data and compared; each contains only what it changes.
 """
 
 import re
@@ -20,12 +19,12 @@ from osteolite.edge.preprocess import PreprocessingSpec
 
 @dataclass(frozen=True)
 class Data:
-    """Which images are used, and how they are split where the data does not say."""
+    """Selection of the images, and their split if the data has none."""
 
     validation: float = 0.1  # share of all images
     test: float = 0.2  # share of all images
-    body_part: str = ""  # only the images of this one; empty: all
-    split_seed: int = 0  # of the split, so that runs of several seeds share one test part; 0: the run's own seed
+    body_part: str = ""  # use only images of this body part; empty: all
+    split_seed: int = 0  # seed of the split, for runs of several seeds with one test split; 0: the run's seed
 
 
 @dataclass(frozen=True)
@@ -33,93 +32,93 @@ class Model:
     """The network."""
 
     backbone: str  # a name of `backbones.BACKBONES`
-    alpha: float = 1.0  # width of the backbone
-    last_layer: str = ""  # of the backbone, where what comes after it is left out; empty: the whole of it
-    weights: str = "imagenet"  # the start: imagenet, none, or the path of a weights file
-    pooling: str = "average"  # of the features: "average" over the positions, or "flatten" them all
-    hidden: tuple[int, ...] = ()  # units of the dense ReLU layers between the features and the last layer
-    dropout: float = 0.2  # before the last layer
-    outputs: int = 1  # 1: the logit of `fractured`; 2: one sigmoid for each class, as some publications have it
-    fracture_map: bool = False  # a second output says where the fracture is, taught by boxes where the data has them
-    map_weight: float = 0.0  # what the logit gains for each unit of the map's strongest place, once it is trained
+    alpha: float = 1.0  # width multiplier of the backbone
+    last_layer: str = ""  # name of the layer that the backbone ends with; empty: the whole backbone
+    weights: str = "imagenet"  # starting weights: imagenet, none, or the path of a weights file
+    pooling: str = "average"  # "average" over the positions of the features, or "flatten"
+    hidden: tuple[int, ...] = ()  # units of the dense ReLU layers before the last layer
+    dropout: float = 0.2  # rate before the last layer
+    outputs: int = 1  # 1: the logit of `fractured`; 2: one sigmoid per class, as in some publications
+    fracture_map: bool = False  # second output that learns from boxes where the fracture is
+    map_weight: float = 0.0  # factor of the map's maximum, added to the logit after training
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of the training images; 0 or false leaves one out."""
+    """Random changes of the training images; 0 or false switches a change off."""
 
-    flip: bool = False  # left to right, half of the images
-    rotation: float = 0.0  # up to this many degrees either way
-    turns: float = 0.0  # this share of the images is laid on its left, on its right or on its head
-    zoom: float = 0.0  # up to this share larger or smaller
-    crop: float = 0.0  # up to this share of the width and the height is cut away, wherever, and the rest enlarged
-    brightness: float = 0.0  # up to this share of the full range, either way
-    contrast: float = 0.0  # factor from 1 - this to 1 + this
-    saturation: float = 0.0  # as contrast; grey images have none, so it only matters for colour
-    hue: float = 0.0  # up to this share of the colour circle; likewise
+    flip: bool = False  # mirror half of the images left to right
+    rotation: float = 0.0  # up to this many degrees in either direction
+    turns: float = 0.0  # share of the images turned by 90, 180 or 270 degrees
+    zoom: float = 0.0  # scale up or down by up to this share
+    crop: float = 0.0  # cut away up to this share of width and height, then enlarge
+    brightness: float = 0.0  # up to this share of the full range, in either direction
+    contrast: float = 0.0  # factor between 1 - contrast and 1 + contrast
+    saturation: float = 0.0  # like contrast; no effect on grey images
+    hue: float = 0.0  # up to this share of the colour circle; no effect on grey images
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training with one learning rate."""
+    """A phase of training with its own learning rate."""
 
     name: str
     epochs: int
-    learning_rate: float  # at the start; it falls to a hundredth along a cosine
-    unfrozen: float  # share of the backbone's layers that learn, counted from the output: 0 none, 1 all
-    patience: int = 1000  # epochs without a better validation AUROC after which the phase ends
+    learning_rate: float  # initial; it decays to a hundredth along a cosine
+    unfrozen: float  # trainable share of the backbone's layers, counted from the output: 0 none, 1 all
+    patience: int = 1000  # epochs without a better validation AUROC before the phase ends
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the network is fitted."""
+    """Settings of the training."""
 
     phases: tuple[Phase, ...]
-    batch: int = 32  # images
-    class_weights: bool = True  # weigh the classes so that both count the same
-    batch_norm: bool = False  # that of a pretrained backbone learns too, its statistics with it
+    batch: int = 32  # images per batch
+    class_weights: bool = True  # weight the classes so that both count equally
+    batch_norm: bool = False  # train the batch normalisation of a pretrained backbone, with its statistics
     weight_decay: float = 0.0
-    box_weight: float = 0.0  # of the fracture map's loss beside that of the label
-    pointing_weight: float = 0.0  # in the map's loss: of its strongest place lying in a box, however small
-    teacher: str = ""  # a shipped model's name or a model file, whose answers are learnt beside the labels
-    teacher_weight: float = 0.0  # of the teacher's answer in the target, 0 to 1; the rest is the label's
-    averaging: float = 0.0  # momentum of the weights' running average, which is evaluated and kept; 0: none
-    keep_last: bool = False  # the last epoch's weights stay, not those that do best on the validation part
+    box_weight: float = 0.0  # weight of the fracture map's loss relative to the label's
+    pointing_weight: float = 0.0  # weight of the pointing term in the map's loss, which treats all box sizes equally
+    teacher: str = ""  # shipped model or model file whose predictions are learnt with the labels
+    teacher_weight: float = 0.0  # weight of the teacher's prediction in the target, 0 to 1; the rest is the label's
+    averaging: float = 0.0  # momentum of the moving average of the weights that is kept; 0: no average
+    keep_last: bool = False  # keep the last epoch's weights instead of the best on the validation split
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """How the decision threshold is chosen on the validation part."""
+    """How the decision threshold is chosen on the validation split."""
 
     rule: str = "youden"  # "youden" or "sensitivity": see `threshold.choose_threshold`
-    value: float = 0.9  # sensitivity to reach
+    value: float = 0.9  # sensitivity to reach, for the rule "sensitivity"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a converted variant may lose against the Keras model on the validation part."""
+    """The largest losses of a converted variant against the Keras model on the validation split."""
 
     auroc_loss: float = 0.01
     sensitivity_loss: float = 0.02  # at the threshold
-    agreement: float = 0.97  # share of equal decisions, at least
+    agreement: float = 0.97  # smallest share of equal decisions
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is made of the trained model."""
+    """Conversion of the trained model."""
 
     variants: tuple[str, ...] = ("float32", "float16", "dynamic", "int8")
-    calibration_images: int = 200  # training images that quantisation sees
-    float_operators: int = 0  # the first operators that int8 leaves in float32: there it can cost accuracy and time
-    retraining_epochs: int = 2  # of the variants that are fine-tuned: quantisation-aware, pruned, clustered
-    retraining_rate: float = 1e-5  # their learning rate at the start
+    calibration_images: int = 200  # training images used as calibration data of the quantisation
+    float_operators: int = 0  # number of first operators that int8 keeps in float32, for accuracy and speed
+    retraining_epochs: int = 2  # epochs of fine-tuning: quantisation-aware, pruned and clustered variants
+    retraining_rate: float = 1e-5  # initial learning rate of the fine-tuning
     sparsity: float = 0.5  # share of the weights that pruning sets to zero
-    clusters: int = 32  # different values that clustering leaves to the weights of a layer
+    clusters: int = 32  # distinct weights per layer after clustering
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment, whole."""
+    """A complete experiment."""
 
     name: str
     description: str
@@ -131,43 +130,49 @@ class Recipe:
     threshold: Threshold = field(default_factory=Threshold)
     gate: Gate = field(default_factory=Gate)
     conversion: Conversion = field(default_factory=Conversion)
-    stages: str = ""  # "body_part": first the body part, then one fracture model for each; empty: one model
-    published: str = ""  # what the recipe reproduces and the figure published for it, which nobody measured here
-    attribution: str = ""  # what whoever publishes the model must say of the data
-    alternatives: tuple["Recipe", ...] = ()  # variations that are trained and compared on the same data
+    stages: str = ""  # "body_part": a body-part model, then one fracture model per body part; empty: one model
+    published: str = ""  # the publication that the recipe reproduces, with its results, which were not measured here
+    attribution: str = ""  # notice about the data that a published model must carry
+    alternatives: tuple["Recipe", ...] = ()  # variations to train and compare on the same data
 
 
 def recipe_names() -> list[str]:
-    """The recipes that ship with the package."""
+    """Return the names of the recipes in the package."""
     return sorted(path.name[:-5] for path in _folder().iterdir() if path.name.endswith(".toml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """Read a recipe by its name, or from the path of a TOML file.
+    """Read a recipe by its name or from the path of a TOML file.
 
     Raises:
-        UsageError: no such recipe, or a field that is unknown, missing or of the wrong type.
+        UsageError: the recipe does not exist, or a field is unknown, missing or of the wrong type.
 
     >>> load_recipe("fracatlas_mobilenetv2").model.backbone
     'mobilenetv2'
     """
     path = Path(name) if name.endswith(".toml") else Path(str(_folder() / f"{name}.toml"))
     if not path.is_file():
-        raise UsageError(f"no recipe {name!r}; known are {', '.join(recipe_names())}, or give the path of a .toml file")
+        raise UsageError(
+            f"no recipe {name!r}; choose one of {', '.join(recipe_names())}, or give the path of a .toml file"
+        )
     return parse_recipe(path.read_text(encoding="utf-8"), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """Read a recipe from the text of its TOML; `where` is named in errors.
+    """Read a recipe from TOML text.
+
+    Args:
+        text: the TOML.
+        where: name of the source in error messages.
 
     Raises:
-        UsageError: a field that is unknown, missing or of the wrong type, or an unknown recipe to extend.
+        UsageError: a field is unknown, missing or of the wrong type, or the recipe to extend is unknown.
     """
     try:
         table = tomllib.loads(text)
         if "extends" in table:
             table = _extend(_as_table(load_recipe(str(table["extends"]))), _without(table, "extends"))
-        recipe = _build(Recipe, _spread(table), "recipe")
+        recipe = _build(Recipe, _complete(table), "recipe")
     except (tomllib.TOMLDecodeError, ModelFileError) as error:
         raise UsageError(f"{where}: {error}") from error
     except UsageError as error:
@@ -177,7 +182,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML with every field, the defaults too; `parse_recipe` reads it again.
+    """Return the recipe as TOML with every field, including defaults; `parse_recipe` reads it.
 
     >>> recipe = load_recipe("phantoms")
     >>> parse_recipe(to_toml(recipe), "here") == recipe
@@ -192,13 +197,13 @@ def _as_table(recipe: Recipe) -> dict[str, Any]:
 
 
 def _extend(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """What `changes` names replaces the base's, in its alternatives too, which keep their names."""
+    """Merge `changes` into the base recipe and into its alternatives, which keep their names."""
     alternatives = [_merge(one, _without(_without(changes, "name"), "alternatives")) for one in base["alternatives"]]
     return _merge({**base, "alternatives": alternatives}, changes)
 
 
-def _spread(table: dict[str, Any]) -> dict[str, Any]:
-    """Make each alternative whole: the recipe's own fields with what the alternative changes."""
+def _complete(table: dict[str, Any]) -> dict[str, Any]:
+    """Complete each alternative with the recipe's own fields."""
     alternatives = table.get("alternatives", ())
     if not isinstance(alternatives, list | tuple) or not all(isinstance(one, dict) for one in alternatives):
         raise UsageError("recipe.alternatives must be a list of tables")
@@ -206,16 +211,16 @@ def _spread(table: dict[str, Any]) -> dict[str, Any]:
         return table
     names = [str(one.get("name", "")) for one in alternatives]
     if len({table.get("name"), *names}) <= len(names) or not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
-        raise UsageError("recipe.alternatives must each have a name of its own, of letters, digits, '_', '-' and '.'")
+        raise UsageError("recipe.alternatives must each have a unique name of letters, digits, '_', '-' and '.'")
     common = _without(table, "alternatives")
     whole = [_merge(common, one) for one in alternatives]
     if any(one.get("data") != common.get("data") for one in whole):
-        raise UsageError("recipe.alternatives are compared on the same images, so none may change data")
+        raise UsageError("recipe.alternatives are compared on the same images; remove data from them")
     return {**common, "alternatives": whole}
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The tables joined, level by level; what `changes` names wins, lists as a whole."""
+    """Merge two tables recursively; values of `changes` win, and lists are replaced as a whole."""
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -232,7 +237,7 @@ def _folder() -> Any:
 
 
 def _build(kind: Any, table: Any, where: str) -> Any:
-    """Build a dataclass from a TOML table, strictly: names and types must fit."""
+    """Build a dataclass from a TOML table and check the names and types of its fields."""
     if kind is PreprocessingSpec:
         return PreprocessingSpec.from_dict(table)
     if not isinstance(table, dict):
@@ -240,10 +245,10 @@ def _build(kind: Any, table: Any, where: str) -> Any:
     known = {f.name: f for f in fields(kind)}
     hints = get_type_hints(kind)
     if unknown := sorted(set(table) - set(known)):
-        raise UsageError(f"{where} has no field {', '.join(unknown)}; known are {', '.join(known)}")
+        raise UsageError(f"{where} has no field {', '.join(unknown)}; its fields are {', '.join(known)}")
     required = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in required if name not in table]:
-        raise UsageError(f"{where} lacks {', '.join(missing)}")
+        raise UsageError(f"{where} lacks the field {', '.join(missing)}")
     return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in table.items()})
 
 
@@ -257,5 +262,5 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        raise UsageError(f"{where} is {value!r}; a {hint.__name__} is needed")
+        raise UsageError(f"{where} is {value!r}; it must be of type {hint.__name__}")
     return value
