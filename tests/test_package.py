@@ -1,6 +1,7 @@
 """The package as a user gets it: a wheel, in an environment that contains nothing else of this project."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,7 +50,10 @@ def call(*command: str | Path) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    call(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    # A copy: setuptools would build in the source tree and add the modules that an earlier build left there.
+    ignored = shutil.ignore_patterns(".*", "build", "results", "tests", "__pycache__")
+    shutil.copytree(ROOT, folder / "source", ignore=ignored)
+    call(sys.executable, "-m", "build", "--wheel", "--outdir", folder, folder / "source")
     (path,) = folder.glob("*.whl")
     return path
 
