@@ -1,4 +1,4 @@
-"""Who may import whom: rooms one way, packages of a room in their order, and few packages on the device."""
+"""Imports: between rooms, between the packages of a room, and of other packages on the device."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("edge", "train", "convert", "benchmarks", "demo")
 MAY_IMPORT = {room: {room, "edge"} for room in ROOMS} | {"convert": {"convert", "edge", "train"}}
-# The packages and root modules of each room, floor by floor: one imports itself and the floors before its own.
+# The packages and root modules of each room, by floor: each imports only itself and earlier floors.
 FLOORS: dict[str, list[set[str]]] = {
     "edge": [
         {"errors", "atomic", "labels", "silence", "machine"},
@@ -41,11 +41,11 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "demo": [{"service"}, {"page"}, {"server"}, {"space"}, {"commands"}, {"phone"}],
 }
-# The command line names every room in a table; a room is imported when its command is called.
+# The command line names every room in a table, and imports a room when its command is called.
 COMMAND_TABLE = ROOT / "edge" / "cli.py"
 PUBLIC_NAMES = ROOT / "edge" / "__init__.py"
 EDGE_PACKAGES = {"numpy", "PIL", "click", "ai_edge_litert", "tflite_runtime", "pydicom"}
-A_MODULE = re.compile(rf"osteolite\.({'|'.join(ROOMS)})(\.\w+)*")  # what `import_module` may be given
+MODULE_NAME = re.compile(rf"osteolite\.({'|'.join(ROOMS)})(\.\w+)*")  # an argument of `import_module`
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -62,25 +62,25 @@ def package_of(path: Path) -> str:
 
 
 def imported_modules(source: str, package: str) -> Iterator[str]:
-    """Full names of what a module of `package` imports anywhere, and of our own modules that it names in a string."""
+    """Yield the full name of everything that a module of `package` imports, and of modules that it names in strings."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")[: 1 - node.level or None] if node.level else []
             base = ".".join([*parents, *filter(None, [node.module])])
-            # `from osteolite import train` names a room only together with what it imports.
+            # In `from osteolite import train`, the imported name is part of the room's name.
             yield from (f"{base}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and A_MODULE.fullmatch(node.value):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE_NAME.fullmatch(node.value):
             yield node.value
 
 
 def imports_of(path: Path) -> list[str]:
-    """The modules that a file imports, without the strings of the command table."""
+    """Return the modules that a file imports, without the strings of the command table."""
     source = path.read_text(encoding="utf-8")
     if path == COMMAND_TABLE:
         tree = ast.parse(source)
-        statements = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        statements: list[ast.stmt] = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
         source = ast.unparse(ast.Module(statements, []))
     return list(imported_modules(source, package_of(path)))
 
@@ -94,7 +94,7 @@ def packages_of(modules: list[str]) -> set[str]:
 
 
 def against_the_order(room: str, importer: str, modules: list[str]) -> list[str]:
-    """What a package of a room imports from its own floor or a later one; `importer` is a name of `FLOORS`."""
+    """Return the imports of a package, named as in `FLOORS`, from its own floor or a later one."""
     floors = FLOORS[room]
     own = next(number for number, floor in enumerate(floors) if importer in floor)
     allowed = {importer}.union(*floors[:own])
@@ -114,10 +114,10 @@ def against_the_order(room: str, importer: str, modules: list[str]) -> list[str]
         ("def f():\n    import tensorflow.lite as tfl", set(), {"tensorflow"}),
         ("from scipy.special import expit\nimport os.path, json", set(), {"scipy"}),
         ("from importlib import import_module\nimport_module('osteolite.demo.page.page')", {"demo"}, set()),
-        ("'a text that speaks of osteolite.train in passing'", set(), set()),
+        ("'a text that mentions osteolite.train'", set(), set()),
     ],
 )
-def test_the_reader_of_imports_sees(source: str, rooms: set[str], packages: set[str]) -> None:
+def test_imports_are_found(source: str, rooms: set[str], packages: set[str]) -> None:
     assert rooms_of(list(imported_modules(source, "osteolite.edge"))) == rooms
     assert packages_of(list(imported_modules(source, "osteolite.edge"))) == packages
 
@@ -127,12 +127,12 @@ def test_the_reader_of_imports_sees(source: str, rooms: set[str], packages: set[
     [
         ("from ..errors import ImageError\nfrom .engine import Engine", []),
         ("from ..prediction.scorer import Scorer", ["osteolite.edge.prediction.scorer.Scorer"]),
-        ("from ..imaging.limits import Limits", ["osteolite.edge.imaging.limits.Limits"]),  # beside it, not before it
+        ("from ..imaging.limits import Limits", ["osteolite.edge.imaging.limits.Limits"]),  # on the same floor
         ("def f():\n    from ..watch import journal", ["osteolite.edge.watch.journal"]),
         ("if TYPE_CHECKING:\n    from ..watch.journal import Journal", ["osteolite.edge.watch.journal.Journal"]),
     ],
 )
-def test_the_order_of_packages_refuses(source: str, refused: list[str]) -> None:
+def test_imports_against_the_order_are_found(source: str, refused: list[str]) -> None:
     modules = list(imported_modules(source, "osteolite.edge.inference"))
     assert against_the_order("edge", "inference", modules) == refused
 
@@ -142,32 +142,32 @@ def test_rooms_import_one_way() -> None:
     assert {name: rooms for name, rooms in found.items() if rooms} == {}
 
 
-def test_packages_import_only_those_before_them() -> None:
+def test_packages_import_only_earlier_floors() -> None:
     found: dict[str, list[str]] = {}
     for path in SOURCES:
         room, *inner = path.relative_to(ROOT).with_suffix("").parts
-        if inner == ["__init__"]:  # a caption, or edge's public names
+        if inner == ["__init__"]:  # only a docstring, except for edge's public names
             found[name_of(path)] = [] if path == PUBLIC_NAMES else imports_of(path)
         else:
             found[name_of(path)] = against_the_order(room, inner[0], imports_of(path))
     assert {name: imports for name, imports in found.items() if imports} == {}
 
 
-def test_a_package_holds_its_caption_and_few_modules() -> None:
+def test_a_package_has_a_docstring_and_few_modules() -> None:
     for folder in {path.parent for path in SOURCES}:
         modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert (folder / "__init__.py").read_text(encoding="utf-8").startswith('"""'), folder
         assert len(modules) <= 12 or folder == ROOT / "benchmarks" / "studies", folder
 
 
-def test_the_device_needs_few_packages() -> None:
+def test_edge_imports_few_other_packages() -> None:
     found = {
         name_of(path): packages_of(imports_of(path)) - EDGE_PACKAGES for path in SOURCES if room_of(path) == "edge"
     }
     assert {name: packages for name, packages in found.items() if packages} == {}
 
 
-def test_importing_the_edge_room_leaves_tensorflow_out() -> None:
+def test_importing_edge_does_not_load_tensorflow() -> None:
     paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "edge").rglob("*.py")]
     modules = [".".join(["osteolite", *path.parts]) for path in paths if path.name != "__init__"]
     assert "osteolite.edge.prediction.classifier" in modules

@@ -1,6 +1,6 @@
-"""A Raspberry Pi without a Pi: Debian 12 for ARM, which Raspberry Pi OS is built on, under an emulator.
+"""An emulated Raspberry Pi: Debian 12 for ARM, on which Raspberry Pi OS is based, in QEMU.
 
-Nothing is installed on this machine, and root is not needed. Emulated times say nothing about a Pi.
+Nothing is installed on this machine, and root is not needed. Emulated times say nothing about the times of a Pi.
 """
 
 import os
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from . import debian
 from .cache import Unavailable, cached
-from .debian import architecture, call, unpack
+from .debian import call, unpack
 from .pillow import HEADERS, build_pillow
 
 ROOT = Path(__file__).parents[2]
@@ -34,25 +35,25 @@ _ROOMS = ("edge", "train", "convert", "benchmarks", "demo")
 
 @dataclass(frozen=True)
 class Board:
-    """A system for ARM with Osteolite in it."""
+    """An ARM system with Osteolite."""
 
     emulator: Path
-    processor: str  # as the emulator calls it
-    root: Path  # of the system
-    packages: tuple[Path, ...]  # folders that Python imports from
-    libraries: tuple[Path, ...] = ()  # folders of libraries that Debian would have linked to their usual place
+    cpu: str  # CPU model, as the emulator names it
+    root: Path  # root folder of the system
+    packages: tuple[Path, ...]  # folders of Python packages
+    libraries: tuple[Path, ...] = ()  # library folders that Debian's installation scripts would link
 
-    def with_processor(self, processor: str) -> "Board":
-        return replace(self, processor=processor)
+    def with_cpu(self, cpu: str) -> "Board":
+        return replace(self, cpu=cpu)
 
     def with_package(self, folder: Path) -> "Board":
-        """The same with a folder of packages that are found first."""
+        """Return the same board with one more folder of packages, which is searched first."""
         return replace(self, packages=(folder, *self.packages))
 
     def command(self, *arguments: str | Path) -> tuple[list[str], dict[str, str]]:
-        """How its Python is called on this machine, and with which environment."""
-        # Without -S Debian's Python would look for packages in this machine's own folders.
-        command = [self.emulator, "-cpu", self.processor, "-L", self.root, self.root / _PYTHON, "-S", *arguments]
+        """Return the command line and the environment variables that run Python on the board."""
+        # Without -S, Python would import packages of this machine.
+        command = [self.emulator, "-cpu", self.cpu, "-L", self.root, self.root / _PYTHON, "-S", *arguments]
         places = {"PYTHONPATH": self.packages, "LD_LIBRARY_PATH": self.libraries}
         environment = {name: ":".join(map(str, folders)) for name, folders in places.items() if folders}
         return [str(part) for part in command], {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment}
@@ -68,10 +69,10 @@ class Board:
 
 
 def arm64() -> Board:
-    """A Raspberry Pi 4 under a 64-bit system, with the newest runtime.
+    """Build a Raspberry Pi 4 with a 64-bit system and the newest runtime.
 
     Raises:
-        Unavailable: this machine cannot have one.
+        Unavailable: it cannot be built on this machine.
     """
     wanted = _requirements("dicom")
     versions = _versions("numpy", "pillow", "ai-edge-litert", "click", "pydicom")
@@ -88,14 +89,14 @@ def arm64() -> Board:
 
 
 def armhf() -> Board:
-    """A Raspberry Pi 2 under a 32-bit system, with the runtime that there is for it.
+    """Build a Raspberry Pi 2 with a 32-bit system and tflite-runtime, the runtime available for it.
 
     Raises:
-        Unavailable: this machine cannot have one.
+        Unavailable: it cannot be built on this machine.
     """
     versions = _versions("pillow", "click")
     if len(versions) < 2:
-        raise Unavailable("Pillow and click must be installed here, whose versions the board gets")
+        raise Unavailable("Pillow and click must be installed here: the board gets the same versions")
     pillow, click = versions
 
     def build(folder: Path) -> None:
@@ -111,13 +112,13 @@ def armhf() -> Board:
 
 
 def install_project(site: Path) -> None:
-    """Build this tree's wheel, and unpack it with its console script into a folder of packages.
+    """Build the wheel and install it, with its console script, into a folder of packages.
 
     Raises:
-        Unavailable: the tools to build it cannot be had here.
+        Unavailable: the wheel cannot be built on this machine.
     """
     with tempfile.TemporaryDirectory() as name:
-        # A copy: setuptools builds beside the source, where files of an earlier build may lie.
+        # A copy, because setuptools builds beside the source, where files of earlier builds may be.
         tree = Path(name) / "tree"
         for room in _ROOMS:
             shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", "results"))
@@ -129,13 +130,13 @@ def install_project(site: Path) -> None:
 
 
 def _requirements(extra: str) -> list[str]:
-    """What the edge package and one extra depend on; pip looks at the markers, for this machine."""
+    """Return the dependencies of the base install and of an extra; pip evaluates their markers for this machine."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return [*project["dependencies"], *project["optional-dependencies"][extra]]
 
 
 def _versions(*packages: str) -> list[str]:
-    """The versions installed here, so that two machines differ in nothing but the machine."""
+    """Return requirements for the versions installed here, so that two machines differ only in the hardware."""
     found = []
     for package in packages:
         try:
@@ -145,21 +146,21 @@ def _versions(*packages: str) -> list[str]:
     return found
 
 
-def _install(site: Path, processor: str, *requirements: str) -> None:
-    tags = [f"--platform={tag}" for tag in _TAGS[processor]]
+def _install(site: Path, architecture: str, *requirements: str) -> None:
+    tags = [f"--platform={tag}" for tag in _TAGS[architecture]]
     call(*_PIP, *tags, "--target", site, *requirements)
 
 
-def _emulator(processor: str) -> Path:
-    """Debian 13's emulator; LiteRT crashes in that of Debian 12."""
+def _emulator(architecture: str) -> Path:
+    """Return the emulator of Debian 13; LiteRT crashes in that of Debian 12."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
-        raise Unavailable(f"boards are emulated on Linux on x86-64 alone, and this is {os.uname().machine}")
-    here = architecture()
+        raise Unavailable(f"boards are emulated only on Linux on x86-64; this is {os.uname().machine}")
+    here = debian.architecture()
 
     def build(folder: Path) -> None:
         unpack(folder / "root", "trixie", here, ["qemu-user"])
         for name in _EMULATORS:
             (folder / "root/usr/bin" / name).rename(folder / name)
-        shutil.rmtree(folder / "root")  # 400 MB of emulators for other processors
+        shutil.rmtree(folder / "root")  # 400 MB of emulators for other architectures
 
-    return cached("qemu", here, build) / f"qemu-{processor}"
+    return cached("qemu", here, build) / f"qemu-{architecture}"

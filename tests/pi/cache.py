@@ -1,4 +1,4 @@
-"""What takes minutes to fetch and build is kept between runs."""
+"""Keep what takes minutes to download and build between test runs."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,7 @@ _KEPT = 30 * 24 * 3600  # seconds
 
 
 class Unavailable(Exception):
-    """This machine cannot have an emulated board, and why."""
+    """An emulated board cannot be built on this machine; the message says why."""
 
 
 def cache_home() -> Path:
@@ -21,27 +21,27 @@ def cache_home() -> Path:
 
 
 def cached(name: str, needs: str, build: Callable[[Path], None]) -> Path:
-    """The folder that `build` fills, built anew when `needs` or the code that builds has changed.
+    """Return a folder that `build` fills, built again if `needs` or the building code has changed.
 
-    It is built aside and renamed when it is whole, by one process at a time. What nobody has used
-    for a month goes then.
+    One process at a time builds the folder under another name and renames it when it is complete. Folders that have
+    not been used for a month are then removed.
     """
     home = cache_home()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"no cache can be kept in {home}: {error.strerror}") from error
+        raise Unavailable(f"{home} cannot be used as a cache: {error.strerror}") from error
     code = "".join((Path(__file__).parent / module).read_text() for module in _BUILDERS)
     key = hashlib.sha256(f"{needs}\n{code}".encode()).hexdigest()[:12]
     folder = home / f"{name}-{key}"
     with (home / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            aside = home / f"{name}.part"
-            shutil.rmtree(aside, ignore_errors=True)  # of a build that was cut short
-            aside.mkdir()
-            build(aside)
-            aside.rename(folder)
+            temporary = home / f"{name}.part"
+            shutil.rmtree(temporary, ignore_errors=True)  # from an interrupted build
+            temporary.mkdir()
+            build(temporary)
+            temporary.rename(folder)
             for other in home.glob(f"{name}-*"):
                 if time.time() - other.stat().st_mtime > _KEPT:
                     shutil.rmtree(other, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Debian packages of any release and architecture, fetched and unpacked into a folder, without root."""
+"""Download Debian packages of any release and architecture, and unpack them into a folder, without root."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from .cache import Unavailable
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# apt's own folders and hooks belong to root; proxies and the like still come from the machine's settings.
+# Replaces apt's folders and hooks, which belong to root; proxy settings are still those of the machine.
 _SETTINGS = """
 #clear APT::Update::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
 #clear DPkg::Post-Invoke; #clear DPkg::Pre-Install-Pkgs; #clear APT::Architectures;
@@ -22,28 +22,28 @@ APT::Update::Error-Mode "any";
 
 
 def call(*command: str | Path, cwd: Path | None = None) -> str:
-    """What a command prints.
+    """Run a command and return its standard output.
 
     Raises:
-        Unavailable: it fails, with the last line that it wrote.
+        Unavailable: the command fails; the message holds the last line that it printed.
     """
     try:
         result = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=cwd, check=True)
     except FileNotFoundError as error:
         raise Unavailable(f"{command[0]} is not installed") from error
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip() or error.stdout.strip() or "nothing said").splitlines()
-        raise Unavailable(f"{Path(command[0]).name} failed: {said[-1]}") from error
+        lines = (error.stderr.strip() or error.stdout.strip() or "no output").splitlines()
+        raise Unavailable(f"{Path(command[0]).name} failed: {lines[-1]}") from error
     return result.stdout
 
 
 def architecture() -> str:
-    """Debian's name of this machine's architecture."""
+    """Return Debian's name of this machine's architecture."""
     return call("dpkg", "--print-architecture").strip()
 
 
 def _archive() -> str:
-    """Where this machine has its Debian from."""
+    """Return the URI of the Debian archive that this machine uses."""
     targets = call("apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT)", "Created-By: Packages")
     for line in targets.splitlines():
         uri, _, component = line.partition(" ")
@@ -52,11 +52,11 @@ def _archive() -> str:
     raise Unavailable("apt's sources name no Debian archive")
 
 
-def unpack(root: Path, suite: str, processor: str, packages: list[str], alone: tuple[str, ...] = ()) -> None:
-    """Fetch packages with all that they depend on, those of `alone` without, and unpack them into `root`.
+def unpack(root: Path, suite: str, arch: str, packages: list[str], alone: tuple[str, ...] = ()) -> None:
+    """Download and unpack packages with their dependencies, and the packages of `alone` without, into `root`.
 
     Raises:
-        Unavailable: they cannot be had here.
+        Unavailable: they cannot be downloaded.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
@@ -67,10 +67,10 @@ def unpack(root: Path, suite: str, processor: str, packages: list[str], alone: t
     for inside in ("lists/partial", "archives/partial"):
         (folder / inside).mkdir(parents=True)
     (folder / "status").touch()
-    source = f"deb [arch={processor} signed-by={_KEYRING}] {_archive()} {suite} main\n"
+    source = f"deb [arch={arch} signed-by={_KEYRING}] {_archive()} {suite} main\n"
     (folder / "sources.list").write_text(source)
     settings = folder / "apt.conf"
-    settings.write_text(_SETTINGS.format(folder=folder, architecture=processor))
+    settings.write_text(_SETTINGS.format(folder=folder, architecture=arch))
     apt = ("apt-get", "--quiet=2", f"--config-file={settings}")
     call(*apt, "update")
     call(*apt, "--yes", "--download-only", "install", *packages)
@@ -84,7 +84,7 @@ def unpack(root: Path, suite: str, processor: str, packages: list[str], alone: t
 
 
 def _relink(root: Path) -> None:
-    """Absolute links would lead out of the folder into this machine's own system."""
+    """Make absolute links relative: they would lead to files of this machine."""
     for link in (path for path in root.rglob("*") if path.is_symlink()):
         target = str(link.readlink())
         if target.startswith("/") and (root / target[1:]).exists():

@@ -1,7 +1,7 @@
-"""Pillow for 32-bit ARM, for which the package index has no wheel: its C compiled here for there.
+"""Cross-compile Pillow for 32-bit ARM, for which the package index has no wheel.
 
-Boards get such a wheel from a package index of their own, which few other machines reach. The
-formats that need a further library are left out; JPEG and PNG are in.
+Boards install such a wheel from a package index of their own, which few other machines reach. The build supports JPEG
+and PNG, but no format that needs another library.
 """
 
 import os
@@ -14,15 +14,15 @@ from pathlib import Path
 from .cache import Unavailable
 from .debian import call
 
-HEADERS = ("libpython3.11-dev", "libjpeg62-turbo-dev", "zlib1g-dev")  # for whose C library the compiler has its own
+HEADERS = ("libpython3.11-dev", "libjpeg62-turbo-dev", "zlib1g-dev")  # the compiler has headers for the C library
 _MODULES = ("_imaging", "decode", "encode", "map", "display", "outline", "path")
 
 
 def build_pillow(root: Path, site: Path, version: str) -> None:
-    """Compile that version against the libraries in `root`, and install it in `site`.
+    """Compile a version of Pillow against the libraries in `root`, and install it in `site`.
 
     Raises:
-        Unavailable: its source or the compiler cannot be had here.
+        Unavailable: the source or the compiler cannot be downloaded, or the compiler fails.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -54,4 +54,4 @@ def _compile(folder: Path, source: Path, root: Path, target: Path, version: str)
         [str(part) for part in command], env={**os.environ, **places}, capture_output=True, text=True, check=False
     )
     if result.returncode:
-        raise Unavailable(f"Pillow does not compile for 32-bit ARM: {result.stderr.strip()[-300:]}")
+        raise Unavailable(f"Pillow cannot be compiled for 32-bit ARM: {result.stderr.strip()[-300:]}")

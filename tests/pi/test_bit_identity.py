@@ -1,4 +1,4 @@
-"""The comparison of two machines, on this one."""
+"""The bit comparison of two machines, with this machine as both."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_images_are_taken_at_even_distances() -> None:
     assert spread(names[:3], 200) == names[:3]
 
 
-def test_a_machine_is_identical_to_itself(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_two_runs_on_a_machine_are_identical(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
     first = call("--model", tiny_model, "--images", pictures, "--out", tmp_path / "first.json")
     assert first.exit_code == 0, first.output
     arguments = ("--against", tmp_path / "first.json", "--out", tmp_path / "second.json")
@@ -29,7 +29,7 @@ def test_a_machine_is_identical_to_itself(tiny_model: Path, pictures: Path, tmp_
     assert found["probabilities_sha256"] == json.loads((tmp_path / "first.json").read_text())["probabilities_sha256"]
 
 
-def test_the_last_bit_of_one_probability_is_a_difference(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_change_in_the_last_bit_is_a_difference(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
     there = score(tiny_model, pictures, 3)
     name = next(iter(there["probabilities"]))
     there["probabilities"][name] *= 1 + 2**-52
@@ -42,7 +42,7 @@ def test_the_last_bit_of_one_probability_is_a_difference(tiny_model: Path, pictu
     assert "2 identical, 1 different" in result.output
 
 
-def test_other_images_or_another_model_are_not_compared(
+def test_other_images_or_models_are_not_compared(
     tiny_model: Path, tiny_int8_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     call("--model", tiny_model, "--images", pictures, "--out", tmp_path / "there.json")
@@ -56,7 +56,7 @@ def test_other_images_or_another_model_are_not_compared(
 
 
 @pytest.mark.parametrize("content", ["", "{}"])
-def test_a_file_that_is_no_result_is_refused_in_one_line(
+def test_a_file_that_is_not_a_result_is_refused_in_one_line(
     content: str, tiny_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "there.json").write_text(content)

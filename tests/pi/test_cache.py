@@ -1,4 +1,4 @@
-"""The cache of the boards."""
+"""The cache of built boards."""
 
 import os
 import subprocess
@@ -25,37 +25,37 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def test_it_builds_once_for_the_same_needs() -> None:
+def test_the_same_needs_are_built_once() -> None:
     first = cached("board", "numpy==2", lambda folder: (folder / "a").touch())
     assert cached("board", "numpy==2", lambda folder: pytest.fail("built again")) == first
     assert cached("board", "numpy==3", lambda folder: (folder / "b").touch()) != first
     assert (first / "a").exists()
 
 
-def test_a_build_that_was_cut_short_is_started_afresh() -> None:
-    def cut(folder: Path) -> None:
+def test_an_interrupted_build_starts_again() -> None:
+    def interrupted(folder: Path) -> None:
         (folder / "half").touch()
         raise Unavailable("no network")
 
     with pytest.raises(Unavailable, match="no network"):
-        cached("board", "", cut)
+        cached("board", "", interrupted)
     folder = cached("board", "", lambda folder: (folder / "whole").touch())
     assert [path.name for path in folder.iterdir()] == ["whole"]
 
 
-def test_of_two_processes_one_builds_and_both_use_it() -> None:
+def test_one_of_two_processes_builds_and_both_use_the_result() -> None:
     root = Path(__file__).parents[2]
     both = [
         subprocess.Popen([sys.executable, "-c", _BUILD, name], cwd=root, stdout=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    said = [process.communicate(timeout=60)[0] for process in both]
+    outputs = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert said[0] == said[1]
-    assert said[0].split() in (["one"], ["two"])
+    assert outputs[0] == outputs[1]
+    assert outputs[0].split() in (["one"], ["two"])
 
 
-def test_what_nobody_has_used_for_long_goes(tmp_path: Path) -> None:
+def test_unused_folders_are_removed(tmp_path: Path) -> None:
     old = cached("board", "old", lambda folder: None)
     recent = cached("board", "recent", lambda folder: None)
     past = time.time() - 365 * 24 * 3600
