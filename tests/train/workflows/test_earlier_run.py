@@ -39,7 +39,7 @@ def test_test_images_seen_by_the_earlier_run_are_refused_or_reported(
     data, earlier = earlier_run
     refused = train(data, tmp_path / "run", "--weights", earlier)
     assert refused.exit_code == 3
-    assert "The run that --weights names was trained on" in refused.output
+    assert "The run given by --weights was trained on" in refused.output
     assert not (tmp_path / "run" / "weights.h5").exists()
 
     allowed = train(data, tmp_path / "run", "--weights", earlier, "--allow-leaks")
