@@ -1,1 +1,1 @@
-"""A .tflite file in, figures on this machine out."""
+"""Benchmarks of .tflite files: on this machine, another one, a phone, or in a browser."""

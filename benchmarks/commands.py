@@ -1,10 +1,10 @@
-"""`osteolite bench`, and what it does with figures that are there already: report, compare, import."""
+"""`osteolite bench`: measure model files, and report, compare or import results."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,11 +13,14 @@ from osteolite.edge.commands.options import MODEL
 from .harness.records import OSTEOLITE, Plan
 from .options import counts
 
+if TYPE_CHECKING:
+    from .harness.records import Measured
+
 _MEASURE = "measure"
 
 
 class MeasureOr(click.Group):
-    """`bench FILE...` measures; `bench report DIR` and the like do as they say."""
+    """Runs `measure` if the first argument is no subcommand, so that `bench FILE...` works."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
@@ -28,14 +31,14 @@ class MeasureOr(click.Group):
         measure = self.commands[_MEASURE]
         with click.Context(measure, info_name=ctx.info_name, parent=ctx.parent) as inner:
             measure.format_help(inner, formatter)
-        with formatter.section("Figures that are there already"):
+        with formatter.section("Existing results"):
             others = {name: command for name, command in self.commands.items() if name != _MEASURE}
             formatter.write_dl([(f"bench {name}", command.get_short_help_str(100)) for name, command in others.items()])
 
 
 @click.group(cls=MeasureOr)
 def bench() -> None:
-    """Measure model files, and work with the figures."""
+    """Measure model files, or work with existing results."""
 
 
 @bench.command(_MEASURE, hidden=True)
@@ -47,22 +50,26 @@ def bench() -> None:
     show_default=True,
     help="local, ssh://[USER@]HOST[:PORT], adb[:SERIAL], or browser.",
 )
-@click.option("--data", metavar="FOLDER|CSV", help="Labelled images: adds accuracy, AUROC, and file to answer.")
+@click.option("--data", metavar="FOLDER|CSV", help="Labelled images: adds accuracy, AUROC, and file to prediction.")
 @click.option(
-    "--threads", metavar="N,N,...", callback=counts, default="1,2", show_default=True, help="Threads of the processor."
+    "--threads", metavar="N,N,...", callback=counts, default="1,2", show_default=True, help="Numbers of CPU threads."
 )
-@click.option("--delegate", metavar="NAME,...", default="", help="Delegates to compare, as of `osteolite predict`.")
-@click.option("--launches", metavar="N", type=click.IntRange(1), default=9, show_default=True, help="Of each file.")
-@click.option("--peers", is_flag=True, help="Also run other runtimes on the same files, those that are installed.")
-@click.option("--batch", metavar="N", type=click.IntRange(1), default=1, help="Also so many images at once.")
+@click.option(
+    "--delegate", metavar="NAME,...", default="", help="Delegates to compare, named as in `osteolite predict`."
+)
+@click.option(
+    "--launches", metavar="N", type=click.IntRange(1), default=9, show_default=True, help="Launches per case."
+)
+@click.option("--peers", is_flag=True, help="Also run the other installed runtimes on the same files.")
+@click.option("--batch", metavar="N", type=click.IntRange(1), default=1, help="Also measure batches of N images.")
 @click.option(
     "--mlperf",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Also MLPerf's SingleStream and Offline, for so long each; its rules ask for 600.",
+    help="Also run MLPerf's SingleStream and Offline for this long each; its rules require 600.",
 )
-@click.option("--profile", is_flag=True, help="Also the time by operator.")
+@click.option("--profile", is_flag=True, help="Also measure the time by operator.")
 @click.option("--out", metavar="DIR", help="Write benchmark.json, benchmark.csv and benchmark.md there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def measure(
@@ -81,14 +88,11 @@ def measure(
 ) -> None:
     """Measure model files on this machine, another one, a phone, or in a browser.
 
-    Cold start, warm-up, latency with intervals, memory, size, and with --data accuracy. Each file is
-    launched several times in processes of its own, which take turns. A result that was not steady,
-    unthrottled, quiet and long enough says so. Another machine needs ssh without a password and Python with
-    ai-edge-litert there (OSTEOLITE_REMOTE_PYTHON names it); a phone, adb and the program benchmark_model.
+    Results are cold start, warm-up, latency with intervals, memory, size, and with --data accuracy. Each file is
+    launched several times, in new processes that take turns. A result is marked as not valid unless it was steady,
+    unthrottled, quiet and long enough. Another machine needs ssh without a password, and Python with ai-edge-litert
+    (OSTEOLITE_REMOTE_PYTHON is its command). A phone needs adb and the program benchmark_model.
     """
-    from osteolite.edge.errors import ModelFileError
-
-    from .analysis.summary import results
     from .devices import device as open_device
     from .harness.peers import PEERS, PLAIN
     from .labelled_images import labelled_images
@@ -107,20 +111,18 @@ def measure(
     run = open_device(device)
     with _progress() as tell:
         measured = run(plan, device, tell)
-    failed = [lane for lane in measured.lanes if lane.error]
-    done = {lane.file for lane in measured.lanes if not lane.error}
-    if not done:
-        raise ModelFileError("; ".join(dict.fromkeys(lane.error for lane in failed)) or "nothing was measured")
-    _show(results(measured), out, as_json)
-    if any(delegate or lane.file not in done for lane in failed):  # what nobody asked for by name may be absent
+    _show_measured(measured, out, as_json)
+    # A delegate that the user did not name may be missing.
+    done = {case.file for case in measured.cases if not case.error}
+    if any(delegate or case.file not in done for case in measured.cases if case.error):
         click.get_current_context().exit(1)
 
 
 @bench.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--out", metavar="FILE", help="The page; default, DIR/benchmark.html.")
+@click.option("--out", metavar="FILE", help="File of the page; default, DIR/benchmark.html.")
 def report(folder: str, out: str | None) -> None:
-    """Draw a page of all results in a folder: AUROC against latency, size, distributions, devices."""
+    """Write a page with all results in a folder: AUROC against latency, sizes, distributions, devices."""
     from .analysis.results_file import find_results
     from .page.html import write_page
 
@@ -134,7 +136,7 @@ def report(folder: str, out: str | None) -> None:
 @click.option("--out", metavar="DIR", help="Write benchmark.json, benchmark.csv and benchmark.md there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def import_(file: str, out: str | None, as_json: bool) -> None:
-    """Take in the figures that a page measured in a phone's browser and saved."""
+    """Import the results that the benchmark page saved in a phone's browser."""
     from .analysis.phone_import import read_figures
     from .analysis.summary import results
 
@@ -145,16 +147,16 @@ def import_(file: str, out: str | None, as_json: bool) -> None:
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.option(
-    "--limit", metavar="PERCENT", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Of a slowdown."
+    "--limit", metavar="PERCENT", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Allowed slowdown."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def compare(before: str, after: str, limit: float, as_json: bool) -> None:
-    """Say whether B differs from A in earnest; exit code 3 where it is slower by more than the limit."""
+    """Compare benchmark B with A; exit code 3 if B is significantly slower, by more than the limit."""
     from .analysis.compare import check, notes, rows, to_dict
-    from .analysis.compare import compare as put_together
+    from .analysis.compare import compare as compare_results
     from .analysis.results_file import read_results
 
-    found = put_together(read_results(before), read_results(after), limit)
+    found = compare_results(read_results(before), read_results(after), limit)
     if as_json:
         click.echo(json.dumps(to_dict(found), indent=2))
     else:
@@ -171,6 +173,16 @@ def _progress() -> Iterator[Any]:
     console = Console(stderr=True)
     with console.status("starting") as status:
         yield lambda text: status.update(text) if console.is_terminal else None
+
+
+def _show_measured(measured: "Measured", out: str | None, as_json: bool) -> None:
+    from osteolite.edge.errors import ModelFileError
+
+    from .analysis.summary import results
+
+    if all(case.error for case in measured.cases):
+        raise ModelFileError("; ".join(dict.fromkeys(case.error for case in measured.cases)) or "nothing was measured")
+    _show(results(measured), out, as_json)
 
 
 def _show(found: dict[str, Any], out: str | None, as_json: bool) -> None:
@@ -191,7 +203,7 @@ def _show(found: dict[str, Any], out: str | None, as_json: bool) -> None:
 
 
 def _reasons(results: list[dict[str, Any]]) -> dict[str, int]:
-    """Of each kind of reason its first wording, and how many results have it."""
+    """Count the results by type of reason, keyed by the first reason of each type."""
     kinds: dict[str, list[str]] = {}
     for one in results:
         for kind, reason in {reason.partition(":")[0]: reason for reason in one["reasons"]}.items():

@@ -1,4 +1,4 @@
-"""Labelled images for a benchmark: a folder with one folder for each class, or a CSV file."""
+"""Labelled images for a benchmark, from a folder with one subfolder per class or from a CSV file."""
 
 import csv
 import os
@@ -10,24 +10,29 @@ from osteolite.edge.labels import label_of_folder
 
 
 def labelled_images(data: str) -> list[tuple[str, int]]:
-    """Paths and labels (0 normal, 1 fractured).
+    """List the labelled images of a folder or a CSV file.
 
     Args:
-        data: a folder with class folders in it, or a CSV file with the columns `file` (relative to
-            that CSV, or absolute) and `label`.
+        data: path of a folder with one subfolder per class, or of a CSV file with the columns `file` (absolute, or
+            relative to the CSV file) and `label`.
+
+    Returns:
+        The path and the label (0 normal, 1 fractured) of each image.
 
     Raises:
-        UsageError: no such data, or not both classes in it.
+        UsageError: the data do not exist or cannot be read, or a class is missing.
     """
     path = Path(data)
     try:
         found = _from_folder(path) if path.is_dir() else _from_csv(path)
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UsageError(
-            f"{data} is neither a folder with class folders nor a CSV file with file and label ({error})"
+            f"{data} is neither a folder with class folders nor a CSV file with the columns file and label ({error})"
         ) from error
     if {label for _, label in found} != {0, 1}:
-        raise UsageError(f"{data} needs images of both classes, fractured and normal, each in a folder of its own")
+        raise UsageError(
+            f"{data}: both classes are needed; give fractured (1) and normal (0) images, one subfolder per class"
+        )
     return found
 
 

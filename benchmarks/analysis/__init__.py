@@ -1,1 +1,1 @@
-"""Raw times to figures and verdicts."""
+"""From measured times to metrics, intervals and verdicts."""

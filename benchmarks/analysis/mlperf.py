@@ -1,14 +1,14 @@
-"""SingleStream and Offline as MLPerf Inference defines them.
+"""The scenarios SingleStream and Offline as MLPerf Inference defines them.
 
 Source: MLCommons' MLPerf Inference rules (scenarios, early stopping) and the behaviour of its load generator.
-SingleStream asks one query after another and is judged by an early-stopping estimate of the 90th percentile of
-latency: a bound that the true percentile does not exceed, with 99 % confidence. Offline has all samples at once
-and is judged by its throughput. Both run for 600 seconds at least; Offline answers 24,576 samples at least.
+SingleStream sends one query after another; its metric is an early-stopping estimate of the 90th percentile of latency,
+an upper bound of the true percentile with 99 % confidence. Offline provides all samples at once; its metric is the
+throughput. Both run for at least 600 seconds; Offline processes at least 24,576 samples.
 
-{"SingleStream": {"p90_ms", or null of too few queries, "queries", "seconds", "minimum_seconds", "complete", "ended"},
+{"SingleStream": {"p90_ms": null for too few queries, "queries", "seconds", "minimum_seconds", "complete", "ended"},
  "Offline": {"samples_per_second", "samples", "seconds", "minimum_seconds", "minimum_samples", "complete", "ended"}}
 
-The name is MLCommons'; these figures are made by the same rules, and were reviewed by nobody there.
+MLPerf is MLCommons' name. These results follow its rules; MLCommons did not review them.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from typing import Any
 
 MINIMUM_SECONDS, MINIMUM_SAMPLES = 600.0, 24_576
 _PERCENTILE, _CONFIDENCE = 0.9, 0.99
-_SLACK = 0.5  # seconds by which a clock may miss the minimum
+_SLACK = 0.5  # seconds by which the duration may fall short of the minimum
 
 
 def early_stopping_estimate(milliseconds: Sequence[float]) -> float | None:
-    """A bound of the 90th percentile with 99 % confidence, None of fewer queries than its rule needs (64).
+    """An upper bound of the 90th percentile with 99 % confidence; None for fewer than the required 64 queries.
 
-    With t the largest number of queries of which at most t out of n are slower than the true percentile with a
-    probability of at most 1 %, the t-th slowest is the bound.
+    Let t be the largest number for which the probability that at most t of n queries are slower than the true
+    percentile is at most 1 %. The bound is the t-th slowest query.
 
     >>> early_stopping_estimate(range(1, 65))
     64.0
@@ -39,7 +39,7 @@ def early_stopping_estimate(milliseconds: Sequence[float]) -> float | None:
 
 
 def single_stream(raw: dict[str, Any]) -> dict[str, Any]:
-    """From {"milliseconds": of each query}."""
+    """Evaluate {"milliseconds": one per query}."""
     spent: list[float] = raw["milliseconds"]
     seconds, bound = sum(spent) / 1e3, early_stopping_estimate(spent)
     complete = seconds >= MINIMUM_SECONDS - _SLACK and bound is not None
@@ -54,7 +54,7 @@ def single_stream(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def offline(raw: dict[str, Any]) -> dict[str, Any]:
-    """From {"samples", "seconds"}."""
+    """Evaluate {"samples", "seconds"}."""
     samples, seconds = int(raw["samples"]), float(raw["seconds"])
     complete = seconds >= MINIMUM_SECONDS - _SLACK and samples >= MINIMUM_SAMPLES
     early = f"early: after {seconds:.0f} of {MINIMUM_SECONDS:.0f} seconds and {samples} of {MINIMUM_SAMPLES} samples"

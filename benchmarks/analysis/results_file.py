@@ -1,6 +1,6 @@
-"""Result files of `osteolite bench`, read as what they are: text that anybody may have written.
+"""Read and check result files of `osteolite bench`. A file may come from anybody.
 
-What comes back has the fields of `results` with values of their types, finite numbers, and no control
+What is returned has the fields that `summary` describes, of the right types, with finite numbers and without control
 characters, so that a page or a terminal can show it.
 """
 
@@ -18,13 +18,13 @@ from ..harness.records import OSTEOLITE
 SCHEMA = 2
 NAME = "benchmark.json"
 
-_MOST_BYTES = 32 * 2**20  # of one file; a hundred lanes with their operators take some 5 MB
-_MOST_FILES = 100  # that one page shows
-_MOST_LANES = 500  # of one file
-_DIGITS = 15  # of a whole number; more are no measurement
+MOST_BYTES = 32 * 2**20  # of one file; a hundred results with their operators take about 5 MB
+_MOST_FILES = 100  # on one page
+_MOST_RESULTS = 500  # in one file
+_DIGITS = 15  # of a number; no measurement has more
 
-# The shape of a result: a tuple offers alternatives, [x] is a list of x, [x, x] of two, {str: x} has any names, and
-# "name?" may be absent.
+# The shape of a file: a tuple lists alternatives, [x] is a list of x, [x, x] a list of two, {str: x} an object with any
+# names, and "name?" may be absent.
 _NUMBER = (int, float)
 _MAYBE = (None, *_NUMBER)
 _TEXT = (None, str)
@@ -33,7 +33,7 @@ _TIMES = {"p50": _MAYBE, "p90?": _MAYBE, "p99?": _MAYBE, "runs?": _MAYBE}
 _INVOKE = _TIMES | {"intervals?": {str: _PAIR}, "launches?": [_NUMBER], "distribution?": [_NUMBER]}
 _ROW = {str: (None, str, bool, *_NUMBER, list, dict)}
 _OPERATORS = (None, {"taken": _MAYBE, "of": _MAYBE})
-_LANE = {
+_RESULT_SHAPE = {
     "file": str,
     "variant": str,
     "device": str,
@@ -62,7 +62,7 @@ _LANE = {
     "valid": bool,
     "reasons": [str],
 }
-_RESULT = {
+_FILE_SHAPE = {
     "schema": int,
     "device": str,
     "conditions": {
@@ -74,65 +74,70 @@ _RESULT = {
     },
     "images": int,
     "left_out": {str: str},
-    "results": [_LANE],
+    "results": [_RESULT_SHAPE],
 }
 
 
-def read_results(path: str) -> dict[str, Any]:
-    """The results of one benchmark.
+def read_results(path: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """Read the results of one benchmark.
 
     Args:
-        path: a result file, or a folder that holds one as benchmark.json.
+        path: a result file, or a folder that contains benchmark.json.
+        most_bytes: larger files are refused.
 
     Returns:
-        As `results` describes it.
+        The JSON that `summary` describes.
 
     Raises:
-        UsageError: there is none, it is of another schema, or no result of a benchmark.
+        UsageError: the file does not exist, has another schema, or is not a benchmark result.
     """
     if os.path.isdir(path):
         path = os.path.join(path, NAME)
-    found = _parsed(path)
+    found = _parsed(path, most_bytes)
     if not isinstance(found, dict) or "schema" not in found:
-        raise UsageError(f"{path}: no result of a benchmark; give what `osteolite bench --out` wrote")
+        raise UsageError(f"{path}: not a benchmark result; give a file that `osteolite bench --out` wrote")
     if (schema := found["schema"]) != SCHEMA:
         older = isinstance(schema, int) and schema < SCHEMA
         raise UsageError(
-            f"{path}: schema {str(schema)[:20]} is of {'an older' if older else 'another'} version, "
-            f"schema {SCHEMA} is read; measure again"
+            f"{path}: schema {str(schema)[:20]} is from {'an older' if older else 'another'} version, "
+            f"only schema {SCHEMA} is read; measure again"
         )
-    if fault := _fault(found, _RESULT, ""):
+    if fault := _fault(found, _FILE_SHAPE, ""):
         raise UsageError(f"{path}: damaged: {fault}; measure again")
-    if len(found["results"]) > _MOST_LANES:
-        raise UsageError(f"{path}: {len(found['results'])} results, at most {_MOST_LANES} are read; measure fewer")
+    if len(found["results"]) > _MOST_RESULTS:
+        raise UsageError(
+            f"{path}: {len(found['results'])} results, at most {_MOST_RESULTS} are allowed; measure fewer files"
+        )
     cleaned: dict[str, Any] = _cleaned(found)
     return cleaned
 
 
 def find_results(folder: str) -> dict[str, dict[str, Any]]:
-    """All results below a folder, by their paths relative to it, in order.
+    """Read all results below a folder, keyed by their path relative to it, in order.
 
-    Every benchmark.json must be one. Of other JSON files those are taken that are results of this schema.
+    Every benchmark.json must be a result. Other JSON files are read if they are results of this schema.
 
     Raises:
-        UsageError: there are none, too many, or one that `read_results` refuses.
+        UsageError: there are no results, too many, or one that `read_results` refuses.
     """
     if not os.path.isdir(folder):
-        raise UsageError(f"{folder}: not a folder; give one with results of `osteolite bench --out`")
+        raise UsageError(f"{folder}: not a folder; give one that `osteolite bench --out` wrote")
     paths = sorted(Path(folder).rglob("*.json"))
     chosen = [path for path in paths if path.is_file() and (path.name == NAME or _is_result(path))]
     if not chosen:
-        raise UsageError(f"{folder}: no results below it; `osteolite bench --out` writes them")
+        raise UsageError(f"{folder}: no results below it; write them there with `osteolite bench --out`")
     if len(chosen) > _MOST_FILES:
-        raise UsageError(f"{folder}: {len(chosen)} results below it, at most {_MOST_FILES}; give a folder with fewer")
+        raise UsageError(
+            f"{folder}: {len(chosen)} results below it, at most {_MOST_FILES} are allowed; give a folder with fewer"
+        )
     return {path.relative_to(folder).as_posix(): read_results(str(path)) for path in chosen}
 
 
-def lane_names(results: list[dict[str, Any]]) -> list[str]:
-    """A short name for each result of a benchmark, without its threads.
+def result_names(results: list[dict[str, Any]]) -> list[str]:
+    """A short name for each result of a benchmark, without the number of threads.
 
-    It is the variant, or the file where several files of one engine are of that variant; then the
-    engine of a peer, and the delegate where several were asked for.
+    The name is the variant, or the file if an engine ran several files of that variant. It also has the engine of a
+    peer, and the delegate if the benchmark requested several.
     """
     files = {(one["engine"], one["variant"], one["file"]) for one in results}
     shared = Counter((engine, variant) for engine, variant, _ in files)
@@ -147,20 +152,20 @@ def lane_names(results: list[dict[str, Any]]) -> list[str]:
     return names
 
 
-def _parsed(path: str) -> Any:
+def _parsed(path: str, most_bytes: int = MOST_BYTES) -> Any:
     try:
         with Path(path).open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
+            content = stream.read(most_bytes + 1)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror or error}); give what `osteolite bench --out` wrote"
+            f"{path}: cannot be read ({error.strerror or error}); give a file that `osteolite bench --out` wrote"
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise UsageError(f"{path}: over {_MOST_BYTES // 2**20} MiB, which no result of a benchmark is")
+    if len(content) > most_bytes:
+        raise UsageError(f"{path}: over {most_bytes / 2**20:g} MiB, too large for a benchmark result")
     try:
         return json.loads(content, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not JSON, or with numbers that are none; give a {NAME}") from error
+        raise UsageError(f"{path}: not JSON, or it has invalid numbers; give a {NAME}") from error
 
 
 def _whole(text: str) -> int:
@@ -184,20 +189,20 @@ def _is_result(path: Path) -> bool:
 
 
 def _fault(value: Any, shape: Any, where: str) -> str:
-    """What of a value is not as its shape wants it, in words; empty: nothing."""
+    """Describe how a value differs from its shape; empty if it does not."""
     if isinstance(shape, tuple):
         faults = [_fault(value, one, where) for one in shape]
         return "" if "" in faults else faults[-1]
     if isinstance(shape, dict):
-        return _fault_of_fields(value, shape, where) if isinstance(value, dict) else f"{where} is no object"
+        return _fault_of_fields(value, shape, where) if isinstance(value, dict) else f"{where} is not an object"
     if isinstance(shape, list):
         if not isinstance(value, list) or len(shape) not in (1, len(value)):
-            return f"{where} is no list" + (f" of {len(shape)}" if len(shape) > 1 else "")
+            return f"{where} is not a list" + (f" of {len(shape)}" if len(shape) > 1 else "")
         return next(filter(None, (_fault(one, shape[0], f"{where}[{i}]") for i, one in enumerate(value))), "")
     if shape is None:
         return "" if value is None else f"{where} is not null"
     fits = isinstance(value, shape) and (shape in (bool, object) or not isinstance(value, bool))
-    return "" if fits else f"{where} is no {shape.__name__}"
+    return "" if fits else f"{where} is not of type {shape.__name__}"
 
 
 def _fault_of_fields(value: dict[str, Any], shape: dict[Any, Any], where: str) -> str:
@@ -213,7 +218,7 @@ def _fault_of_fields(value: dict[str, Any], shape: dict[Any, Any], where: str) -
 
 
 def _cleaned(value: Any) -> Any:
-    """The same with a replacement character for each character that cannot be shown."""
+    """Replace each character that cannot be shown by a replacement character."""
     if isinstance(value, str):
         shown = (one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in value)
         return "".join(shown)

@@ -1,4 +1,4 @@
-"""The figures of a benchmark as rows: on the terminal, as CSV, as Markdown."""
+"""The results of a benchmark as a table: on the terminal, as CSV, as Markdown."""
 
 import csv
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from osteolite.edge.atomic import write_json, write_text
 
 from ..harness.records import OSTEOLITE
 
-Result = dict[str, Any]
+Result = dict[str, Any]  # an entry of "results", see `summary`
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -27,9 +27,9 @@ def _interval(result: Result) -> str:
 
 
 def _delegate(result: Result) -> str:
-    asked, applied, operators = (result["delegate"][key] for key in ("asked", "applied", "operators"))
+    requested, applied, operators = (result["delegate"][key] for key in ("asked", "applied", "operators"))
     count = f" {operators['taken']}/{operators['of']}" if operators else ""
-    return f"{applied}{count}" if asked in ("default", applied) else f"{asked} -> {applied}{count}"
+    return f"{applied}{count}" if requested in ("default", applied) else f"{requested} -> {applied}{count}"
 
 
 def _whole(result: Result) -> str:
@@ -48,7 +48,7 @@ def _scenario(result: Result, name: str, key: str) -> str:
     return _number(((result["scenarios"] or {}).get(name) or {}).get(key), 2)
 
 
-# Title: what stands there. Columns in which every row is empty are left out.
+# The text of a cell by column title. A column without any text is left out.
 COLUMNS: dict[str, Callable[[Result], str]] = {
     "variant": lambda one: one["variant"] or one["file"],
     "engine": lambda one: "" if one["engine"] == OSTEOLITE else one["engine"],
@@ -74,7 +74,7 @@ COLUMNS: dict[str, Callable[[Result], str]] = {
 
 
 def table(results: list[Result]) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows."""
+    """The column titles and the rows."""
     rows = {title: [cell(one) for one in results] for title, cell in COLUMNS.items()}
     used = [title for title, cells in rows.items() if any(cells)]
     return used, [[rows[title][index] for title in used] for index in range(len(results))]
@@ -97,7 +97,7 @@ def to_markdown(results: list[Result]) -> str:
 
 
 def write_results(found: dict[str, Any], folder: Path) -> None:
-    """Write benchmark.json, benchmark.csv and benchmark.md, each whole or not at all."""
+    """Write benchmark.json, benchmark.csv and benchmark.md, each of them atomically."""
     write_json(folder / "benchmark.json", found)
     write_text(folder / "benchmark.csv", to_csv(found["results"]))
     write_text(folder / "benchmark.md", to_markdown(found["results"]))

@@ -7,10 +7,10 @@ from osteolite.edge.errors import UsageError
 
 from ..harness.records import Measured, Plan
 
-Progress = Callable[[str], None]  # told what is being done, in a few words
-Device = Callable[[Plan, str, Progress], Measured]  # the plan, the device as it was asked for, and whom to tell
+Progress = Callable[[str], None]  # receives the current step as a short text
+Device = Callable[[Plan, str, Progress], Measured]  # takes the plan, the device's name, and the progress callback
 
-# What begins the name of a device: the module whose `measure` knows it, and how its names look.
+# By the first part of a device's name: the module with its `measure`, and the form of the name.
 DEVICES = {
     "local": ("local", "local"),
     "ssh": ("ssh", "ssh://[USER@]HOST[:PORT]"),
@@ -20,10 +20,10 @@ DEVICES = {
 
 
 def device(name: str) -> Device:
-    """What measures a plan on that device.
+    """The function that measures a plan on a device.
 
     Raises:
-        UsageError: no such device.
+        UsageError: an unknown device.
     """
     kind = name.partition(":")[0]
     if kind not in DEVICES:

@@ -1,8 +1,8 @@
-"""What TensorFlow Lite's `benchmark_model` prints: times, memory, operators, and who ran the model.
+"""Parse the output of TensorFlow Lite's `benchmark_model`: times, memory, operators, and the delegate that ran.
 
-Builds differ. Those before 2022 print no quantiles, those before 2020 no first inference, and a prefix
-("INFO: ") came with time. That a delegate ran is believed from the tool's own verdict alone
-("Explicitly applied ..."): it times a silent fallback to the processor as readily as the delegate.
+Builds differ: those before 2022 print no quantiles, those before 2020 no first inference, and later ones add the prefix
+"INFO: ". A delegate counts as applied only if the tool says so ("Explicitly applied ..."), because the tool also times
+a silent fallback to the CPU.
 """
 
 import math
@@ -22,7 +22,7 @@ _PEAK = re.compile(rf"Overall peak memory footprint \(MB\)[^:\n]*: {_NUMBER}")
 _DELTA = re.compile(rf"emory footprint [^\n]*\(MB\): init=\S+ overall={_NUMBER}")
 _ERROR = re.compile(r"^(?:ERROR: |E tflite\s*: )(.+)$", re.MULTILINE)
 _ACCELERATORS = re.compile(r"NNAPI accelerators available: \[([^\]\n]*)\]")
-_REFERENCE = {"nnapi-reference"}  # Android's own implementation, on the processor
+_REFERENCE = {"nnapi-reference"}  # Android's own implementation, which runs on the CPU
 _REPLACING = re.compile(
     r"Replacing (\d{1,9}) out of (\d{1,9}) node\(s\) with delegate \((\w+)\) node(.*)$", re.MULTILINE
 )
@@ -34,7 +34,7 @@ _DELEGATE_KERNEL = re.compile(r"TfLite\w*Delegate\w*")
 _XNNPACK_CREATED = "Created TensorFlow Lite XNNPACK delegate"
 _UNSTEADY = 0.25  # standard deviation over mean
 
-# What the tool calls a delegate, and its kernels.
+# The tool's names of a delegate and of its kernels.
 _NAMES = {
     "xnnpack": ("XNNPACK", "TfLiteXNNPackDelegate"),
     "gpu": ("GPU", "TfLiteGpuDelegateV2"),
@@ -44,83 +44,88 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What ran the model: the fields of the same names of `lanes.Lane`."""
+    """What ran the model, as in the fields of the same names of `Case`."""
 
     applied: str
-    taken: int | None
-    of: int | None
+    operators_taken: int | None
+    operators: int | None
     reason: str
 
 
-def read_verdict(text: str, asked: str) -> Verdict:
-    """What ran the model, by what the tool says of itself.
+def read_verdict(text: str, requested: str) -> Verdict:
+    """Read from the tool's output what ran the model.
 
     Args:
-        text: all that `benchmark_model` printed.
-        asked: "" or "cpu" for the processor, "xnnpack", "gpu" or "nnapi".
+        text: the whole output of `benchmark_model`.
+        requested: "" or "cpu" for the CPU, "xnnpack", "gpu" or "nnapi".
 
     Raises:
-        DelegateUnavailable: nothing proves that the delegate asked for ran any of the model.
+        DelegateUnavailable: the output does not show that the requested delegate ran any part of the model.
     """
-    if asked not in _NAMES:
+    if requested not in _NAMES:
         applied = "xnnpack" if _XNNPACK_CREATED in text else "none"
-        taken, of = _taken(text, applied) if applied == "xnnpack" else (None, None)
-        return Verdict(applied, taken, of, "")
-    if asked == "nnapi" and (found := _ACCELERATORS.search(text)) and set(found[1].split(",")) == _REFERENCE:
+        taken, total = _taken(text, applied) if applied == "xnnpack" else (None, None)
+        return Verdict(applied, taken, total, "")
+    if requested == "nnapi" and (found := _ACCELERATORS.search(text)) and set(found[1].split(",")) == _REFERENCE:
         raise DelegateUnavailable(
-            "nnapi: the phone has no driver for it, only nnapi-reference, which is the processor; ask for cpu or gpu"
+            "nnapi: the phone has no driver for it, only nnapi-reference, which runs on the CPU; give cpu or gpu"
         )
-    name = _NAMES[asked][0]
+    name = _NAMES[requested][0]
     said = re.search(
         rf"Explicitly applied {name} delegate, and the model graph will be (?:(completely)|partially) executed"
         r"(?: by the delegate w/ (\d{1,9}) delegate kernels)?",
         text,
     )
     if not said:
-        raise DelegateUnavailable(f"{asked}: it was not applied{_why_not(text, name)}; no time is given for it")
-    taken, of = _taken(text, asked)
-    return Verdict(asked, taken, of, "" if said[1] else f"partial: {said[2] or 'some'} delegate kernels")
+        raise DelegateUnavailable(f"{requested}: it was not applied{_why_not(text, name)}; its time is discarded")
+    taken, total = _taken(text, requested)
+    return Verdict(requested, taken, total, "" if said[1] else f"partial: {said[2] or 'some'} delegate kernels")
 
 
 def _why_not(text: str, name: str) -> str:
     if f"Though {name} delegate is explicitly applied" in text:
-        return ", the processor ran the whole model" + complaint(text)
+        return ", the CPU ran the whole model" + complaint(text)
     if f"Applied {name} delegate." in text:
-        return " for certain: this benchmark_model is too old to say what ran the model"
-    return complaint(text) or ", benchmark_model says nothing of it: it was built without it, or the phone has none"
+        return " for certain: this benchmark_model is too old to report what ran the model"
+    return (
+        complaint(text)
+        or ", benchmark_model does not mention it: it was built without it, or the phone does not support it"
+    )
 
 
 def complaint(text: str) -> str:
-    """The tool's own errors in brackets, shortened, or nothing."""
+    """The tool's error messages, shortened and in brackets; empty if there are none."""
     errors = " / ".join(" ".join(line.split()) for line in _ERROR.findall(text))
     return f" ({errors[:200].rstrip()}{' ...' if len(errors) > 200 else ''})" if errors else ""
 
 
 def _taken(text: str, delegate: str) -> tuple[int | None, int | None]:
-    """Operators that a delegate took, of how many; each subgraph counts, and its last telling."""
+    """The operators that a delegate runs, and all operators, summed over subgraphs. The last report of each counts."""
     kernel = _NAMES[delegate][1]
-    told = {where: (int(taken), int(of)) for taken, of, name, where in _REPLACING.findall(text) if name == kernel}
-    if told:
-        return sum(taken for taken, _ in told.values()), sum(of for _, of in told.values())
+    found = {
+        where: (int(taken), int(total)) for taken, total, name, where in _REPLACING.findall(text) if name == kernel
+    }
+    if found:
+        return sum(taken for taken, _ in found.values()), sum(total for _, total in found.values())
     if delegate == "gpu" and (shared := _SHARED.search(text)):
         return int(shared[1]), int(shared[1]) + int(shared[2])
     return None, None
 
 
 def read_launch(text: str) -> Launch:
-    """The times and the memory of one start of the tool, in milliseconds and MiB.
+    """Read the times and the memory of one start of the tool, in milliseconds and MiB.
 
-    `quantiles` has "mean", and "p5", "p50" and "p95" where the build prints them. `peak_mb` is of the
-    process, or with builds that do not watch it what the model added to it.
+    `quantiles` has "mean", and "p5", "p50" and "p95" if the build prints them. `peak_mb` is that of the process; with
+    builds that do not measure it, the memory that the model added.
 
     Raises:
-        DeviceError: the text is not the whole of what the tool prints.
+        DeviceError: the output is not complete.
     """
     timings = _TIMINGS.search(text)
     counts = [_statistics(found) for found in _COUNT.finditer(text[: timings.start()])] if timings else []
     load = re.search(rf"\bInit: {_NUMBER}", timings[1]) if timings else None
     if not timings or not load or len(counts) < 2:
-        raise DeviceError(f"benchmark_model printed no timings{complaint(text)}; take another build of it")
+        raise DeviceError(f"benchmark_model printed no timings{complaint(text)}; use another build of it")
     warm_up, runs = counts[-2:]
     named = {"p5": "p5", "p50": "median", "p95": "p95", "mean": "avg"}
     memory = _PEAK.search(text) or _DELTA.search(text)
@@ -135,14 +140,14 @@ def read_launch(text: str) -> Launch:
 
 
 def _statistics(found: re.Match[str]) -> dict[str, str]:
-    """The fields of a line of counts; equal times are told as one value, which then is each of them."""
+    """The fields of a line of counts. If all times are equal, the tool prints one value instead of all."""
     fields: dict[str, str] = {"count": found[1], **dict(_FIELD.findall(found[2]))}
     if "avg" not in fields and "curr" in fields:
         same = fields["curr"]
         fields = {"first": same, "avg": same, "p5": same, "median": same, "p95": same, "std": "0", **fields}
     if missing := {"first", "avg", "std"} - set(fields):
         raise DeviceError(
-            f"benchmark_model printed times without {', '.join(sorted(missing))}; take another build of it"
+            f"benchmark_model printed times without {', '.join(sorted(missing))}; use another build of it"
         )
     return fields
 
@@ -153,35 +158,35 @@ def _milliseconds(microseconds: str) -> float:
 
 def _finite(number: str) -> float:
     if not math.isfinite(value := float(number)):
-        raise DeviceError(f"benchmark_model printed {number[:20]}, which is no measurement; run it again")
+        raise DeviceError(f"benchmark_model printed {number[:20]}, which is not a valid time; run it again")
     return value
 
 
 def read_operators(text: str) -> list[dict[str, Any]]:
-    """Time by kind of operator from a run with `--enable_op_profiling=true`, the slowest first.
+    """Read the time by type of operator from a run with `--enable_op_profiling=true`, the slowest first.
 
-    Where a delegate tells what it spent inside, that stands in the place of its one kernel.
+    If a delegate reports the operators inside it, they replace its single kernel.
 
     Returns:
-        Of each kind "operator", "count", "milliseconds" a run, and "share" of the whole from 0 to 1.
+        For each type "operator", "count", "milliseconds" per run, and "share" of the total, from 0 to 1.
 
     Raises:
-        DeviceError: the text has no such table.
+        DeviceError: the output has no such table.
     """
     graph, _, inside = text[max(0, text.find(_REGULAR_RUNS)) :].partition("Delegate internal")
     within = _rows(inside)
     rows = [row for row in _rows(graph) if not (within and _DELEGATE_KERNEL.fullmatch(row["operator"]))] + within
     total = sum(row["milliseconds"] for row in rows)
     if not rows:
-        raise DeviceError("benchmark_model printed no table of operators; take another build of it")
+        raise DeviceError("benchmark_model printed no table of operators; use another build of it")
     ranked = sorted(rows, key=lambda row: -row["milliseconds"])
     return [{**row, "share": round(row["milliseconds"] / total, 5) if total else 0.0} for row in ranked]
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
     rows = []
-    for table in text.split(_SUMMARY)[1:]:  # one of each subgraph
-        for line in table.splitlines()[2:]:  # after the title's end and the names of the columns
+    for table in text.split(_SUMMARY)[1:]:  # one per subgraph
+        for line in table.splitlines()[2:]:  # after the rest of the title and the column names
             if not (found := _OPERATOR.match(line[:400])):
                 break
             rows.append({"operator": found[1], "count": int(found[2]), "milliseconds": _finite(found[3])})

@@ -1,8 +1,8 @@
-"""What runs first on another machine: it takes in what is sent, starts the agent there, and leaves nothing behind.
+"""The program that runs first on another machine: it receives the files, runs the agent, and removes everything.
 
-It travels as text ahead of everything else, so that it stands on Python's own library alone. It is told
-{"files": [[name, bytes], ...]} in a line, answers {"ready": "files"}, takes the files' bytes one after another,
-answers {"ready": "plan"}, and leaves the rest of its input to the agent. {"error": why} ends it.
+It is sent as source text before anything else, so it uses only Python's standard library. It reads one line,
+{"files": [[name, bytes], ...]}, answers {"ready": "files"}, reads the contents of the files one after another, answers
+{"ready": "plan"}, and leaves the rest of its input to the agent. On failure it writes {"error": why} and ends.
 """
 
 import importlib.util
@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _AGENT = "osteolite.benchmarks.devices.agent"
-_CHUNK = 2**20
-_BLOCK = 4096  # of a file system, at most this much of which a file's end leaves unused
-_BESIDE = 2**24  # bytes for Python's compiled files
-_BOARDS_OF_32_BITS = ("armv6l", "armv7l")  # ai-edge-litert has no wheel for them
+_CHUNK = 2**20  # bytes
+_BLOCK = 4096  # bytes of a file system's block, the most that one file can waste
+_COMPILED = 2**24  # bytes for Python's compiled files
+_BOARDS_OF_32_BITS = ("armv6l", "armv7l")  # there is no wheel of ai-edge-litert for them
 
 
 class Unable(Exception):
-    """This machine cannot measure; the message says why and what to do."""
+    """This machine cannot measure. The message says why and what to do."""
 
 
 def main() -> None:
-    """Take in the files, run the agent on them, remove them."""
+    """Receive the files, run the agent on them, and remove them."""
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _leave)
     order = sys.stdin.buffer.readline()
@@ -43,7 +43,7 @@ def main() -> None:
         folder = _make_folder(files)
         try:
             _say({"ready": "files"})
-            _take_in(folder, files)
+            _receive(folder, files)
             _say({"ready": "plan"})
             _run_agent(folder)
         finally:
@@ -57,7 +57,7 @@ def _leave(number: int, _frame: object) -> None:
 
 
 def _say(message: dict[str, Any]) -> None:
-    with suppress(OSError):  # nobody listens any more
+    with suppress(OSError):  # the connection is gone
         print(json.dumps(message), flush=True)
 
 
@@ -69,50 +69,50 @@ def _check_packages() -> None:
     missing = [name for name, modules in needed.items() if not any(map(importlib.util.find_spec, modules))]
     if missing:
         raise Unable(
-            f"{sys.executable} lacks {' and '.join(missing)}; run there `{sys.executable} -m pip install "
-            f"{' '.join(repr(name) if '<' in name else name for name in missing)}`, or name another Python that has "
-            "them in OSTEOLITE_REMOTE_PYTHON"
+            f"{sys.executable} lacks {' and '.join(missing)}; run `{sys.executable} -m pip install "
+            f"{' '.join(repr(name) if '<' in name else name for name in missing)}` there, or set "
+            "OSTEOLITE_REMOTE_PYTHON to another Python that has them"
         )
 
 
 def _make_folder(files: list[tuple[str, int]]) -> str:
-    """A new folder with room for the files."""
-    needed = sum(size + _BLOCK for _, size in files) + _BESIDE
+    """Make a temporary folder with enough space for the files."""
+    needed = sum(size + _BLOCK for _, size in files) + _COMPILED
     try:
         parent = tempfile.gettempdir()
         free = shutil.disk_usage(parent).free
         if free >= needed:
             return tempfile.mkdtemp(prefix="osteolite-")
     except OSError as error:
-        raise Unable(f"no temporary folder can be made there ({error}); {_elsewhere()}") from error
-    raise Unable(f"{parent} has {_mb(free)} free of the {_mb(needed)} that are needed there; {_elsewhere()}")
+        raise Unable(f"cannot create a temporary folder there ({error}); {_remedy()}") from error
+    raise Unable(f"{parent} has {_mb(free)} free there, {_mb(needed)} are needed; {_remedy()}")
 
 
-def _elsewhere() -> str:
-    return "free some, or set OSTEOLITE_REMOTE_PYTHON to 'env TMPDIR=FOLDER python3' for another folder"
+def _remedy() -> str:
+    return "free some space, or set OSTEOLITE_REMOTE_PYTHON to 'env TMPDIR=FOLDER python3' to use another folder"
 
 
 def _mb(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-def _take_in(folder: str, files: list[tuple[str, int]]) -> None:
-    """Write the files from the input, each under its name in the folder."""
+def _receive(folder: str, files: list[tuple[str, int]]) -> None:
+    """Write each file from the input under its name in the folder."""
     name = ""
     try:
         for name, size in files:
             path = Path(folder, name)
             if ".." in path.parts or not path.is_relative_to(folder):
-                raise Unable(f"{name} does not lie in one folder with the others")
+                raise Unable(f"{name} is outside the folder of the files")
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as stream:
                 _copy(size, stream)
-        # An Osteolite that is installed here must not mix with this one: a package with this file stands alone.
+        # This file makes it a regular package, so it does not mix with an Osteolite that is installed here.
         Path(folder, "osteolite", "__init__.py").touch()
     except OSError as error:
         needed, free = _mb(sum(size for _, size in files)), _mb(shutil.disk_usage(folder).free)
         raise Unable(
-            f"{name} of {needed} in all cannot be written there ({error.strerror}; {free} free); {_elsewhere()}"
+            f"cannot write {name} there ({error.strerror}; {needed} needed in all, {free} free); {_remedy()}"
         ) from error
 
 
@@ -126,7 +126,7 @@ def _copy(size: int, stream: BinaryIO) -> None:
 
 
 def _run_agent(folder: str) -> None:
-    """Run the agent to its end; nothing that it started outlives it."""
+    """Run the agent to its end, then end all processes that it started."""
     paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     agent = subprocess.Popen(
         [sys.executable, "-m", _AGENT],
@@ -137,20 +137,20 @@ def _run_agent(folder: str) -> None:
     try:
         code = agent.wait()
     finally:
-        with suppress(OSError):  # none of its group is left
+        with suppress(OSError):  # no process of its group is left
             os.killpg(agent.pid, signal.SIGKILL)
         agent.wait()
     if code < 0:
         name = signal.Signals(-code).name
-        raise Unable(f"the process that measures was ended by {name}; if nobody ended it, memory may have run out")
+        raise Unable(f"the measuring process was ended by {name}; unless somebody ended it, memory may have run out")
     if code:
-        raise Unable(f"the process that measures ended with code {code}")
+        raise Unable(f"the measuring process ended with code {code}")
 
 
 def _remove(folder: str) -> None:
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    for _ in range(50):  # a process that was just ended may still write
+    for _ in range(50):  # a process that has just been killed may still write
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
             return

@@ -1,4 +1,4 @@
-"""What travels to a machine that has none of this package: its code, the model files and the images."""
+"""The files to send to another machine: the code that measures, the model files and the images."""
 
 import os
 from collections.abc import Iterator
@@ -8,18 +8,20 @@ from pathlib import Path
 from osteolite import benchmarks, edge
 from osteolite.edge.errors import InputError
 
+from .. import harness
 from ..harness.records import Plan
 
-_CHUNK = 2**20
+_CHUNK = 2**20  # bytes
+_MODULES = ("__init__.py", "devices/__init__.py", "devices/agent.py")  # in addition to the harness
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files, and the plan that measures them where they arrive."""
+    """Files to send, and the plan that measures them on the other machine."""
 
-    files: dict[str, str]  # name, relative to one folder there: path here
-    sizes: dict[str, int]  # bytes, by name
-    plan: Plan  # with the names that its files have there
+    files: dict[str, str]  # local path by name; names are relative to one folder on the other machine
+    sizes: dict[str, int]  # bytes by name
+    plan: Plan  # with the names of the files on the other machine
 
     @property
     def megabytes(self) -> float:
@@ -29,7 +31,7 @@ class Bundle:
         """The content of all files, one after another.
 
         Raises:
-            InputError: a file cannot be read, or is not as long as it was.
+            InputError: a file cannot be read, or its length has changed.
         """
         for name, path in self.files.items():
             left = self.sizes[name]
@@ -43,10 +45,10 @@ class Bundle:
             except OSError as error:
                 raise InputError(f"{path} cannot be read ({error.strerror})") from error
             if left:
-                raise InputError(f"{path} changed while it was sent; run it again once nobody writes to it")
+                raise InputError(f"{path} changed while it was sent; run the benchmark again when nothing writes to it")
 
     def named_here(self, text: str) -> str:
-        """A message from there, with the paths that the user knows."""
+        """Replace the other machine's paths in a message by local paths."""
         for name in (*self.plan.files, *(image for image, _ in self.plan.images)):
             if name in text:
                 text = text.replace(name, self.files[name])
@@ -54,12 +56,12 @@ class Bundle:
 
 
 def pack(plan: Plan) -> Bundle:
-    """All that a plan needs on another machine.
+    """Collect everything that a plan needs on another machine.
 
-    Each model and image gets a folder of its own, as files of several folders may have one name.
+    Each model and image gets its own folder, because files from different folders may have the same name.
 
     Raises:
-        InputError: a file is not there.
+        InputError: a file cannot be read.
     """
     models = {f"models/{index}/{os.path.basename(path)}": path for index, path in enumerate(plan.files)}
     images = {f"images/{index}/{os.path.basename(path)}": path for index, (path, _) in enumerate(plan.images)}
@@ -70,8 +72,10 @@ def pack(plan: Plan) -> Bundle:
 
 
 def _code() -> dict[str, str]:
-    found = {}
-    for package in (edge, benchmarks):
+    """The edge package, the harness and the agent."""
+    room = Path(benchmarks.__path__[0])
+    found = {f"osteolite/benchmarks/{name}": str(room / name) for name in _MODULES}
+    for package in (edge, harness):
         root = Path(package.__path__[0])
         for path in sorted(root.rglob("*.py")):
             found[f"{package.__name__.replace('.', '/')}/{path.relative_to(root).as_posix()}"] = str(path)

@@ -8,5 +8,5 @@ from . import Progress
 
 
 def measure(plan: Plan, name: str, tell: Progress) -> Measured:
-    """Measure a plan here; see `osteolite.benchmarks.harness.measure`."""
+    """Measure a plan on this machine; see `osteolite.benchmarks.harness.measure`."""
     return replace(measure_here(plan, tell), device=name)

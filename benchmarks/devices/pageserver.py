@@ -1,4 +1,4 @@
-"""Serves the benchmark's page to a browser on this machine: what is listed, and nothing else."""
+"""Serve the benchmark page to a browser on this machine: only the listed contents."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 
 from osteolite.edge.browser import POLICY, page_files
 
-Content = Path | bytes | Callable[[], bytes]  # a file, what it would hold, or what makes that when it is asked for
+Content = Path | bytes | Callable[[], bytes]  # a file, its content, or a function that makes the content on request
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -21,10 +21,10 @@ _TYPES = {
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers GET on 127.0.0.1 for the paths of `contents` alone; they may change while it runs.
+    """Answers GET on 127.0.0.1, only for the paths in `contents`, which may change while the server runs.
 
     Attributes:
-        failure: what a content raised while it was made.
+        failure: the exception that making a content raised, or None.
     """
 
     daemon_threads = True
@@ -40,12 +40,12 @@ class PageServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no error of this server."""
+        """Do nothing: a browser may close the connection during an answer."""
 
 
 @contextmanager
 def serving(contents: dict[str, Content]) -> Iterator[PageServer]:
-    """Serve in the background until the block ends."""
+    """Serve the contents in a background thread until the block ends."""
     server = PageServer(contents)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -58,11 +58,11 @@ def serving(contents: dict[str, Content]) -> Iterator[PageServer]:
 
 
 def page_contents() -> dict[str, Content]:
-    """The page's own files and the runtime's, by path."""
+    """The files of the page and of its runtime, by path."""
     return {f"/{name}": path for name, path in page_files().items()}
 
 
-# Isolated, so that clocks are fine and threads may run; and shut in, so that nothing leaves the page.
+# Cross-origin isolation gives the page precise clocks and threads; the policy keeps it from sending anything elsewhere.
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body or b"")
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the terminal is the benchmark's."""
+        """Do nothing: the terminal belongs to the benchmark."""
 
 
 def _bytes_of(content: Content) -> bytes:

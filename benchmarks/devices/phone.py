@@ -1,8 +1,8 @@
-"""An Android phone at the end of `adb`: its commands, a folder of ours on it, and what it is like.
+"""An Android phone behind `adb`: its shell, a temporary folder on it, and its state.
 
-The phone's shell gets one string, so that whatever stands in it is quoted. How a command ended is printed
-behind its output: phones before Android 7 do not tell, and a pulled cable ends `adb shell` like a success.
-What a phone does not tell is None.
+The phone's shell gets one string, so every argument must be quoted. Each command also prints its own exit code, because
+phones before Android 7 do not return it, and because a pulled cable ends `adb shell` like a success. Values that a
+phone does not report are None.
 """
 
 import re
@@ -17,13 +17,13 @@ from typing import Any
 
 from osteolite.edge.errors import DeviceError, UsageError
 
-FOLDER = "/data/local/tmp"  # where Android lets the shell's user write and execute
+FOLDER = "/data/local/tmp"  # the shell's user may write and execute here
 
 _PREFIX = f"{FOLDER}/osteolite-bench-"
 _END = "osteolite-ended-with:"
-_SECONDS = 60  # for what takes moments
-_SECONDS_PUSH = 600
-_STALE = 3600  # seconds; a younger folder may be another run's
+_SECONDS = 60  # time limit of a short command
+_SECONDS_PUSH = 600  # time limit of copying a file
+_STALE = 3600  # seconds; a younger folder may belong to another run
 _PROPERTIES = (
     "ro.product.manufacturer",
     "ro.product.model",
@@ -36,15 +36,15 @@ _SUPPLIES = re.compile(r"^\s*(?:AC|USB|Wireless|Dock) powered: (true|false)\s*$"
 
 @dataclass(frozen=True)
 class Phone:
-    """A phone by its serial number, as `adb devices` lists it."""
+    """A phone with the serial number that `adb devices` lists."""
 
     serial: str
 
     def shell(self, command: str, seconds: float = _SECONDS) -> tuple[int, str]:
-        """Run a command of the phone's shell; how it ended, and all that it printed.
+        """Run a command in the phone's shell; its exit code and its output.
 
         Raises:
-            DeviceError: the phone is gone, or does not answer.
+            DeviceError: the phone is gone or does not answer.
         """
         answer = self._adb("shell", f"{{ {command}\n}} 2>&1; echo {_END}$?", seconds=seconds)
         output, _, code = answer.stdout.rpartition(_END)
@@ -52,8 +52,8 @@ class Phone:
             raise DeviceError(self._lost(answer.stderr or answer.stdout))
         return int(code), output
 
-    def told(self, command: str) -> str | None:
-        """What a command prints, or None where it fails or prints nothing."""
+    def output_of(self, command: str) -> str | None:
+        """The output of a command; None if it fails or prints nothing."""
         code, output = self.shell(command)
         return output.strip() or None if code == 0 else None
 
@@ -61,17 +61,17 @@ class Phone:
         """Copy a file to the phone.
 
         Raises:
-            DeviceError: the phone is gone, or its storage is full.
+            DeviceError: the phone is gone or its storage is full.
         """
         answer = self._adb("push", str(Path(local).resolve()), remote, seconds=_SECONDS_PUSH)
         if answer.returncode == 0:
             return
         said = answer.stdout + answer.stderr
         if "No space left on device" in said:
-            free = self.told(f"df -h {FOLDER} | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4")
+            free = self.output_of(f"df -h {FOLDER} | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4")
             raise DeviceError(
                 f"{self.serial}: the phone's storage is full, {free or 'too little'} is free; "
-                f"{local} has {Path(local).stat().st_size / 1e6:.1f} MB: make room and run again"
+                f"{local} has {Path(local).stat().st_size / 1e6:.1f} MB: free some space and run again"
             )
         raise DeviceError(self._lost(said))
 
@@ -80,14 +80,14 @@ class Phone:
             return _adb("-s", self.serial, *arguments, seconds=seconds)
         except subprocess.TimeoutExpired as error:
             raise DeviceError(
-                f"{self.serial}: no answer within {seconds:.0f} s; is its screen locked, or its cable loose?"
+                f"{self.serial}: no answer within {seconds:.0f} s; unlock its screen and check its cable"
             ) from error
 
     def _lost(self, said: str) -> str:
         lines = [line.strip() for line in said.splitlines() if "error" in line]
         return (
             f"{self.serial}: the connection to the phone was lost ({lines[-1] if lines else 'it just ended'}); "
-            "plug it in and run again (what is left on it is removed by the first run an hour later)"
+            "connect it and run again (files left on it are removed by the first run after an hour)"
         )
 
 
@@ -109,11 +109,11 @@ def _adb(*arguments: str, seconds: float) -> "subprocess.CompletedProcess[str]":
 
 
 def find_phone(serial: str) -> Phone:
-    """The phone of that serial number, or with "" the only one.
+    """Find the phone with a serial number; with "", the only connected phone.
 
     Raises:
-        UsageError: no adb, or several phones to choose from.
-        DeviceError: no such phone, or it does not let this computer in.
+        UsageError: adb is missing, or there are several phones to choose from.
+        DeviceError: there is no such phone, or it does not accept this computer.
     """
     try:
         listed = _adb("devices", seconds=_SECONDS)
@@ -124,11 +124,11 @@ def find_phone(serial: str) -> Phone:
     states = dict(re.findall(r"^(\S+)\t(.+?)\s*$", listed.stdout, re.MULTILINE))
     names = ", ".join(f"{name} ({state})" for name, state in states.items())
     if not states:
-        raise DeviceError("no phone: connect one with USB debugging switched on, or by `adb connect HOST:PORT`")
+        raise DeviceError("no phone: connect one with USB debugging enabled, or with `adb connect HOST:PORT`")
     if serial and serial not in states:
         raise DeviceError(f"no phone {serial}: give one of {names}, or connect it")
     if not serial and len(states) > 1:
-        raise UsageError(f"several phones: {names}; name one, as in adb:{next(iter(states))}")
+        raise UsageError(f"several phones: {names}; choose one, for example --device adb:{next(iter(states))}")
     chosen = serial or next(iter(states))
     if states[chosen].startswith("unauthorized"):
         raise DeviceError(f"{chosen}: the phone does not trust this computer; unlock it and accept its dialog")
@@ -139,10 +139,10 @@ def find_phone(serial: str) -> Phone:
 
 @contextmanager
 def folder_on(phone: Phone) -> Iterator[str]:
-    """A new folder on the phone, which is removed at the end; also what lost connections left an hour ago.
+    """Make a folder on the phone and remove it at the end. Folders that were left over an hour ago are removed too.
 
     Raises:
-        DeviceError: the phone is gone, or its storage is full.
+        DeviceError: the phone is gone or its storage is full.
     """
     phone.shell(
         f"now=$(date +%s); for old in {_PREFIX}*; do "
@@ -150,22 +150,24 @@ def folder_on(phone: Phone) -> Iterator[str]:
     )
     folder = f"{_PREFIX}{secrets.token_hex(8)}"
     try:
-        code, said = phone.shell(f"mkdir {folder}")
+        code, printed = phone.shell(f"mkdir {folder}")
         if code != 0:
-            raise DeviceError(f"{phone.serial}: no folder can be made in {FOLDER} ({said.strip()}); make room there")
+            raise DeviceError(
+                f"{phone.serial}: cannot create a folder in {FOLDER} ({printed.strip()}); free some space there"
+            )
         yield folder
     finally:
-        with suppress(DeviceError):  # without a connection the next run removes it
+        with suppress(DeviceError):  # without a connection a later run removes it
             phone.shell(f"rm -rf {folder}")
 
 
 def machine(phone: Phone) -> dict[str, Any]:
-    """What the phone is: "machine", "architecture", "cores", "system", "load_average"."""
-    said = phone.told(f'for name in {" ".join(_PROPERTIES)}; do echo "$name=$(getprop $name)"; done')
-    told = dict(re.findall(r"^([\w.]+)=(.+)$", said or "", re.MULTILINE))
-    maker, model, abi, release, sdk = (told.get(name) for name in _PROPERTIES)
-    cores = re.findall(r"^processor\s*:", phone.told("cat /proc/cpuinfo") or "", re.MULTILINE)
-    load = re.match(r"([\d.]+) ([\d.]+) ([\d.]+) ", phone.told("cat /proc/loadavg") or "")
+    """The phone's properties: "machine", "architecture", "cores", "system", "load_average"."""
+    output = phone.output_of(f'for name in {" ".join(_PROPERTIES)}; do echo "$name=$(getprop $name)"; done')
+    properties = dict(re.findall(r"^([\w.]+)=(.+)$", output or "", re.MULTILINE))
+    maker, model, abi, release, sdk = (properties.get(name) for name in _PROPERTIES)
+    cores = re.findall(r"^processor\s*:", phone.output_of("cat /proc/cpuinfo") or "", re.MULTILINE)
+    load = re.match(r"([\d.]+) ([\d.]+) ([\d.]+) ", phone.output_of("cat /proc/loadavg") or "")
     return {
         "machine": " ".join(name for name in (maker, model) if name) or None,
         "architecture": abi,
@@ -176,30 +178,30 @@ def machine(phone: Phone) -> dict[str, Any]:
 
 
 def state(phone: Phone) -> dict[str, Any]:
-    """Clocks, heat and power at this moment, with the keys of `conditions.state`.
+    """Clock, temperature and power at this moment, with the keys of `conditions.state`.
 
-    "temperature_c" is that of the hottest zone of the processor where Android lets it be read, else the battery's.
+    "temperature_c" is that of the CPU's hottest zone if Android lets it be read, else the battery's.
     """
     cpu = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
-    clocks = re.findall(r"^\d+$", phone.told(f"cat {cpu}/scaling_cur_freq 2>/dev/null; true") or "", re.MULTILINE)
-    battery = phone.told("dumpsys battery") or ""
+    clocks = re.findall(r"^\d+$", phone.output_of(f"cat {cpu}/scaling_cur_freq 2>/dev/null; true") or "", re.MULTILINE)
+    battery = phone.output_of("dumpsys battery") or ""
     powered = _SUPPLIES.findall(battery)
     heat = re.search(r"^\s*temperature: (\d+)", battery, re.MULTILINE)
-    thermal = re.search(r"Thermal Status: (\d+)", phone.told("dumpsys thermalservice") or "")
+    thermal = re.search(r"Thermal Status: (\d+)", phone.output_of("dumpsys thermalservice") or "")
     throttled = [f"thermal status {thermal[1]}"] if thermal and int(thermal[1]) else []
     return {
-        "governor": phone.told("cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": phone.output_of("cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "frequency_mhz": round(sum(map(int, clocks)) / len(clocks) / 1e3) if clocks else None,
-        "temperature_c": _processor_heat(phone) or (int(heat[1]) / 10 if heat else None),
+        "temperature_c": _cpu_temperature(phone) or (int(heat[1]) / 10 if heat else None),
         "throttled": throttled if thermal else None,
         "throttle_count": None,
         "on_battery": "true" not in powered if powered else None,
     }
 
 
-def _processor_heat(phone: Phone) -> float | None:
-    """The hottest of the zones named for processors; some makers give degrees, some thousandths of them."""
-    zones = phone.told(
+def _cpu_temperature(phone: Phone) -> float | None:
+    """The hottest of the zones named after CPUs. Some makers report degrees, some thousandths of a degree."""
+    zones = phone.output_of(
         "for zone in /sys/class/thermal/thermal_zone*; "
         'do echo "$(cat "$zone/type") $(cat "$zone/temp")"; done 2>/dev/null; true'
     )
@@ -209,5 +211,5 @@ def _processor_heat(phone: Phone) -> float | None:
 
 
 def quoted(*words: str) -> str:
-    """Words as the phone's shell takes them."""
+    """Quote words for the phone's shell."""
     return " ".join(map(quote, words))

@@ -1,7 +1,7 @@
-"""Another machine, by the system's ssh client: everything goes through one connection, and nothing stays there.
+"""Measure on another machine through the system's ssh client, over one connection; nothing is left there.
 
-The other machine needs Python 3.11 or newer, numpy, Pillow and a LiteRT runtime. What the user's ssh
-configuration says of the host applies; ssh asks no questions here, so a key must open the door.
+The other machine needs Python 3.11 or newer, numpy, Pillow and a LiteRT runtime. The user's ssh configuration applies.
+ssh cannot ask for a password here, so the login must work with a key.
 """
 
 import inspect
@@ -22,7 +22,7 @@ from ..harness.records import Measured, Plan
 from . import DEVICES, Progress, bootstrap
 from .bundle import pack
 
-PYTHON = "OSTEOLITE_REMOTE_PYTHON"  # names the command that starts Python there
+PYTHON = "OSTEOLITE_REMOTE_PYTHON"  # environment variable: the command that starts Python on the other machine
 _OLDEST = [3, 11]
 _NAME = re.compile(
     r"ssh://(?:(?P<user>(?!-)[\w.+-]+)(?::[^@/]*)?@)?"
@@ -32,32 +32,32 @@ _NAME = re.compile(
 _OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "10",
-    "ServerAliveInterval": "5",  # a host that is dead is noticed within 20 seconds
+    "ServerAliveInterval": "5",  # a dead host is noticed within 20 seconds
     "ServerAliveCountMax": "3",
-    "LogLevel": "INFO",  # below that it does not say that a host fell silent
-    "ControlMaster": "no",  # a connection that is there is used; none is left behind
+    "LogLevel": "INFO",  # at lower levels it does not report a host that stopped responding
+    "ControlMaster": "no",  # an existing master connection is used; none is left behind
     "ClearAllForwardings": "yes",
     "ForwardAgent": "no",
     "RemoteCommand": "none",
     "RequestTTY": "no",
 }
-# One word in double quotes, which every shell reads alike: what Python is it, and then whatever is sent.
+# In double quotes, which all shells treat alike: print Python's version, then run the source that is sent.
 _START = (
     '"import sys;print(list(sys.version_info[:3]),flush=True);'
     'exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"'
 )
-_PATIENCE = 5.0  # seconds for ssh to end by itself
+_PATIENCE = 5.0  # seconds that ssh gets to end by itself
 
 
 class Host(NamedTuple):
-    """Where to; what is empty is left to ssh's configuration."""
+    """The address of a machine. ssh's configuration replaces empty fields."""
 
     host: str
     user: str
     port: str
 
     def name(self) -> str:
-        """As on the command line, without a password."""
+        """The name as on the command line, without a password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh://{self.user + '@' if self.user else ''}{host}{':' + self.port if self.port else ''}"
 
@@ -70,41 +70,41 @@ def measure(plan: Plan, name: str, tell: Progress) -> Measured:
     """Measure a plan on another machine.
 
     Args:
-        plan: paths of this machine; a delegate's library is a path of the other one.
+        plan: with paths of this machine; the path of a delegate's library is one of the other machine.
         name: ssh://[USER@]HOST[:PORT].
-        tell: told what is being done.
+        tell: receives the current step.
 
     Raises:
-        UsageError: no such name, no ssh here, or a plan that the other machine refuses.
+        UsageError: a malformed name, no ssh client here, or a plan that the other machine refuses.
         InputError: a file cannot be read.
-        DeviceError: the machine cannot be reached, lacks something, or was lost in the middle.
+        DeviceError: the machine cannot be reached, lacks something, or the connection was lost.
     """
     host = _host(name)
     python = _command_of_python()
     bundle = pack(plan)
     tell(f"connecting to {host.host}")
-    with _Connection(host, python) as there:
-        there.greet()
+    with _Connection(host, python) as remote:
+        remote.greet()
         files = [[name, size] for name, size in bundle.sizes.items()]
         source = inspect.getsource(bootstrap).encode()
-        there.send(b"%d\n%b%b\n" % (len(source), source, json.dumps({"files": files}).encode()))
-        there.wait_for("ready")
+        remote.send(b"%d\n%b%b\n" % (len(source), source, json.dumps({"files": files}).encode()))
+        remote.wait_for("ready")
         tell(f"sending {bundle.megabytes:.1f} MB to {host.host}")
-        there.doing = "sending"
+        remote.doing = "sending"
         for chunk in bundle.chunks():
-            there.send(chunk)
-        there.wait_for("ready")
-        there.doing = "measuring"
-        there.send(json.dumps(bundle.plan.to_dict()).encode() + b"\n")
+            remote.send(chunk)
+        remote.wait_for("ready")
+        remote.doing = "measuring"
+        remote.send(json.dumps(bundle.plan.to_dict()).encode() + b"\n")
         try:
-            measured = Measured.from_dict(there.wait_for("measured", tell))
+            measured = Measured.from_dict(remote.wait_for("measured", tell))
         except OsteoliteError as error:
             raise type(error)(bundle.named_here(str(error))) from error
-    for lane in measured.lanes:
-        lane.error = bundle.named_here(lane.error)
+    for case in measured.cases:
+        case.error = bundle.named_here(case.error)
     measured.left_out = {what: bundle.named_here(why) for what, why in measured.left_out.items()}
     measured.device = host.name()
-    measured.conditions["osteolite"] = installed("osteolite")  # not what may be installed there
+    measured.conditions["osteolite"] = installed("osteolite")  # the version that was sent
     return measured
 
 
@@ -117,17 +117,17 @@ def _host(name: str) -> Host:
 
 
 def _command_of_python() -> str:
-    """For the other machine's shell."""
+    """The command that starts Python, quoted for the other machine's shell."""
     value = os.environ.get(PYTHON, "")
     try:
         words = shlex.split(value) or ["python3"]
     except ValueError as error:
-        raise UsageError(f"{PYTHON}={value}: {error}; give a command as a shell reads it") from error
+        raise UsageError(f"{PYTHON}={value}: {error}; give a command in the syntax of a shell") from error
     return " ".join(f"~/{shlex.quote(word[2:])}" if word.startswith("~/") else shlex.quote(word) for word in words)
 
 
 class _Connection:
-    """A Python on the other machine; ssh has ended when the block is left, however it is left."""
+    """A Python process on the other machine. ssh always ends with the block."""
 
     def __init__(self, host: Host, python: str) -> None:
         self.doing = "preparing"
@@ -141,7 +141,7 @@ class _Connection:
             )
         except OSError as error:
             self._errors.close()
-            raise UsageError(f"ssh cannot be run here ({error.strerror}); install OpenSSH's client") from error
+            raise UsageError(f"cannot run ssh here ({error.strerror}); install OpenSSH's client") from error
 
     def __enter__(self) -> Self:
         return self
@@ -153,15 +153,15 @@ class _Connection:
         self._errors.close()
 
     def greet(self) -> None:
-        """Wait for Python to say what it is."""
+        """Wait for Python's version, and check it."""
         version: Any = None
         while not (isinstance(version, list) and len(version) == 3):
             version = self._read()
         self._met = True
         if version < _OLDEST:
             raise DeviceError(
-                f"{self._host.host}: {self._python} is Python {'.'.join(map(str, version))}, and 3.11 or newer is "
-                f"needed there; install one, or name it in {PYTHON}"
+                f"{self._host.host}: {self._python} is Python {'.'.join(map(str, version))}, 3.11 or newer is needed; "
+                f"install one there, or set {PYTHON} to its command"
             )
 
     def send(self, data: bytes) -> None:
@@ -170,13 +170,14 @@ class _Connection:
             self._process.stdin.write(data)
             self._process.stdin.flush()
         except OSError:
-            self.wait_for("")  # it has ended, and may have said why
+            self.wait_for("")  # the other side ended, and may have reported why
 
     def wait_for(self, word: str, tell: Progress | None = None) -> Any:
-        """What comes with that word; whatever else comes before it is told, or is nothing to us.
+        """Wait for the message with the key `word`, and return its value. Progress before it goes to `tell`.
 
         Raises:
-            UsageError, DeviceError: the other side says that it cannot, or ended.
+            UsageError: the other side refuses the plan.
+            DeviceError: the other side failed or ended.
         """
         while True:
             message = self._read()
@@ -193,7 +194,7 @@ class _Connection:
                 tell(_plain(str(message["telling"])))
 
     def _read(self) -> Any:
-        """The next line of JSON; what the other side's shell prints when it starts is none."""
+        """The next line of JSON. Other lines, as printed by the other side's shell at its start, are skipped."""
         assert self._process.stdout is not None
         while line := self._process.stdout.readline():
             with suppress(ValueError):
@@ -210,21 +211,23 @@ class _Connection:
         by_ssh = code == 255 or code < 0
         if self._met and by_ssh:
             return DeviceError(
-                f"the connection to {host} was lost while {self.doing} ({said}); nothing is left there once its sshd "
-                "notices; run it again"
+                f"the connection to {host} was lost while {self.doing} ({said}); its files are removed when its sshd "
+                "notices; run the benchmark again"
             )
         if self._met:
-            return DeviceError(f"{host}: Python ended with code {code} while {self.doing} ({said}); run it again")
+            return DeviceError(
+                f"{host}: Python ended with code {code} while {self.doing} ({said}); run the benchmark again"
+            )
         if by_ssh:
             tried = shlex.join(["ssh", *(word for word in self._host.arguments() if word != "--"), "true"])
-            return DeviceError(f"{host} cannot be reached ({said}); `{tried}` must work without a question")
+            return DeviceError(f"{host} cannot be reached ({said}); `{tried}` must work without a prompt")
         return DeviceError(
-            f"{host}: {self._python} does not start there ({said}); install Python 3.11 or newer, or name its "
-            f"command in {PYTHON}"
+            f"{host}: cannot start {self._python} there ({said}); install Python 3.11 or newer, or set {PYTHON} to its "
+            "command"
         )
 
     def _close(self) -> int:
-        """End ssh, which ends what runs on the other side."""
+        """End ssh, which also ends the processes on the other side. Returns ssh's exit code."""
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         if not self._done:
@@ -242,5 +245,5 @@ class _Connection:
 
 
 def _plain(text: str) -> str:
-    """One line without what a terminal would obey."""
+    """Text as one line without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

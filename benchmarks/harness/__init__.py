@@ -1,1 +1,1 @@
-"""Runs on the device that is measured; needs numpy and edge alone."""
+"""The code that runs on the measured device. It needs only numpy and `edge`."""

@@ -1,7 +1,8 @@
-"""What a machine is like while it is measured: clocks, heat, throttling, and who else uses its processors.
+"""The state of a machine while it is measured: clock, temperature, throttling, and CPU use by other programs.
 
-Sources: Linux's sysfs and procfs (kernel documentation: cpufreq, thermal, power_supply, proc.rst), and of the
-Raspberry Pi `vcgencmd get_throttled` (Raspberry Pi documentation, vcgencmd). What a machine does not tell is None.
+Sources: Linux's sysfs and procfs (kernel documentation: cpufreq, thermal, power_supply, proc.rst), and on a
+Raspberry Pi `vcgencmd get_throttled` (Raspberry Pi documentation, vcgencmd). Values that a machine does not report
+are None.
 """
 
 import os
@@ -15,29 +16,29 @@ from typing import Any
 from osteolite.edge.machine import conditions, installed
 
 _PI_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
-_SINCE_BOOT = 16  # the same bits again, that far up: it happened since the machine was started
+_SINCE_BOOT = 16  # the same conditions since boot, shifted up by this many bits
 _PI_SYSFS = "sys/devices/platform/soc/soc:firmware/get_throttled"
-_BESIDE = ("ai-edge-litert", "tflite-runtime", "mediapipe", "onnxruntime", "openvino", "tensorflow")
+_RUNTIMES = ("ai-edge-litert", "tflite-runtime", "mediapipe", "onnxruntime", "openvino", "tensorflow")
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 ROOT = Path("/")
-_SUM = 50_000
+_SUM = 50_000  # additions
 
 
 def machine() -> dict[str, Any]:
-    """Machine, system, and versions of all that may take part; load is that of the last 1, 5 and 15 minutes."""
-    versions = {package: found for package in _BESIDE if (found := installed(package))}
+    """Machine, system, versions of the runtimes, and the load average of the last 1, 5 and 15 minutes."""
+    versions = {package: found for package in _RUNTIMES if (found := installed(package))}
     load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
     return {**conditions(), **versions, "load_average": load}
 
 
 def state(root: Path = ROOT) -> dict[str, Any]:
-    """Clocks, heat and power at this moment.
+    """Clock, temperature and power at this moment.
 
     Returns:
-        "governor" of the first core; "frequency_mhz", the mean of the cores; "temperature_c", the hottest
-        zone; "throttled", what the board says of voltage and heat, "... since boot" for what is over;
-        "throttle_count", how often processors were slowed for their heat since boot; "on_battery".
+        "governor": of the first core. "frequency_mhz": mean over the cores. "temperature_c": of the hottest zone.
+        "throttled": the board's reports of low voltage and heat, "... since boot" for past ones.
+        "throttle_count": how often CPU cores were slowed down by heat since boot. "on_battery".
     """
     cores = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"))
     clocks = [value for core in cores if (value := _number(core / "cpufreq/scaling_cur_freq")) is not None]
@@ -55,7 +56,7 @@ def state(root: Path = ROOT) -> dict[str, Any]:
 
 
 def yardstick() -> float:
-    """Milliseconds of a sum that is always the same: on a shared machine it tells a slow hour from a slow network."""
+    """Time a fixed sum, in milliseconds: on a shared machine this tells a slow hour from a slow network."""
     start, total = time.perf_counter(), 0.0
     for number in range(_SUM):
         total += 0.5 * number
@@ -63,7 +64,7 @@ def yardstick() -> float:
 
 
 def words_of(bits: int) -> list[str]:
-    """What the bits of `get_throttled` mean.
+    """Translate the bits of `get_throttled`.
 
     >>> words_of(0x50005)
     ['under-voltage', 'throttled', 'under-voltage since boot', 'throttled since boot']
@@ -110,16 +111,16 @@ def _number(path: Path) -> float | None:
 
 
 @dataclass(frozen=True)
-class Processors:
-    """Seconds of all cores together since boot: busy, taken by a hypervisor for others, and all."""
+class CpuTime:
+    """CPU seconds since boot, summed over all cores: busy, stolen by the hypervisor, and total."""
 
     busy: float
     stolen: float
     total: float
 
     @classmethod
-    def now(cls, root: Path = ROOT) -> "Processors | None":
-        """None where the system does not tell."""
+    def now(cls, root: Path = ROOT) -> "CpuTime | None":
+        """The current values; None where the system does not report them."""
         line = (_text(root / "proc/stat") or "").partition("\n")[0].split()
         if line[:1] != ["cpu"] or len(line) < 9:
             return None
@@ -129,7 +130,7 @@ class Processors:
 
 
 def available_mb(root: Path = ROOT) -> float | None:
-    """Memory that new processes can have, in MiB."""
+    """Memory available to new processes, in MiB."""
     for line in (_text(root / "proc/meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) / 1024

@@ -1,8 +1,8 @@
-"""The energy that a device says it used: RAPL of Intel's and AMD's processors, the power chip of a Raspberry Pi 5.
+"""The energy that a device reports: RAPL on Intel and AMD CPUs, the power chip on a Raspberry Pi 5.
 
 Sources: the kernel's powercap documentation (energy_uj, max_energy_range_uj), and `vcgencmd pmic_read_adc`, which
-gives current and voltage of each rail; their products leave out what the regulators lose themselves. It is all that
-the processor or the board used meanwhile, not what one process did.
+prints the current and voltage of each rail. Their products exclude the losses of the regulators. The energy is that of
+the whole CPU or board, not of one process.
 """
 
 import re
@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 _RAIL = re.compile(r"(\w+?)_(A|V) (?:current|volt)\(\d+\)=([\d.]+)[AV]")
-_EVERY = 0.1  # seconds between two readings of the power chip
+_EVERY = 0.1  # seconds between readings of the power chip
 
-Joules = Callable[[Callable[[], object]], float]  # does something, and tells the joules used meanwhile
+Joules = Callable[[Callable[[], object]], float]  # runs an action and returns the joules that were used meanwhile
 
 
 def energy_meter(root: Path = Path("/")) -> Joules | None:
-    """What measures energy on this device; None where it tells none, or not to this user."""
+    """An energy meter for this device; None where there is none, or this user may not read it."""
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
-    packages = [zone for zone in zones if zone.name.count(":") == 1]  # those with two are parts of these
+    packages = [zone for zone in zones if zone.name.count(":") == 1]  # names with two colons are parts of these
     if packages and all(_readable(package) for package in packages):
         return lambda action: _rapl(packages, action)
     tool = shutil.which("vcgencmd")
@@ -53,7 +53,7 @@ def _rapl(packages: list[Path], action: Callable[[], object]) -> float:
 
 
 def _sampled(tool: str, action: Callable[[], object]) -> float:
-    """The mean of the power while the action runs, times its seconds."""
+    """The mean power while the action runs, times its duration."""
     watts: list[float] = []
     over = threading.Event()
 
@@ -75,7 +75,7 @@ def _sampled(tool: str, action: Callable[[], object]) -> float:
 
 
 def _watts(tool: str) -> float | None:
-    """The power of all rails of which both current and voltage are told."""
+    """The total power of all rails that report both current and voltage."""
     said = subprocess.run([tool, "pmic_read_adc"], capture_output=True, text=True, timeout=10, check=False).stdout
     rails: dict[str, dict[str, float]] = {}
     for rail, kind, value in _RAIL.findall(said):

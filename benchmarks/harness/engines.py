@@ -1,4 +1,4 @@
-"""What a lane's process loads: Osteolite's runtime, or a peer's, behind the same few calls."""
+"""The engines that a worker can load: Osteolite's runtime or a peer's, behind one interface."""
 
 import os
 import threading
@@ -22,56 +22,56 @@ if TYPE_CHECKING:
     from .peers import Contender
     from .records import Task
 
-    Network = tuple[InferenceSession, Tensor]  # with what it is given
+    Network = tuple[InferenceSession, Tensor]  # a session and its input
 
 
 class Unavailable(Exception):
-    """What was asked for cannot be measured here; the message says why."""
+    """The request cannot be measured here. The message says why."""
 
 
 @dataclass(frozen=True)
 class TimedAnswer:
-    """For one image."""
+    """The prediction of one image and its times."""
 
     probability: float
     label: int  # 0 normal, 1 fractured
-    milliseconds: dict[str, float]  # by step, and "whole"
+    milliseconds: dict[str, float]  # by step; "whole" is their total
 
 
 class Loaded(Protocol):
-    """A model that is ready to be measured; every call returns with its outputs in this process's memory."""
+    """A model that is ready to be measured. Every call returns with its outputs in this process's memory."""
 
-    about: dict[str, Any]  # fields of `Lane`: variant, runtime, applied, taken, of, reason
-    takes_tensors: bool  # else it takes images alone, and has no time of its network
+    about: dict[str, Any]  # fields of `Case`: variant, runtime, applied, operators_taken, operators, reason
+    takes_tensors: bool  # False: it takes images only, so its network cannot be timed alone
 
     def invoke(self) -> object: ...
 
     def answer(self, file: str) -> TimedAnswer: ...
 
     def side_by_side(self, seconds: float) -> tuple[int, float]:
-        """How many samples were answered in how many seconds, on all threads side by side."""
+        """Run on all threads in parallel; the number of samples and the seconds that they took."""
 
     def batch(self, size: int) -> Callable[[], object]:
-        """What invokes the network on so many images at once."""
+        """A function that invokes the network on `size` images at once."""
 
 
 def prepare(task: "Task") -> None:
-    """Import what the task needs, as the start of a process does."""
+    """Import what the task needs, so that the time of the imports can be measured."""
     if task.engine == OSTEOLITE:
-        import osteolite.edge.prediction.router  # noqa: F401
+        import osteolite.edge.prediction.router  # noqa: F401 - the import itself is measured
     else:
-        from . import peers  # noqa: F401
+        from . import peers  # noqa: F401 - the import itself is measured
 
 
 def load(task: "Task", stack: ExitStack) -> Loaded:
-    """Load the model of a task; the stack closes it.
+    """Load the model of a task. The stack closes it.
 
     Raises:
         OsteoliteError: the file cannot be loaded, or the delegate is unavailable.
-        Unavailable: the peer is not installed, or cannot run this file.
+        Unavailable: the peer is not installed or cannot run this file.
     """
     if task.engine == OSTEOLITE:
-        return _Ours(task)
+        return _OsteoliteEngine(task)
     from osteolite.edge.silence import quiet_stderr
 
     from .peers import PEERS, LeftOut, Setup
@@ -79,13 +79,13 @@ def load(task: "Task", stack: ExitStack) -> Loaded:
     try:
         with quiet_stderr():
             setup = Setup(task.file, task.threads)
-            return _Theirs(task, setup.description, stack.enter_context(PEERS[task.engine].open(setup)))
+            return _PeerEngine(task, setup.description, stack.enter_context(PEERS[task.engine].open(setup)))
     except LeftOut as error:
         raise Unavailable(str(error)) from error
 
 
-class _Ours:
-    """Osteolite's own runtime: one network, or the two stages of a router."""
+class _OsteoliteEngine:
+    """Osteolite's runtime: one network, or the two stages of a router."""
 
     takes_tensors = True
 
@@ -93,20 +93,22 @@ class _Ours:
         from osteolite.edge.prediction.router import open_classifier
 
         self._task = task
-        self._classifier: FractureClassifier | Router = open_classifier(task.file, task.threads, delegate=_asked(task))
+        self._classifier: FractureClassifier | Router = open_classifier(
+            task.file, task.threads, delegate=_delegate(task)
+        )
         self._networks = _with_noise(self._classifier.sessions())
         delegation = self._classifier.session.delegation
         self.about = {
             "variant": self._classifier.description.variant,
             "runtime": self._classifier.session.name,
             "applied": delegation.applied,
-            "taken": delegation.operators_taken,
-            "of": delegation.operators,
+            "operators_taken": delegation.operators_taken,
+            "operators": delegation.operators,
             "reason": delegation.reason,
         }
 
     def invoke(self) -> None:
-        """Each network with its tensor, as one image goes through them."""
+        """Run each network once, as for one image."""
         _run(self._networks)
 
     def answer(self, file: str) -> TimedAnswer:
@@ -121,7 +123,7 @@ class _Ours:
         from osteolite.edge.prediction.router import open_classifier
 
         copies = [self._networks]
-        if self._task.threads > 1 and not _asked(self._task):  # an accelerator is one for all
+        if self._task.threads > 1 and not _delegate(self._task):  # an accelerator is shared by all threads
             single = (open_classifier(self._task.file, 1) for _ in range(self._task.threads))
             copies = [_with_noise(one.sessions()) for one in single]
         return _race([partial(_run, networks) for networks in copies], seconds)
@@ -129,13 +131,13 @@ class _Ours:
     def batch(self, size: int) -> Callable[[], object]:
         if len(self._networks) > 1:
             raise Unavailable("a router answers one image at a time")
-        if _asked(self._task):
-            raise Unavailable("only the processor's networks are resized")
+        if _delegate(self._task):
+            raise Unavailable("batches are measured on the CPU only")
         return _resized(self._task.file, self._task.threads, size)
 
 
-class _Theirs:
-    """A peer's runtime on the same file, behind Pillow where it takes tensors."""
+class _PeerEngine:
+    """A peer's runtime on the same file. Where it takes tensors, Pillow reads the images."""
 
     def __init__(self, task: "Task", description: Any, contender: "Contender") -> None:
         self._contender, self._threshold = contender, description.threshold
@@ -170,7 +172,7 @@ def _run(networks: "list[Network]") -> None:
         session.run(tensor)
 
 
-def _asked(task: "Task") -> str | None:
+def _delegate(task: "Task") -> str | None:
     return task.delegate or None
 
 
@@ -179,7 +181,7 @@ def _noise(shape: tuple[int, ...]) -> "Tensor":
 
 
 def _race(actions: list[Callable[[], object]], seconds: float) -> tuple[int, float]:
-    """Repeat each action in a thread of its own until the time is over; how often in all, and the true seconds."""
+    """Repeat each action in its own thread for `seconds`; the total number of calls and the actual duration."""
     counts = [0] * len(actions)
     start = time.perf_counter()
 
@@ -197,10 +199,10 @@ def _race(actions: list[Callable[[], object]], seconds: float) -> tuple[int, flo
 
 
 def _resized(file: str, threads: int, size: int) -> Callable[[], object]:
-    """The bare interpreter on a batch: the edge runtime itself answers one image at a time.
+    """Run a batch in the bare interpreter, because the edge runtime takes one image at a time.
 
     Raises:
-        Unavailable: the network's operators hold the size of its input.
+        Unavailable: the network has a fixed input size.
     """
     from osteolite.edge.inference.engine import one_line, parse_model
 

@@ -1,8 +1,8 @@
-"""Measures a plan on the machine it runs on; numpy and the edge runtime are all it needs.
+"""Measure a plan on this machine. Needs only numpy and the edge runtime.
 
-Every lane is launched several times, each time as a process of its own, as two processes of one file differ
-by more than two runs of one process do. Within a launch the lanes take turns, so that a slow spell of the
-machine falls on all alike and ratios hold.
+Every case is launched several times, each time in a new process, because two processes of one file differ more than
+two runs of one process. Within a launch the cases take turns, so that a slow phase of the machine affects all cases
+alike and ratios stay valid.
 """
 
 import os
@@ -18,78 +18,78 @@ from typing import Any
 
 import numpy as np
 
-from .conditions import Processors, available_mb, machine, state, yardstick
+from .conditions import CpuTime, available_mb, machine, state, yardstick
 from .energy import Joules, energy_meter
-from .peers import PEERS, another_network
+from .peers import PEERS, different_network
 from .process import Lost, Worker
 from .profile import NoProfile, profile
-from .records import OSTEOLITE, Lane, Launch, Measured, Plan, Task
+from .records import OSTEOLITE, Case, Launch, Measured, Plan, Task
 
-_TURN_MS, _TURNS = 100.0, 10  # a turn takes about so long; turns of a launch
-_WARM_FIRST, _WARM_MS, _WARM_TURNS, _STEADY = 3, 500.0, 50, 0.05  # half a second as LiteRT's own program
-_CHUNK = 50  # images sent to a process at once
-_PROCESS_MB = 150.0  # of a worker, beside three times its model's size
-_ENERGY_MS = 2000.0
+_TURN_MS, _TURNS = 100.0, 10  # approximate duration of a turn; turns per launch
+_WARM_FIRST, _WARM_MS, _WARM_TURNS, _STEADY = 3, 500.0, 50, 0.05  # half a second, as LiteRT's own benchmark
+_CHUNK = 50  # images per request
+_PROCESS_MB = 150.0  # memory of a worker, in addition to three times its model's size
+_ENERGY_MS = 2000.0  # duration of an energy measurement
 
 Tell = Callable[[str], None]
 
 
 @dataclass
 class _Running:
-    """A lane with its process in this launch."""
+    """A case and its process in the current launch."""
 
-    lane: Lane
+    case: Case
     launch: Launch
     worker: Worker
-    runs: int = 1  # of a turn
-    wall: float = 0.0  # seconds of its turns
-    foreign: float = 0.0  # processor seconds of others during them
-    stolen: float = 0.0
+    runs: int = 1  # invocations per turn
+    wall: float = 0.0  # seconds of all its turns; the next three are CPU seconds during them
+    foreign: float = 0.0  # used by other processes
+    stolen: float = 0.0  # given to others by the hypervisor
     total: float = 0.0
 
 
 def measure(plan: Plan, tell: Tell) -> Measured:
-    """Measure every lane of a plan on this machine.
+    """Measure every case of a plan on this machine.
 
-    A lane that cannot be measured says why in its `error`; the others go on.
+    A case that cannot be measured holds the reason in its `error`; the others continue.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     conditions = {**machine(), "started": started.isoformat(timespec="seconds"), "before": state()}
-    lanes, tasks = _lanes(plan)
+    cases, tasks = _cases(plan)
     meter, during = energy_meter(), list[dict[str, Any]]()
     for number in range(1, plan.launches + 1):
-        once = partial(_once, plan=plan, meter=meter, tell=tell) if number == plan.launches else None
+        once = partial(_measure_once, plan=plan, meter=meter, tell=tell) if number == plan.launches else None
         for group in _groups(tasks):
             tell(f"launch {number} of {plan.launches}")
-            _launch([(lanes[index], tasks[index]) for index in group], plan, during, once)
+            _launch([(cases[index], tasks[index]) for index in group], plan, during, once)
     conditions |= {"seconds": round(time.monotonic() - clock, 1), "during": _while_busy(during), "after": state()}
-    left_out = _without_profile(lanes, tasks, tell) if plan.profile else {}
-    for peer in (lane for lane in lanes if lane.engine != OSTEOLITE):
-        if reason := peer.error or _strangeness(peer, lanes):
+    left_out = _profile_all(cases, tasks, tell) if plan.profile else {}
+    for peer in (case for case in cases if case.engine != OSTEOLITE):
+        if reason := peer.error or _mismatch(peer, cases):
             left_out[f"{peer.engine}, {peer.file}"] = reason
-            lanes = [lane for lane in lanes if lane is not peer]
-    return Measured("local", conditions, lanes, [label for _, label in plan.images], left_out)
+            cases = [case for case in cases if case is not peer]
+    return Measured("local", conditions, cases, [label for _, label in plan.images], left_out)
 
 
-def _lanes(plan: Plan) -> tuple[list[Lane], list[Task]]:
+def _cases(plan: Plan) -> tuple[list[Case], list[Task]]:
     tasks = [Task(*one) for one in product(plan.files, plan.threads, plan.delegates)]
     tasks += [Task(file, threads, "", peer) for file, threads, peer in product(plan.files, plan.threads, plan.peers)]
-    lanes = [
-        Lane(
+    cases = [
+        Case(
             file=os.path.basename(task.file),
             variant="",
             bytes=Path(task.file).stat().st_size if Path(task.file).is_file() else 0,
             threads=task.threads,
             engine=task.engine,
-            asked=task.delegate,
+            requested=task.delegate,
         )
         for task in tasks
     ]
-    return lanes, tasks
+    return cases, tasks
 
 
 def _groups(tasks: list[Task]) -> list[list[int]]:
-    """Indices of tasks whose processes fit into half of the free memory together."""
+    """Group the indices of tasks so that the processes of a group fit into half of the free memory."""
     room = (available_mb() or 8 * 2 * _PROCESS_MB) / 2
     groups: list[list[int]] = []
     left = 0.0
@@ -105,49 +105,49 @@ def _groups(tasks: list[Task]) -> list[list[int]]:
 
 
 def _launch(
-    chosen: list[tuple[Lane, Task]], plan: Plan, seen: list[dict[str, Any]], once: Callable[[_Running], None] | None
+    chosen: list[tuple[Case, Task]], plan: Plan, seen: list[dict[str, Any]], once: Callable[[_Running], None] | None
 ) -> None:
-    """Start the processes and let them take turns; `once` is done after the turns of the last launch."""
+    """Start the processes and let them take turns. In the last launch, `once` runs after the turns."""
     with ExitStack() as stack:
-        running = [one for lane, task in chosen if not lane.error and (one := _start(lane, task, stack))]
+        running = [one for case, task in chosen if not case.error and (one := _start(case, task, stack))]
         timed = [one for one in running if one.worker.takes_tensors]
         for _ in range(_TURNS):
-            timed = [one for one in timed if _done(one, _turn)]
+            timed = [one for one in timed if _succeeds(one, _turn)]
             seen.append({**state(), "yardstick_ms": yardstick()})
         if once:
             _score(running, plan.images)
         for one in running:
-            if not one.lane.error and _done(one, _finish):
-                one.lane.launches.append(one.launch)
-        if once:  # after memory was read, as batches and copies take more of it
+            if not one.case.error and _succeeds(one, _finish):
+                one.case.launches.append(one.launch)
+        if once:  # after `_finish` has read the memory use, which batches and copies would increase
             for one in timed:
-                _done(one, once)
+                _succeeds(one, once)
 
 
-def _start(lane: Lane, task: Task, stack: ExitStack) -> _Running | None:
+def _start(case: Case, task: Task, stack: ExitStack) -> _Running | None:
     try:
         worker = Worker(task)
     except Lost as lost:
-        lane.error = str(lost)
+        case.error = str(lost)
         return None
     stack.callback(worker.close)
     for name, value in worker.about.items():
-        setattr(lane, name, value)
-    one = _Running(lane, Launch(cold_start=worker.cold_start), worker)
-    return one if not worker.takes_tensors or _done(one, _warm_up) else None
+        setattr(case, name, value)
+    one = _Running(case, Launch(cold_start=worker.cold_start), worker)
+    return one if not worker.takes_tensors or _succeeds(one, _warm_up) else None
 
 
-def _done(one: _Running, step: Callable[[_Running], None]) -> bool:
-    """Take a step of a lane; a lane that is lost there keeps the reason."""
+def _succeeds(one: _Running, step: Callable[[_Running], None]) -> bool:
+    """Run a step of a case and return whether it succeeded; the case keeps the error."""
     try:
         step(one)
     except Lost as lost:
-        one.lane.error = str(lost)
-    return not one.lane.error
+        one.case.error = str(lost)
+    return not one.case.error
 
 
 def _warm_up(one: _Running) -> None:
-    """Invoke in turns for half a second at least, and until the median of a turn is within 5 % of the turn before."""
+    """Invoke in turns for at least half a second, until the median of a turn is within 5 % of the previous turn's."""
     before, spent, runs = 0.0, 0.0, _WARM_FIRST
     for _ in range(_WARM_TURNS):
         times = one.worker.ask("invoke", runs=runs)["milliseconds"]
@@ -162,16 +162,16 @@ def _warm_up(one: _Running) -> None:
 
 
 def _runs(median: float, most: int) -> int:
-    """Invocations of a turn."""
+    """The number of invocations in a turn."""
     return max(1, min(most, round(_TURN_MS / median)))
 
 
 def _turn(one: _Running) -> None:
-    """One turn, and what other processes used of the processors meanwhile."""
-    before, own, clock = Processors.now(), time.process_time(), time.perf_counter()
+    """Run one turn, and record how much CPU time other processes used meanwhile."""
+    before, own, clock = CpuTime.now(), time.process_time(), time.perf_counter()
     answer = one.worker.ask("invoke", runs=one.runs)
     one.wall += time.perf_counter() - clock
-    after, own = Processors.now(), time.process_time() - own
+    after, own = CpuTime.now(), time.process_time() - own
     one.launch.invoke.append(answer["milliseconds"])
     if before and after:
         one.foreign += after.busy - before.busy - own - answer["cpu"]
@@ -187,19 +187,19 @@ def _finish(one: _Running) -> None:
         one.launch.stolen = max(0.0, one.stolen / one.total)
 
 
-def _once(one: _Running, plan: Plan, meter: Joules | None, tell: Tell) -> None:
-    """What is measured in one launch alone: batch, MLPerf's scenarios, energy."""
+def _measure_once(one: _Running, plan: Plan, meter: Joules | None, tell: Tell) -> None:
+    """Measure what needs only one launch: batch, MLPerf scenarios, energy."""
     if plan.batch > 1:
         runs = max(3, one.runs // plan.batch)
         try:
             spent = one.worker.ask("batch", size=plan.batch, runs=runs)["milliseconds"]
-            one.lane.batch = {"size": plan.batch, "milliseconds": float(np.median(spent)) / plan.batch}
+            one.case.batch = {"size": plan.batch, "milliseconds": float(np.median(spent)) / plan.batch}
         except Lost as lost:
-            one.lane.batch = {"size": plan.batch, "reason": str(lost)}
+            one.case.batch = {"size": plan.batch, "reason": str(lost)}
     if plan.mlperf_seconds:
         for scenario in ("single_stream", "offline"):
-            tell(f"{scenario} of {one.lane.file}")
-            one.lane.scenarios[scenario] = one.worker.ask(scenario, seconds=plan.mlperf_seconds)
+            tell(f"{scenario} of {one.case.file}")
+            one.case.scenarios[scenario] = one.worker.ask(scenario, seconds=plan.mlperf_seconds)
     if meter:
         median = float(np.median([spent for turn in one.launch.invoke for spent in turn]))
         runs = max(1, round(_ENERGY_MS / median))
@@ -207,48 +207,48 @@ def _once(one: _Running, plan: Plan, meter: Joules | None, tell: Tell) -> None:
 
 
 def _score(running: list[_Running], images: tuple[tuple[str, int], ...]) -> None:
-    """From files to answers, the lanes taking turns."""
+    """Predict all images from their files; the cases take turns."""
     for start in range(0, len(images), _CHUNK):
         files = [path for path, _ in images[start : start + _CHUNK]]
         for one in running:
-            if not one.lane.error:
-                _done(one, partial(_score_some, files=files))
+            if not one.case.error:
+                _succeeds(one, partial(_score_some, files=files))
 
 
 def _score_some(one: _Running, files: list[str]) -> None:
     answer = one.worker.ask("score", files=files)
-    one.lane.probabilities += answer["probabilities"]
-    one.lane.answers += answer["answers"]
+    one.case.probabilities += answer["probabilities"]
+    one.case.answers += answer["answers"]
     for steps in answer["steps"]:
         for step, spent in steps.items():
-            one.lane.steps.setdefault(step, []).append(round(spent, 4))
+            one.case.steps.setdefault(step, []).append(round(spent, 4))
 
 
-def _without_profile(lanes: list[Lane], tasks: list[Task], tell: Tell) -> dict[str, str]:
-    """Profile our lanes on the processor; those that have no profile, and why."""
+def _profile_all(cases: list[Case], tasks: list[Task], tell: Tell) -> dict[str, str]:
+    """Profile Osteolite's cases on the CPU. Returns the cases without a profile, and why."""
     left_out = {}
-    for lane, task in zip(lanes, tasks, strict=True):
-        if task.engine == OSTEOLITE and not task.delegate and not lane.error:
-            tell(f"profile of {lane.file}")
+    for case, task in zip(cases, tasks, strict=True):
+        if task.engine == OSTEOLITE and not task.delegate and not case.error:
+            tell(f"profile of {case.file}")
             try:
-                lane.operators = profile(task.file, task.threads)
+                case.profile = profile(task.file, task.threads)
             except NoProfile as reason:
-                left_out[f"profile, {lane.file}, {lane.threads} threads"] = str(reason)
+                left_out[f"profile, {case.file}, {case.threads} threads"] = str(reason)
     return left_out
 
 
-def _strangeness(peer: Lane, lanes: list[Lane]) -> str | None:
-    """Why a peer computes another network than ours, where it saw the same pixels."""
+def _mismatch(peer: Case, cases: list[Case]) -> str | None:
+    """Why a peer that saw the same pixels must have computed a different network; None if it did not."""
     ours = next(
-        (lane for lane in lanes if (lane.engine, lane.file) == (OSTEOLITE, peer.file) and lane.probabilities), None
+        (case for case in cases if (case.engine, case.file) == (OSTEOLITE, peer.file) and case.probabilities), None
     )
     if ours is None or not PEERS[peer.engine].plain_pixels:
         return None
-    return another_network(peer.probabilities, ours.probabilities)
+    return different_network(peer.probabilities, ours.probabilities)
 
 
 def _while_busy(states: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was seen between turns: the hottest moment, the clock at first and at last, all that the board said."""
+    """Summarise the states between turns: highest temperature, first and last clock, all reports of throttling."""
     known = {name: [one[name] for one in states if one[name] is not None] for name in states[0]} if states else {}
     clocks, third = known.get("frequency_mhz", []), max(1, len(states) // 3)
     return {

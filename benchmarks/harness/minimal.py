@@ -1,8 +1,8 @@
-"""The shortest way from a JPEG to a number: numpy, Pillow and LiteRT, and not one check.
+"""The shortest program from a JPEG file to a logit: numpy, Pillow and LiteRT, without any checks.
 
-`python bare.py IMAGE MODEL THREADS [reduced]` prints the logit of an image whose model takes RGB from
--1 to 1, black bars around it. It is what Osteolite's runtime is measured against, so it imports nothing
-of Osteolite; with `reduced` its decoder leaves out what the model does not need, as Osteolite's does.
+`python minimal.py IMAGE MODEL THREADS [reduced]` prints the logit of an image. The model must take RGB from -1 to 1
+with black bars. Osteolite's runtime is compared with this program, so it imports nothing of Osteolite. With
+`reduced` it decodes JPEGs at a lower scale, as Osteolite does.
 """
 
 import sys
@@ -15,7 +15,7 @@ Tensor = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def fitted(path: str, width: int, height: int, reduced: bool = False) -> Image.Image:
-    """The image in RGB, resized to fit and centred on black."""
+    """Read an image as RGB, resize it to fit and centre it on black."""
     with Image.open(path) as image:
         if reduced:
             image.draft("L", (2 * width, 2 * height))
@@ -28,12 +28,14 @@ def fitted(path: str, width: int, height: int, reduced: bool = False) -> Image.I
 
 
 def tensor_of(image: Image.Image) -> Tensor:
-    """float32 of shape (1, height, width, 3), from -1 to 1."""
+    """The image as float32 of shape (1, height, width, 3), from -1 to 1."""
     return (np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1))[None]
 
 
 def open_interpreter(model: str, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter  # peers that bring their own runtime load none beside it
+    from ai_edge_litert.interpreter import (
+        Interpreter,
+    )  # not at the top: peers with a runtime of their own must not load this one
 
     interpreter = Interpreter(model_path=model, num_threads=threads)
     interpreter.allocate_tensors()

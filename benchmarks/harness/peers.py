@@ -1,12 +1,12 @@
-"""Other ways from a radiograph's file to a fracture probability, as users of other tools write them.
+"""Other runtimes, used as their users would to get from a radiograph's file to a fracture probability.
 
-Each takes the same model file. All but LiteRT are no part of Osteolite; a peer that is not installed is left
-out and named. An ONNX network is made of the model file by
+Each takes the same model file. Except for LiteRT, none is a dependency of Osteolite; a peer that is not installed is
+left out, and the results name it. The ONNX network is converted from the model file by
 
     python -m tf2onnx.convert --tflite MODEL.tflite --output MODEL.onnx --opset 13
 
-which keeps quantised operators quantised, as pairs of QuantizeLinear and DequantizeLinear; it is looked for
-beside the model where none is given.
+which keeps quantised operators as pairs of QuantizeLinear and DequantizeLinear. Without an explicit path, the .onnx
+file beside the model is used.
 """
 
 import os
@@ -33,78 +33,78 @@ from osteolite.edge.modelfile.archive import read_description
 from .minimal import Tensor, fitted, logit, open_interpreter, tensor_of
 from .records import OSTEOLITE
 
-# On the same pixels a peer's integer kernels may round otherwise, which moves single probabilities by some
-# hundredths; where the mean over the images moves further than this, it computes another network.
+# On the same pixels a peer's integer kernels may round differently, which moves single probabilities by some
+# hundredths. If the mean over the images differs by more than this, the peer computes a different network.
 MEAN_DIFFERENCE = 0.02
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all contenders are given."""
+    """The input of all contenders."""
 
-    model: str  # a .tflite file of this package
+    model: str  # path of an Osteolite .tflite file
     threads: int
-    onnx: str | None = None  # the same network as ONNX Runtime reads it; default, the .onnx file beside the model
+    onnx: str | None = None  # path of the same network in ONNX; None: the .onnx file beside the model
 
     @property
     def description(self) -> ModelDescription:
-        """Of the model.
+        """The model's description.
 
         Raises:
-            ModelFileError: no model file of this package.
-            UsageError: a model whose input the peers do not know.
+            ModelFileError: the file is not an Osteolite model.
+            UsageError: the peers do not support the model's input.
         """
         description = read_description(self.model)
         spec = description.preprocessing
         known = PreprocessingSpec(spec.width, spec.height)  # RGB from -1 to 1, black bars, bilinear
         if not isinstance(description, ModelDescription) or spec != known:
             raise UsageError(
-                f"{os.path.basename(self.model)}: the peers know single fracture models that take RGB from -1 to 1 "
-                "with black bars; measure other files by `osteolite bench`"
+                f"{os.path.basename(self.model)}: peers run only single fracture models that take RGB from -1 to 1 "
+                "with black bars; measure other files with `osteolite bench` without --peers"
             )
         return description
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A loaded peer, until its context ends."""
+    """A loaded peer. It is valid until its context ends."""
 
-    answer: Callable[[str], float]  # from a file to its fracture probability
-    invoke: Callable[[Tensor], float] | None  # from a tensor of the model's input to its logit; None: takes images only
+    answer: Callable[[str], float]  # maps a file to its fracture probability
+    invoke: Callable[[Tensor], float] | None  # maps an input tensor to its logit; None: takes images only
     runtime: str  # package and version
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A way that can be opened.
+    """A runtime to compare with.
 
-    `open` raises `LeftOut` where it cannot take part, and `UsageError` on a model that the peers do not know.
+    `open` raises `LeftOut` if the peer cannot take part, and `UsageError` for a model that peers do not support.
     """
 
     note: str
-    plain_pixels: bool  # it sees exactly what the plain way sees, so that its answers must agree with it
+    plain_pixels: bool  # it gets the same pixels as the peer `plain`, so its answers must agree with it
     open: Callable[[Setup], AbstractContextManager[Contender]]
 
 
 class LeftOut(Exception):
-    """A peer cannot take part; the message says why."""
+    """A peer cannot take part. The message says why."""
 
 
-def another_network(given: ArrayLike, expected: ArrayLike) -> str | None:
-    """Why a peer of plain pixels cannot be computing the model.
+def different_network(given: ArrayLike, expected: ArrayLike) -> str | None:
+    """Check whether a peer that gets plain pixels computes the model.
 
     Args:
-        given: its probabilities, one an image.
-        expected: those of the plain way on the same images, or Osteolite's, which its reduced decoding of large
-            JPEGs moves by less than the limit.
+        given: the peer's probabilities, one per image.
+        expected: the probabilities of the peer `plain` on the same images, or Osteolite's: its reduced decoding of
+            large JPEGs changes them by less than the limit.
 
     Returns:
-        The reason, or None where rounding explains the differences.
+        Why the peer must compute a different network; None if rounding explains the differences.
     """
     mean = float(np.abs(np.subtract(given, expected)).mean())
-    if mean <= MEAN_DIFFERENCE:  # which no NaN is
+    if mean <= MEAN_DIFFERENCE:  # False for NaN
         return None
-    return f"another network: its answers to the same pixels differ by {mean:.4f} on average"
+    return f"different network: its answers to the same pixels differ by {mean:.4f} on average"
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _osteolite(setup: Setup) -> Iterator[Contender]:
 
 def _through_pillow(setup: Setup, network: Callable[[Tensor], float], takes_floats: bool, runtime: str) -> Contender:
     if not takes_floats:
-        raise UsageError(f"{os.path.basename(setup.model)}: the peers know models that take float32")
+        raise UsageError(f"{os.path.basename(setup.model)}: peers run only models that take float32")
     about = setup.description
     width, height = about.preprocessing.width, about.preprocessing.height
 
@@ -149,7 +149,9 @@ def _mediapipe(setup: Setup) -> Iterator[Contender]:
 
         def answer(path: str) -> float:
             image = media.Image.create_from_file(path)
-            if image.image_format == media.ImageFormat.GRAY8:  # which it reads, but hands to no RGB model
+            if (
+                image.image_format == media.ImageFormat.GRAY8
+            ):  # MediaPipe reads it, but does not convert it for an RGB model
                 grey = Image.fromarray(image.numpy_view().reshape(image.height, image.width))
                 image = media.Image(image_format=media.ImageFormat.SRGB, data=np.asarray(grey.convert("RGB")))
             return float(classifier.classify(image).classifications[0].categories[0].score)
@@ -177,7 +179,7 @@ def _beside(model: str) -> str:
     path = Path(model).with_suffix(".onnx")
     if not path.is_file():
         command = f"python -m tf2onnx.convert --tflite {Path(model).name} --output {path.name} --opset 13"
-        raise LeftOut(f"there is no {path.name} beside the model; make it there by: {command}")
+        raise LeftOut(f"there is no {path.name} beside the model; convert it there with: {command}")
     return str(path)
 
 
@@ -187,7 +189,7 @@ def _openvino(setup: Setup) -> Iterator[Contender]:
     settings = {
         "INFERENCE_NUM_THREADS": setup.threads,
         "PERFORMANCE_HINT": "LATENCY",
-        # Some processors would have it choose bfloat16, which moves probabilities by a tenth and more.
+        # On some CPUs OpenVINO would choose bfloat16, which changes probabilities by 0.1 and more.
         "INFERENCE_PRECISION_HINT": "f32",
     }
     with _refusal("openvino"):
@@ -203,9 +205,9 @@ def _openvino(setup: Setup) -> Iterator[Contender]:
 
 
 def _logit_among(shapes: Sequence[Sequence[Any]]) -> int:
-    """The place of the answer among a network's outputs, beside which a map and features may stand."""
+    """The index of the logit among a network's outputs, which may also be a map and features."""
     if [1, 1] not in shapes:
-        raise LeftOut(f"none of its outputs is one number: {', '.join(map(str, shapes))}")
+        raise LeftOut(f"none of its outputs is a single number: {', '.join(map(str, shapes))}")
     return [list(shape) for shape in shapes].index([1, 1])
 
 
@@ -228,7 +230,7 @@ def _import(module: str) -> Any:
 
 @contextmanager
 def _refusal(package: str) -> Iterator[None]:
-    """Name the peer that cannot open the model, whatever kind of exception its library has for that."""
+    """Turn any exception of a peer's library into `LeftOut`, naming the peer."""
     try:
         yield
     except LeftOut:
@@ -238,7 +240,7 @@ def _refusal(package: str) -> Iterator[None]:
 
 
 def _version(package: str, module: Any) -> str:
-    return f"{package} {installed(package) or module.__version__}"  # TensorFlow comes under several names
+    return f"{package} {installed(package) or module.__version__}"  # TensorFlow is distributed under several names
 
 
 PLAIN = "plain"
@@ -246,11 +248,11 @@ PEERS = {
     OSTEOLITE: Peer("FractureClassifier.predict", False, _osteolite),
     PLAIN: Peer("Pillow: open, RGB, resize; LiteRT's interpreter; sigmoid", True, _plain),
     "mediapipe": Peer(
-        "ImageClassifier; it squeezes instead of black bars, so its answers differ, and chooses its own threads",
+        "ImageClassifier; it stretches images, without black bars, so its answers differ; it chooses its own threads",
         False,
         _mediapipe,
     ),
     "onnxruntime": Peer("Pillow as in plain; the network converted by tf2onnx", True, _onnxruntime),
-    "openvino": Peer("Pillow as in plain; the same file compiled for the processor, in float32", True, _openvino),
+    "openvino": Peer("Pillow as in plain; the same file compiled for the CPU, in float32", True, _openvino),
     "tensorflow": Peer("Pillow as in plain; tf.lite.Interpreter on the same file", True, _tensorflow),
 }

@@ -1,4 +1,4 @@
-"""A lane's process, seen from the one that measures."""
+"""The process of a case, seen from the program that measures it."""
 
 import json
 import subprocess
@@ -11,11 +11,11 @@ from .records import Task
 
 
 class Lost(Exception):
-    """A lane's process cannot load its file, or ended; the message says why."""
+    """The process of a case failed or ended. The message says why."""
 
 
 class Worker:
-    """A lane's process (see `worker`)."""
+    """A process that runs one case (see `worker`)."""
 
     def __init__(self, task: Task) -> None:
         command = [sys.executable, "-m", f"{__package__}.worker", task.argument()]
@@ -32,17 +32,17 @@ class Worker:
         self.cold_start = {**hello["milliseconds"], "process": 1e3 * (time.perf_counter() - start)}
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
-        """One request.
+        """Send one request and wait for its answer.
 
         Raises:
-            Lost: it cannot be done; the process goes on unless it ended.
+            Lost: the request failed, or the process ended. After a failed request the process goes on.
         """
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"do": do, **values}) + "\n")
             self.process.stdin.flush()
         except OSError:
-            pass  # it ended, which reading finds too
+            pass  # the process ended; `_read` reports that
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Worker:
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                with suppress(OSError):  # what it had not read yet
+                with suppress(OSError):  # closing flushes what an ended process can no longer read
                     stream.close()
         try:
             self.process.wait(5)

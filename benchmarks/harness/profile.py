@@ -2,13 +2,13 @@
 
     python -m osteolite.benchmarks.harness.profile MODEL THREADS RUNS
 
-prints {"operators": [{"operator", "count": calls in a run, "milliseconds": of a run, all calls together,
-"share": of the sum of all}, ...]}, the slowest first, or {"reason": why there is none}. The runtime tells whole
-microseconds of each call. Operators that XNNPACK took carry its names for them, such as "Convolution (NHWC, QC8)
-DWConv"; the others those of TFLite, such as AVERAGE_POOL_2D.
+prints {"operators": [{"operator", "count": calls per run, "milliseconds": total of all calls in a run, "share": of the
+total of all operators}, ...]}, the slowest first, or {"reason": why there is no profile}. The runtime reports whole
+microseconds per call. Operators that XNNPACK runs have XNNPACK's names, such as "Convolution (NHWC, QC8) DWConv"; all
+others have TFLite's, such as AVERAGE_POOL_2D.
 
-No class of LiteRT's Python package reaches its profiler, but the library behind them does, by the C interface
-that is called here. A mistake there would end the process, so that `profile` has one of its own for it.
+LiteRT's Python package does not expose its profiler, so this module calls the C interface of the library behind it. An
+error there would end the process, so `profile` runs this module in a separate process.
 """
 
 import ctypes
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
@@ -27,40 +28,43 @@ from osteolite.edge.errors import OsteoliteError
 from osteolite.edge.inference.engine import runtime_name
 from osteolite.edge.machine import installed
 from osteolite.edge.modelfile.archive import read_description, read_flatbuffer, read_stage
-from osteolite.edge.modelfile.description import PartDescription
+from osteolite.edge.modelfile.description import MultiClassDescription
 
-_PACKAGE, _OLDEST = "ai-edge-litert", (2, 1, 6)  # older ones load a model by another signature
-_WARM_UP = 5
-_SECONDS = 600.0  # no model that fits a device takes so long
+_PACKAGE, _OLDEST = "ai-edge-litert", (2, 1, 6)  # older ones load a model through a different signature
+_WARM_UP = 5  # runs before the measured ones
+_SECONDS = 600.0  # time limit; no model that fits a device takes this long
 _PROCESSOR, _WRITE = 1, 1  # kLiteRtHwAcceleratorCpu, kLiteRtTensorBufferLockModeWrite
-# OPERATOR_INVOKE_EVENT and DELEGATE_PROFILED_OPERATOR_INVOKE_EVENT: a delegate that tells of its operators has
-# no event for itself, so that nothing is counted twice.
+# OPERATOR_INVOKE_EVENT and DELEGATE_PROFILED_OPERATOR_INVOKE_EVENT. A delegate that reports its operators has no event
+# of its own, so nothing is counted twice.
 _OPERATORS = (2, 8)
-_TYPE_BYTES = 4096  # more than a LiteRtRankedTensorType, which is only handed on
+_TYPE_BYTES = 4096  # larger than a LiteRtRankedTensorType, whose content is only passed on
 
 
 class NoProfile(Exception):
-    """The time by operator cannot be told; the message says why."""
+    """There is no time by operator. The message says why."""
 
 
 def profile(model: str, threads: int, runs: int = 50) -> list[dict[str, Any]]:
-    """The time by operator of a model on the processor, as the module describes it.
+    """Measure the time by operator of a model on the CPU.
 
     Args:
-        model: a model file; of a router, the networks that an image of the first body part goes through.
-        threads: of the runtime.
-        runs: invocations to measure, 1 or more, after a few that warm up; the figures are means of the middle half.
+        model: path of a model file. Of a router, the networks that an image of the first body part goes through.
+        threads: CPU threads of the runtime.
+        runs: number of invocations to measure, 1 or more, after a few for warm-up.
+
+    Returns:
+        The "operators" that the module describes; times are means of the middle half of the runs.
 
     Raises:
-        NoProfile: the installed runtime has no profiler that is known here, or it fails on this model.
+        NoProfile: the installed runtime has no supported profiler, or it fails on this model.
     """
     command = [sys.executable, "-m", f"{__package__}.profile", model, str(threads), str(runs)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise NoProfile(f"the runtime's profiler took longer than {_SECONDS:.0f} seconds") from error
+        raise NoProfile(f"the profiler took longer than {_SECONDS:.0f} seconds") from error
     if done.returncode:
-        raise NoProfile(f"the process that profiles {_ending(done)}")
+        raise NoProfile(f"the profiling process {_ending(done)}")
     found = json.loads(done.stdout)
     if "reason" in found:
         raise NoProfile(found["reason"])
@@ -80,7 +84,7 @@ class _MemoryUsage(ctypes.Structure):
     _fields_ = (("allocated", ctypes.c_size_t), ("in_use", ctypes.c_size_t), ("private", ctypes.c_size_t))
 
 
-class _Event(ctypes.Structure):
+class Event(ctypes.Structure):
     """ProfiledEventData."""
 
     _fields_ = (
@@ -95,24 +99,24 @@ class _Event(ctypes.Structure):
     )
 
 
-_KEEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)  # frees no text of options, as Python owns it
+_KEEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)  # does not free the options' text, which Python owns
 
 
-class _Library:
+class Library:
     """LiteRT's C interface."""
 
     def __init__(self) -> None:
         version = installed(_PACKAGE) or "0"
         if tuple(int(part) for part in version.split(".")[:3] if part.isdecimal()) < _OLDEST:
             oldest = ".".join(map(str, _OLDEST))
-            raise NoProfile(f"{runtime_name()} tells no time by operator; {_PACKAGE} {oldest} or newer does")
+            raise NoProfile(f"{runtime_name()} has no time by operator; install {_PACKAGE} {oldest} or newer")
         self._named = f"{_PACKAGE} {version}"
         spec = find_spec("ai_edge_litert")
         assert spec is not None
         assert spec.origin is not None
         file = next(Path(spec.origin).parent.glob("libLiteRt.*"), None)
         if file is None:
-            raise NoProfile(f"{self._named} lies here without its library libLiteRt")
+            raise NoProfile(f"{self._named} is installed without its library libLiteRt; install it again")
         self._library = ctypes.CDLL(str(file))
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -129,17 +133,17 @@ class _Library:
             raise NoProfile(f"{self._named} fails in {name} (status {status})")
 
     def make(self, name: str, *arguments: Any) -> ctypes.c_void_p:
-        """Call a function that hands out an object by its last argument."""
+        """Call a function that returns an object through its last argument."""
         made = ctypes.c_void_p()
         self.call(name, *arguments, ctypes.byref(made))
         return made
 
 
-class _Network:
-    """A network of the processor that is compiled for profiling."""
+class ProfiledNetwork:
+    """A network that is compiled for profiling on the CPU."""
 
-    def __init__(self, library: _Library, environment: ctypes.c_void_p, content: bytes, threads: int) -> None:
-        self._library, self._content = library, content  # the model refers to it
+    def __init__(self, library: Library, environment: ctypes.c_void_p, content: bytes, threads: int) -> None:
+        self._library, self._content = library, content  # the model refers to `content`
         size = ctypes.c_size_t(len(content))
         model = library.make("LiteRtCreateModelFromBuffer", environment, content, size)
         options = library.make("LiteRtCreateOptions")
@@ -157,7 +161,7 @@ class _Network:
         self._profiler = library.make("LiteRtCompiledModelGetProfiler", self._compiled)
 
     def _make_buffers(self, environment: ctypes.c_void_p, end: str) -> "ctypes.Array[ctypes.c_void_p]":
-        """Memory for all inputs or all outputs, filled with zeros."""
+        """Allocate buffers for all inputs or all outputs, filled with zeros."""
         library, count, first = self._library, ctypes.c_size_t(), ctypes.c_size_t(0)
         library.call(f"LiteRtGetNumSignature{end}s", self._signature, ctypes.byref(count))
         buffers = (ctypes.c_void_p * count.value)()
@@ -178,7 +182,7 @@ class _Network:
         return buffers
 
     def run(self) -> list[tuple[str, float]]:
-        """Run it once: each operator's name and microseconds."""
+        """Run the network once; the name and the microseconds of each operator call."""
         inputs, outputs = self._buffers
         numbers = [ctypes.c_size_t(number) for number in (0, len(inputs), len(outputs))]
         self._library.call("LiteRtStartProfiler", self._profiler)
@@ -188,24 +192,40 @@ class _Network:
         )
         whole = 1e6 * (time.perf_counter() - start)
         self._library.call("LiteRtStopProfiler", self._profiler)
-        operators = [(event.tag.decode(), event.elapsed) for event in self._events() if event.kind in _OPERATORS]
-        if sum(spent for _, spent in operators) > whole:
-            raise NoProfile("the runtime's profiler tells more time of the operators than they took together")
-        return operators
+        return operator_times(self.events(), whole)
 
-    def _events(self) -> "ctypes.Array[_Event]":
+    def events(self) -> "ctypes.Array[Event]":
         count = ctypes.c_int()
         self._library.call("LiteRtGetNumProfilerEvents", self._profiler, ctypes.byref(count))
-        events = (_Event * count.value)()
+        events = (Event * count.value)()
         self._library.call("LiteRtGetProfilerEvents", self._profiler, count, events)
         return events
 
 
+def operator_times(events: "Iterable[Event]", whole: float) -> list[tuple[str, float]]:
+    """Select the operators among a profiler's events.
+
+    Args:
+        events: of one run.
+        whole: duration of the run, microseconds.
+
+    Returns:
+        The name and the microseconds of each operator call.
+
+    Raises:
+        NoProfile: the operators add up to more than the run. The layout of the events in memory may have changed.
+    """
+    operators = [(event.tag.decode(), float(event.elapsed)) for event in events if event.kind in _OPERATORS]
+    if sum(spent for _, spent in operators) > whole:
+        raise NoProfile("the profiler's times of the operators add up to more than the run took")
+    return operators
+
+
 def _measure(model: str, threads: int, runs: int) -> list[dict[str, Any]]:
-    """What `profile` gives, in this very process."""
-    contents, library, environment = _contents(model), _Library(), ctypes.c_void_p()
+    """Measure the profile in this process."""
+    contents, library, environment = _contents(model), Library(), ctypes.c_void_p()
     library.call("LiteRtCreateEnvironment", 0, None, ctypes.byref(environment))
-    networks = [_Network(library, environment, content, threads) for content in contents]
+    networks = [ProfiledNetwork(library, environment, content, threads) for content in contents]
     for _ in range(_WARM_UP):
         for network in networks:
             network.run()
@@ -213,26 +233,26 @@ def _measure(model: str, threads: int, runs: int) -> list[dict[str, Any]]:
 
 
 def _contents(model: str) -> list[bytes]:
-    """The flatbuffers that an image goes through."""
+    """The flatbuffers of the networks that an image goes through."""
     description = read_description(model)
     contents = [read_flatbuffer(model)]
-    if isinstance(description, PartDescription) and description.stages:
-        part = description.parts[0]
+    if isinstance(description, MultiClassDescription) and description.stages:
+        part = description.labels[0]
         contents.append(read_stage(model, part, description.stages[part]))
     return contents
 
 
 def summary(runs: list[list[tuple[str, float]]]) -> list[dict[str, Any]]:
-    """Sum up by operator.
+    """Sum up the runs by operator.
 
     Args:
-        runs: of each run, the name and the microseconds of every operator that was called.
+        runs: for each run, the name and the microseconds of every operator call.
 
     Returns:
-        The operators as the module describes them.
+        The "operators" that the module describes.
 
     Raises:
-        NoProfile: no operator, or none that takes as long as the clock can tell.
+        NoProfile: there are no operators, or all of them are too fast for the clock.
     """
     spent: dict[str, list[float]] = {name: [0.0] * len(runs) for run in runs for name, _ in run}
     calls = Counter(name for run in runs for name, _ in run)
@@ -242,7 +262,7 @@ def summary(runs: list[list[tuple[str, float]]]) -> list[dict[str, Any]]:
     means = {name: _middle_mean(found) for name, found in spent.items()}
     whole = sum(means.values())
     if not whole:
-        raise NoProfile("its operators take less than the microsecond that the runtime's clock tells")
+        raise NoProfile("its operators take less than a microsecond, the resolution of the runtime's clock")
     return [
         {
             "operator": name,
@@ -255,13 +275,13 @@ def summary(runs: list[list[tuple[str, float]]]) -> list[dict[str, Any]]:
 
 
 def _middle_mean(values: list[float]) -> float:
-    """Of the middle half: of whole microseconds a median would make steps, and a slow spell spoils a mean."""
+    """The mean of the middle half: a median of whole microseconds would jump, and slow runs distort a plain mean."""
     quarter = len(values) // 4
     return fmean(sorted(values)[quarter : len(values) - quarter])
 
 
 def main(model: str, threads: int, runs: int) -> None:
-    """Print the profile, or why there is none."""
+    """Print the profile, or the reason why there is none."""
     found: dict[str, Any]
     try:
         found = {"operators": _measure(model, threads, runs)}

@@ -1,37 +1,40 @@
-"""What is to be measured, and what was: plain data that travels between this program and a device as JSON.
+"""What to measure and what was measured: plain data that travels between this program and a device as JSON.
 
-A lane is one model file at one number of threads with one delegate, run by one engine. It is launched
-several times, each time as a process of its own, as two launches of the same file differ more than two
-runs of one launch. How the figures follow from it is told in `figures`.
+A case is one model file at one number of threads with one delegate, run by one engine. It is launched several
+times, each time in a new process, because two launches of a file differ more than two runs of one launch.
+`analysis.summary` computes the published numbers from these records.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-OSTEOLITE = "osteolite"  # the engine that is no peer
+OSTEOLITE = "osteolite"  # this project's own engine
+
+# Fields of `Case` whose key in JSON differs: files and pages of this format exist already.
+_JSON_KEYS = {"requested": "asked", "operators_taken": "taken", "operators": "of", "profile": "operators"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure; paths are those of the machine that measures."""
+    """What to measure. Paths are those of the machine that measures."""
 
     files: tuple[str, ...]
     threads: tuple[int, ...] = (1, 2)
-    delegates: tuple[str, ...] = ("",)  # names of `edge.delegates.DELEGATES` or libraries; "" leaves it to the runtime
-    launches: int = 9  # of every lane
-    images: tuple[tuple[str, int], ...] = ()  # path, 0 normal or 1 fractured
-    peers: tuple[str, ...] = ()  # names of `peers.PEERS` to run beside our engine
-    batch: int = 1  # measured too where it is above 1
-    mlperf_seconds: float = 0.0  # of each scenario of MLPerf; 0 leaves them out
-    profile: bool = False  # time by operator
+    delegates: tuple[str, ...] = ("",)  # names in `edge.inference.delegates` or libraries; "": the runtime's choice
+    launches: int = 9  # per case
+    images: tuple[tuple[str, int], ...] = ()  # path and label: 0 normal, 1 fractured
+    peers: tuple[str, ...] = ()  # names in `peers.PEERS` to run beside Osteolite's engine
+    batch: int = 1  # images per invocation; above 1, measured in addition to single images
+    mlperf_seconds: float = 0.0  # per MLPerf scenario; 0: no scenarios
+    profile: bool = False  # whether to measure the time by operator
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Undo `to_dict`, also after it went through JSON.
+        """Undo `to_dict`, also after a round trip through JSON.
 
         Raises:
             TypeError: an unknown field.
@@ -43,58 +46,52 @@ class Plan:
 
 @dataclass
 class Launch:
-    """One start of a lane; milliseconds unless a name says otherwise, None or empty where a device cannot tell."""
+    """One process of a case. Times are in milliseconds; None or empty where the device does not report a value."""
 
-    cold_start: dict[str, float] = field(default_factory=dict)  # import, load, first_invoke; process, all of it
+    cold_start: dict[str, float] = field(default_factory=dict)  # import, load, first_invoke; process: their total
     warm_up: int = 0  # invocations until the time was steady
-    steady: bool = True  # it was, before the most that are tried
-    invoke: list[list[float]] = field(default_factory=list)  # turns of consecutive invocations, after the warm-up
-    quantiles: dict[str, float] = field(default_factory=dict)  # p50, p90, ... of devices that tell no more than these
-    runs: int = 0  # invocations behind `quantiles`
-    peak_mb: float | None = None  # the process's largest resident memory
-    steady_mb: float | None = None  # its resident memory after the last turn
-    foreign_cores: float | None = None  # cores that other processes kept busy during its turns, on average
-    stolen: float | None = None  # share of the processors' time that a hypervisor gave to others meanwhile
-    joules: float | None = None  # an invocation
+    steady: bool = True  # whether the time was steady before the warm-up's limit
+    invoke: list[list[float]] = field(default_factory=list)  # turns of consecutive invocations after the warm-up
+    quantiles: dict[str, float] = field(default_factory=dict)  # p50, p90, ...; only from devices without single runs
+    runs: int = 0  # number of invocations behind `quantiles`
+    peak_mb: float | None = None  # peak resident memory of the process, MiB
+    steady_mb: float | None = None  # resident memory after the last turn, MiB
+    foreign_cores: float | None = None  # mean number of cores that other processes kept busy during its turns
+    stolen: float | None = None  # share of CPU time that the hypervisor gave to others during its turns
+    joules: float | None = None  # energy per invocation
 
 
 @dataclass
-class Lane:
-    """All that was measured of one file at one number of threads with one delegate."""
+class Case:
+    """Everything that was measured of one file at one number of threads with one delegate."""
 
-    file: str  # without its folder
+    file: str  # name without its folder
     variant: str
     bytes: int
     threads: int
-    engine: str = OSTEOLITE  # or a name of `peers.PEERS`
+    engine: str = OSTEOLITE  # or a name in `peers.PEERS`
     runtime: str = ""  # package and version
-    asked: str = ""  # the delegate, "" for the runtime's own choice
-    applied: str = ""  # what it came to
-    taken: int | None = None  # operators that it took ...
-    of: int | None = None  # ... of so many
-    reason: str = ""  # why it was not applied, or what it left to others
+    requested: str = ""  # delegate; "": the runtime's own choice
+    applied: str = ""  # delegate that ran the model
+    operators_taken: int | None = None  # number of operators that the delegate runs
+    operators: int | None = None  # number of operators in the model
+    reason: str = ""  # why the delegate was not applied, or why it left operators to the CPU
     launches: list[Launch] = field(default_factory=list)
-    steps: dict[str, list[float]] = field(default_factory=dict)  # of each image: read, preprocess, invoke, whole
-    probabilities: list[float] = field(default_factory=list)  # one an image
-    answers: list[int] = field(default_factory=list)  # one an image: 0 normal, 1 fractured
-    batch: dict[str, Any] = field(default_factory=dict)  # size, and milliseconds (an image) or reason
-    scenarios: dict[str, dict[str, Any]] = field(default_factory=dict)  # see `scenarios`
-    operators: list[dict[str, Any]] = field(default_factory=list)  # see `profile`
-    error: str = ""  # why it could not be measured; nothing else of it counts then
+    steps: dict[str, list[float]] = field(default_factory=dict)  # milliseconds per image: read, preprocess, ..., whole
+    probabilities: list[float] = field(default_factory=list)  # one per image
+    answers: list[int] = field(default_factory=list)  # one per image: 0 normal, 1 fractured
+    batch: dict[str, Any] = field(default_factory=dict)  # size, and milliseconds (per image) or reason
+    scenarios: dict[str, dict[str, Any]] = field(default_factory=dict)  # input of `analysis.mlperf`
+    profile: list[dict[str, Any]] = field(default_factory=list)  # time by operator, see `harness.profile`
+    error: str = ""  # why it could not be measured; the other results are void then
 
-
-@dataclass
-class Measured:
-    """One run of a benchmark on one device."""
-
-    device: str  # as it was asked for: local, ssh://..., adb:..., browser
-    conditions: dict[str, Any]
-    lanes: list[Lane]
-    labels: list[int] = field(default_factory=list)  # of the images
-    left_out: dict[str, str] = field(default_factory=dict)  # what was asked for and not measured, and why
+    @classmethod
+    def json_keys(cls) -> set[str]:
+        """The keys of a case in JSON."""
+        return {_JSON_KEYS.get(one.name, one.name) for one in fields(cls)}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {_JSON_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -103,10 +100,39 @@ class Measured:
         Raises:
             TypeError: an unknown field.
         """
-        lanes = [
-            Lane(**{**lane, "launches": [Launch(**launch) for launch in lane["launches"]]}) for lane in values["lanes"]
-        ]
-        return cls(**{**values, "lanes": lanes})
+        names = {key: name for name, key in _JSON_KEYS.items()}
+        known = {names.get(key, key): value for key, value in values.items()}
+        return cls(**{**known, "launches": [Launch(**launch) for launch in values["launches"]]})
+
+
+@dataclass
+class Measured:
+    """One run of a benchmark on one device."""
+
+    device: str  # as given on the command line: local, ssh://..., adb:..., browser
+    conditions: dict[str, Any]
+    cases: list[Case]  # in JSON: "lanes"
+    labels: list[int] = field(default_factory=list)  # one per image: 0 normal, 1 fractured
+    left_out: dict[str, str] = field(default_factory=dict)  # what was requested but not measured, and why
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "device": self.device,
+            "conditions": self.conditions,
+            "lanes": [case.to_dict() for case in self.cases],
+            "labels": self.labels,
+            "left_out": self.left_out,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Undo `to_dict`.
+
+        Raises:
+            TypeError: an unknown field.
+        """
+        others = {key: value for key, value in values.items() if key != "lanes"}
+        return cls(cases=[Case.from_dict(case) for case in values["lanes"]], **others)
 
 
 @dataclass(frozen=True)

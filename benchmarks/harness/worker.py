@@ -1,12 +1,12 @@
-"""One lane's process: one model file at one number of threads, told what to do line by line.
+"""The process of one case: one model file at one number of threads, driven by requests line by line.
 
-A process of its own makes memory and cold start this file's alone. It is given one JSON argument with the
-fields of `Task`, and speaks JSON lines: its first tells what it loaded, and then each request
-{"do": NAME, ...}, a method of `Served`, is answered by one line, which also holds the seconds of processor
-time that it took ("cpu").
+A separate process per case keeps memory and cold start apart from other files. The process takes one JSON argument
+with the fields of `Task` and writes JSON lines. The first line describes what it loaded; then it answers each
+request {"do": NAME, ...}, where NAME is a method of `Served`, by one line that also holds the CPU seconds that the
+request took ("cpu").
 
-Whatever is timed ends with the answer in this process's own memory: an engine has no way to run without
-handing its outputs over, so that no figure leaves out what a GPU still has to do.
+Every timed call ends with the outputs in this process's memory: an engine cannot run without returning its outputs,
+so no time leaves out work that a GPU still has to do.
 """
 
 import json
@@ -27,17 +27,17 @@ START = time.perf_counter()
 
 
 class Served:
-    """Answers requests about one loaded model."""
+    """The requests that a process answers about its loaded model."""
 
     def __init__(self, loaded: "Loaded") -> None:
         self._loaded = loaded
 
     def invoke(self, runs: int) -> dict[str, Any]:
-        """Milliseconds of consecutive invocations."""
+        """Time consecutive invocations, in milliseconds."""
         return {"milliseconds": [_timed(self._loaded.invoke) for _ in range(runs)]}
 
     def score(self, files: list[str]) -> dict[str, Any]:
-        """From files to answers, step by step."""
+        """Predict images from their files, and time each step."""
         from osteolite.edge.errors import ImageError
 
         answers = []
@@ -53,24 +53,24 @@ class Served:
         }
 
     def memory(self) -> dict[str, Any]:
-        """The largest resident memory so far, and that of this moment, in MiB."""
+        """The peak and the current resident memory, in MiB."""
         steady = _resident_kilobytes()
         return {"peak_mb": max(_peak_kilobytes(), steady) / 1024, "steady_mb": steady / 1024}
 
     def single_stream(self, seconds: float) -> dict[str, Any]:
-        """One query after another for so long, as MLPerf's SingleStream asks them."""
+        """Send one query after another for `seconds`, as MLPerf's SingleStream does."""
         spent, end = [], time.perf_counter() + seconds
         while time.perf_counter() < end:
             spent.append(_timed(self._loaded.invoke))
         return {"milliseconds": spent}
 
     def offline(self, seconds: float) -> dict[str, Any]:
-        """All samples there are at once, on all threads side by side, for so long."""
+        """Run on all threads in parallel for `seconds`, as MLPerf's Offline does."""
         samples, spent = self._loaded.side_by_side(seconds)
         return {"samples": samples, "seconds": spent}
 
     def batch(self, size: int, runs: int) -> dict[str, Any]:
-        """Milliseconds of invocations of so many images at once."""
+        """Time invocations on batches of `size` images, in milliseconds."""
         return {"milliseconds": [_timed(step) for step in [self._loaded.batch(size)] * runs]}
 
 
@@ -81,7 +81,7 @@ def _timed(action: Callable[[], object]) -> float:
 
 
 def main(argument: str) -> None:
-    """Load the model, invoke it once, report that, then serve requests until the input ends."""
+    """Load the model, invoke it once, report both, then serve requests until the input ends."""
     from osteolite.edge.errors import OsteoliteError
 
     from .engines import Unavailable, load, prepare
@@ -125,7 +125,7 @@ def _resident_kilobytes() -> int:
 
 
 def _peak_kilobytes() -> int:
-    """The largest resident memory of this process. Linux's ru_maxrss would also tell the parent's before `exec`."""
+    """The peak resident memory of this process. On Linux ru_maxrss would include the parent's before `exec`."""
     peak = _status("VmHWM")
     if peak:
         return peak
@@ -134,7 +134,7 @@ def _peak_kilobytes() -> int:
 
 
 def _status(field: str) -> int:
-    """A field of Linux's /proc/self/status in KiB, 0 elsewhere."""
+    """A field of Linux's /proc/self/status in KiB; 0 on other systems."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)

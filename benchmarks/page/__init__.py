@@ -1,1 +1,1 @@
-"""The HTML page of benchmark results."""
+"""The HTML page of benchmark results, with its plots."""

@@ -1,4 +1,4 @@
-"""What figures share: a white sheet as SVG, scales in round numbers, and names that leave each other alone."""
+"""Shared by all plots: drawing an SVG, scales with round numbers, and spacing of names."""
 
 import base64
 import io
@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
-# Told apart by colour-blind people (Okabe and Ito), without the yellow that vanishes on white.
+# Safe for colour-blind people (Okabe and Ito), without yellow, which is hard to see on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 GREY = "#8a8a8a"
-WIDTH = 5.4  # inches: as narrow as a phone needs it to keep letters of 10 points readable
+WIDTH = 5.4  # inches; narrow enough that text of 10 points is readable on a phone
 
-_PIXELS = 104  # on the page, an inch
-_LONGEST = 30  # letters of a label
+_PIXELS = 104  # per inch on the page
+_LONGEST = 30  # characters of a label
 _ROUND = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))  # steps of a logarithmic scale
 _STYLE: Any = {
     "font.size": 10,
@@ -34,26 +34,26 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "hatch.linewidth": 0.7,
-    "svg.fonttype": "path",  # letters look the same everywhere, and a name in a figure is no markup
-    "svg.hashsalt": "osteolite",  # the same figures are the same bytes
-    "text.parse_math": False,  # a name may hold dollar signs
+    "svg.fonttype": "path",  # text looks the same everywhere, and names in a plot cannot contain markup
+    "svg.hashsalt": "osteolite",  # the same plot gives the same bytes
+    "text.parse_math": False,  # names may contain dollar signs
 }
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure for the page."""
+    """A plot for the page."""
 
     alt: str
-    uri: str  # of an SVG
+    uri: str  # data URI of an SVG
     width: int  # pixels on the page
 
 
 def draw(title: str, alt: str, height: float, paint: Callable[[Axes], None]) -> Drawn:
-    """A figure of `WIDTH` times `height` inches with one pair of axes."""
+    """Draw a plot of `WIDTH` times `height` inches with one pair of axes."""
     with rc_context(_STYLE):
-        figure = Figure((WIDTH, height), dpi=72, layout="constrained")  # as SVG counts, so that a pixel is a point
-        FigureCanvasAgg(figure)  # measures letters before they are written
+        figure = Figure((WIDTH, height), dpi=72, layout="constrained")  # as in SVG, so that a pixel is a point
+        FigureCanvasAgg(figure)  # measures text for the layout
         axes = figure.subplots()
         if title:
             figure.suptitle(plain(title, 48), x=0.01, horizontalalignment="left")
@@ -70,7 +70,7 @@ def _letters() -> frozenset[int]:
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:
-    """Text as a figure can show it: letters of its font, and not too many, without the middle.
+    """Text for a plot: characters that the font lacks are replaced, and long text is cut in the middle.
 
     >>> plain("a name that has far too many letters", 20)
     'a name tha…y letters'
@@ -80,7 +80,7 @@ def plain(text: str, longest: int = _LONGEST) -> str:
 
 
 def logarithmic(axis: Axis, values: Sequence[float], room: float = 0.08) -> None:
-    """A logarithmic scale around positive values, with up to seven round numbers; `room` is a share of its length."""
+    """Set a logarithmic scale for positive values, with up to seven round numbers and a margin of `room`."""
     low, high = math.log10(min(values)), math.log10(max(values))
     spare = max(room * (high - low), 0.03)
     low, high = low - spare, high + spare
@@ -94,7 +94,7 @@ def logarithmic(axis: Axis, values: Sequence[float], room: float = 0.08) -> None
 
 
 def _round_numbers(low: float, high: float) -> Sequence[float]:
-    """Numbers to write on a scale from 10**low to 10**high."""
+    """Round numbers for a scale from 10**low to 10**high."""
     for steps in _ROUND:
         decades = range(math.floor(low), math.ceil(high) + 1)
         found = [step * 10.0**decade for decade in decades for step in steps]
@@ -111,7 +111,7 @@ def _round_numbers(low: float, high: float) -> Sequence[float]:
 
 
 def named_rows(axes: Axes, names: Sequence[str], longest: int = _LONGEST) -> None:
-    """Name the rows 0, 1, ... from the top down, and shade every other one."""
+    """Name the rows 0, 1, ... from top to bottom, and shade every other one."""
     axes.set_yticks(range(len(names)), [plain(name, longest) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params("y", length=0)
@@ -120,20 +120,20 @@ def named_rows(axes: Axes, names: Sequence[str], longest: int = _LONGEST) -> Non
 
 
 def legend(axes: Axes, handles: Sequence[Artist], columns: int = 3) -> None:
-    """A legend below the axes, where it covers nothing."""
+    """Draw a legend below the axes, where it covers nothing."""
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
 
 
 def spread_out(positions: Sequence[float], gap: float) -> list[float]:
-    """The same positions in the same order, moved so that neighbours are `gap` apart, with the same mean.
+    """Move positions so that neighbours are at least `gap` apart, keeping their order and mean.
 
     >>> spread_out([0.0, 0.0, 5.0], 1.0)
     [-0.5, 0.5, 5.0]
     """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
-    groups: list[tuple[float, int]] = []  # middle and number of those that stand shoulder to shoulder
+    groups: list[tuple[float, int]] = []  # middle and size of each group of touching positions
     for index in order:
         groups.append((positions[index], 1))
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:

@@ -1,4 +1,4 @@
-"""Benchmarks as one HTML page that needs nothing beside it: conditions, figures, and the table of all results."""
+"""Write benchmarks as one self-contained HTML page: conditions, plots, and a table of all results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from osteolite.edge.atomic import write_text
 
-from ..analysis.results_file import lane_names
+from ..analysis.results_file import result_names
 
 if TYPE_CHECKING:
     from .drawing import Drawn
     from .plots import Shown
 
-Lane = dict[str, Any]  # one of "results", see `results`
+Result = dict[str, Any]  # an entry of "results", see `analysis.summary`
 
-# Conditions that have words of their own on the page; other texts are versions of packages.
-_TOLD = {
+# Conditions that are not versions of packages.
+_OTHERS = {
     "machine",
     "architecture",
     "cores",
@@ -34,7 +34,7 @@ def write_page(found: dict[str, dict[str, Any]], path: Path) -> None:
     """Write results as an HTML page, whole or not at all.
 
     Args:
-        found: results by their names, as `find_results` gives them. Whatever they hold is shown as text.
+        found: results by name, as `find_results` returns them. Their content is shown as plain text.
         path: of the page.
     """
     import jinja2
@@ -43,7 +43,7 @@ def write_page(found: dict[str, dict[str, Any]], path: Path) -> None:
 
     machines = [str(one["conditions"].get("machine") or one["device"]) for one in found.values()]
     shown = [
-        Shown(machine if machines.count(machine) == 1 else f"{machine}, {name}", one, lane_names(one["results"]))
+        Shown(machine if machines.count(machine) == 1 else f"{machine}, {name}", one, result_names(one["results"]))
         for machine, (name, one) in zip(machines, found.items(), strict=True)
     ]
     environment = jinja2.Environment(
@@ -56,7 +56,7 @@ def write_page(found: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 def _sections(shown: "Sequence[Shown]") -> list[tuple[str, str, "list[Drawn]"]]:
-    """Title, explanation and figures of each section that has any."""
+    """The title, explanation and plots of each section that has plots."""
     from . import plots, side_by_side
 
     def each(paint: "Callable[[Shown], Drawn | None]") -> "list[Drawn | None]":
@@ -64,22 +64,21 @@ def _sections(shown: "Sequence[Shown]") -> list[tuple[str, str, "list[Drawn]"]]:
 
     sections: list[tuple[str, str, list[Drawn | None]]] = [
         (
-            "Right answers against latency",
-            "A result on the Pareto front is one that no other valid one beats in both. An arrow stands for a value "
-            "below the scale.",
+            "Quality against latency",
+            "No valid result beats a result on the Pareto front in both. An arrow marks a value below the scale.",
             each(plots.trade_off),
         ),
         ("Size", "", [side_by_side.sizes(shown)]),
         (
             "Distribution of latency",
-            "All invocations after the warm-up, over all launches.",
+            "All invocations after the warm-up, from all launches.",
             each(plots.latencies),
         ),
-        ("Threads", "Both scales are logarithmic, so that parallel lines scale alike.", each(plots.scaling)),
+        ("Threads", "Both scales are logarithmic, so parallel lines mean equal scaling.", each(plots.scaling)),
         ("Devices side by side", "", [side_by_side.devices(shown)]),
         (
             "Peers",
-            "Launch by launch against Osteolite on the same file and threads; to the right of 1 is slower.",
+            "Compared with Osteolite launch by launch, on the same file and threads; values above 1 are slower.",
             each(side_by_side.peers),
         ),
     ]
@@ -87,9 +86,9 @@ def _sections(shown: "Sequence[Shown]") -> list[tuple[str, str, "list[Drawn]"]]:
 
 
 def _run(name: str, shown: "Shown") -> dict[str, Any]:
-    """What the template says of one benchmark."""
+    """The template's values for one benchmark."""
     results, about = shown.found["results"], shown.found["conditions"]
-    lanes = list(zip(shown.names, results, strict=True))
+    named = list(zip(shown.names, results, strict=True))
     return {
         "name": name,
         "title": shown.title,
@@ -98,21 +97,21 @@ def _run(name: str, shown: "Shown") -> dict[str, Any]:
         "alarms": _alarms(about),
         "valid": sum(one["valid"] for one in results),
         "count": len(results),
-        "left_out": [*shown.found["left_out"].items(), *_without_batch(lanes)],
+        "left_out": [*shown.found["left_out"].items(), *_without_batch(named)],
         "columns": [title for title, _ in _columns(results)],
-        "rows": [(one["valid"], [show(name, one) for _, show in _columns(results)]) for name, one in lanes],
-        "invalid": [(_titled(name, one), "; ".join(one["reasons"])) for name, one in lanes if not one["valid"]],
-        "profiles": [(_titled(name, one), _table(one["operators"])) for name, one in lanes if one.get("operators")],
+        "rows": [(one["valid"], [show(name, one) for _, show in _columns(results)]) for name, one in named],
+        "invalid": [(_titled(name, one), "; ".join(one["reasons"])) for name, one in named if not one["valid"]],
+        "profiles": [(_titled(name, one), _table(one["operators"])) for name, one in named if one.get("operators")],
         "scenarios": [
             (_titled(name, one), _table([{"scenario": key, **value} for key, value in one["scenarios"].items()]))
-            for name, one in lanes
+            for name, one in named
             if one.get("scenarios")
         ],
     }
 
 
 def _conditions(found: dict[str, Any]) -> list[str]:
-    """The machine and its state, in words."""
+    """The machine and its state as phrases."""
     about = found["conditions"]
     words = [
         f"Measured as {found['device']}",
@@ -124,7 +123,7 @@ def _conditions(found: dict[str, Any]) -> list[str]:
     if load := about.get("load_average"):
         words.append(f"load {', '.join(f'{value:g}' for value in load)} before the start")
     if found["images"]:
-        words.append(f"answers on {found['images']} labelled images")
+        words.append(f"predictions on {found['images']} labelled images")
     if about.get("started"):
         words.append(f"started {str(about['started'])[:16].replace('T', ' ')} UTC")
     if about.get("seconds") is not None:
@@ -133,10 +132,10 @@ def _conditions(found: dict[str, Any]) -> list[str]:
 
 
 def _state(about: dict[str, Any], key: str, form: str) -> str:
-    """Before and after, where both are told and differ; once where they are alike."""
+    """A value before and after the run; only one if they are equal or one is unknown."""
     states = [(about.get(moment) or {}).get(key) for moment in ("before", "after")]
-    told = list(dict.fromkeys(str(value) for value in states if value is not None))
-    return form.format(" to ".join(told)) if told else ""
+    known = list(dict.fromkeys(str(value) for value in states if value is not None))
+    return form.format(" to ".join(known)) if known else ""
 
 
 def _unit(value: Any, unit: str) -> str:
@@ -144,11 +143,11 @@ def _unit(value: Any, unit: str) -> str:
 
 
 def _is_version(key: str, value: Any) -> bool:
-    return key not in _TOLD and isinstance(value, str)
+    return key not in _OTHERS and isinstance(value, str)
 
 
 def _alarms(about: dict[str, Any]) -> list[str]:
-    """What a board said of heat, voltage and its battery."""
+    """What the device reported about heat, low voltage and its battery."""
     found = []
     for moment in ("before", "after"):
         state = about.get(moment) or {}
@@ -157,9 +156,9 @@ def _alarms(about: dict[str, Any]) -> list[str]:
     return found
 
 
-def _columns(results: list[Lane]) -> list[tuple[str, Callable[[str, Lane], str]]]:
-    """Titles of the table's columns, and what stands in them; those that nothing would stand in are left out."""
-    columns: list[tuple[str, Callable[[str, Lane], str]]] = [
+def _columns(results: list[Result]) -> list[tuple[str, Callable[[str, Result], str]]]:
+    """The titles of the table's columns and functions for their cells. Columns without any text are left out."""
+    columns: list[tuple[str, Callable[[str, Result], str]]] = [
         ("variant", lambda name, one: name),
         ("threads", lambda name, one: str(one["threads"])),
         ("p50 ms", lambda name, one: _number(_invoke(one).get("p50"), 2)),
@@ -167,8 +166,8 @@ def _columns(results: list[Lane]) -> list[tuple[str, Callable[[str, Lane], str]]
         ("p90 ms", lambda name, one: _number(_invoke(one).get("p90"), 2)),
         ("p99 ms", lambda name, one: _number(_invoke(one).get("p99"), 2)),
         ("cold start ms", lambda name, one: _number(_cold_start(one), 0)),
-        ("file to answer ms", lambda name, one: _number((one["milliseconds"].get("whole") or {}).get("p50"), 1)),
-        ("ms an image, in a batch", lambda name, one: _batch(one.get("batch"))),
+        ("file to prediction ms", lambda name, one: _number((one["milliseconds"].get("whole") or {}).get("p50"), 1)),
+        ("ms per image in a batch", lambda name, one: _batch(one.get("batch"))),
         ("mJ", lambda name, one: _number(one.get("millijoules"), 1)),
         ("MB", lambda name, one: f"{one['bytes'] / 1e6:.2f}"),
         ("peak MB", lambda name, one: _number(one["peak_mb"], 0)),
@@ -176,25 +175,25 @@ def _columns(results: list[Lane]) -> list[tuple[str, Callable[[str, Lane], str]]
         ("accuracy", lambda name, one: _number(one["accuracy"], 4)),
         ("AUROC", lambda name, one: _number(one["auroc"], 4)),
         ("engine", lambda name, one: one["runtime"] or one["engine"]),
-        ("delegate asked for → applied", lambda name, one: _delegate(one["delegate"])),
+        ("delegate requested → applied", lambda name, one: _delegate(one["delegate"])),
         ("valid", lambda name, one: "yes" if one["valid"] else "no"),
     ]
     return [(title, show) for title, show in columns if any(show("x", one) for one in results)]
 
 
-def _invoke(one: Lane) -> dict[str, Any]:
+def _invoke(one: Result) -> dict[str, Any]:
     return one["milliseconds"]["invoke"] or {}
 
 
-def _cold_start(one: Lane) -> float | None:
-    """From the start of the process to its first answer, or what is known of that."""
+def _cold_start(one: Result) -> float | None:
+    """The time from the start of the process to its first output, or as much of it as is known."""
     steps: dict[str, float | None] = one["milliseconds"]["cold_start"]
     known = [value for step, value in steps.items() if value is not None and step != "process"]
     return steps["process"] if steps.get("process") is not None else sum(known) if known else None
 
 
 def _delegate(about: dict[str, Any]) -> str:
-    """What was asked for and what it came to, as "gpu → xnnpack, 62 of 65 operators"."""
+    """The requested and the applied delegate, for example "gpu → xnnpack, 62 of 65 operators"."""
     text = " → ".join(filter(None, [about["asked"], about["applied"]]))
     counted = about.get("operators") or {}
     if counted.get("taken") is None:
@@ -207,11 +206,11 @@ def _batch(batch: dict[str, Any] | None) -> str:
     return f"{spent:.2f} of {batch['size']}" if batch and spent is not None else ""
 
 
-def _without_batch(lanes: list[tuple[str, Lane]]) -> list[tuple[str, str]]:
-    """What could not be measured in batches, and why."""
+def _without_batch(named: list[tuple[str, Result]]) -> list[tuple[str, str]]:
+    """The results without a batch measurement, and why."""
     return [
         (f"{_titled(name, one)}, batch of {one['batch']['size']}", one["batch"]["reason"])
-        for name, one in lanes
+        for name, one in named
         if (one.get("batch") or {}).get("reason")
     ]
 
@@ -224,12 +223,12 @@ def _interval(ends: list[float] | None) -> str:
     return f"{ends[0]:,.2f} to {ends[1]:,.2f}" if ends else ""
 
 
-def _titled(name: str, one: Lane) -> str:
+def _titled(name: str, one: Result) -> str:
     return f"{name}, {one['threads']} thread{'s' if one['threads'] != 1 else ''}"
 
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Columns in the order in which rows name them first, and the rows as texts."""
+    """The columns, in the order in which the rows first name them, and the cells as text."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return {
         "columns": [key.replace("_", " ") for key in columns],

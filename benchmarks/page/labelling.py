@@ -1,4 +1,4 @@
-"""Labels beside the points of a figure, clear of each other and of what is drawn, as far as there is room."""
+"""Place labels beside the points of a plot, clear of each other and of the drawing where there is room."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ Line = tuple[Point, Point]
 
 _RADII = (9, 15, 24, 35, 48, 63, 80, 100, 125)  # pixels from a point to its label
 _DIRECTIONS = 16
-_POINT, _STROKE = 5, 2  # pixels that a point and a line need to either side
-_GAP = 3  # between the end of a leader and the label
-_SIZE = 9  # of letters
+_POINT, _STROKE = 5, 2  # half-widths of a point and of a line, pixels
+_GAP = 3  # pixels between the end of a leader and its label
+_SIZE = 9  # font size, points
 
 
 @dataclass
 class _Sheet:
-    """What is on a figure already."""
+    """What is already drawn, and the labels placed so far."""
 
     frame: Box
     points: list[Point]
@@ -34,8 +34,8 @@ class _Sheet:
     labels: list[Box] = field(default_factory=list)
     leaders: list[Line] = field(default_factory=list)
 
-    def trouble(self, box: Box, leader: Line, own: list[Point]) -> float:
-        """How much a label there would cover, be covered by, or seem to name what is not its own."""
+    def cost(self, box: Box, leader: Line, own: list[Point]) -> float:
+        """The cost of a place: what the label covers, what covers it, and whether it seems to name other points."""
         outside = sum(max(0.0, self.frame[i] - box[i]) + max(0.0, box[i + 2] - self.frame[i + 2]) for i in (0, 1))
         roomy = _padded(box, 2)
         return (
@@ -58,16 +58,16 @@ class _Sheet:
 
 
 def label_points(axes: Axes, labels: Sequence[tuple[Sequence[Point], str]], paths: Sequence[Sequence[Point]]) -> None:
-    """Write each label beside one of the points that it may stand for.
+    """Write each label beside one of its points.
 
     Args:
         axes: with their final limits.
-        labels: the points, and the text.
-        paths: lines that labels should leave free, the points on them most of all.
+        labels: for each label, its possible points and its text.
+        paths: lines that labels should not cover, least of all the points on them.
     """
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
-    figure.draw_without_rendering()  # lays out, so that pixels are what they will be
+    figure.draw_without_rendering()  # computes the layout, so that pixel positions are final
     canvas: Any = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()
     traced: list[list[Point]] = [axes.transData.transform(path).tolist() for path in paths]
@@ -89,22 +89,22 @@ def label_points(axes: Axes, labels: Sequence[tuple[Sequence[Point], str]], path
 
 
 def _best(points: list[Point], written: Box, sheet: _Sheet) -> tuple[Box, Line]:
-    """Where a label of that size goes, and the line that leads to it."""
+    """The best place for a label of that size, and the line that leads to it."""
     width, height = written[2] - written[0], written[3] - written[1]
     best: tuple[Box, Line] | None = None
     least = math.inf
     for radius, box, leader in _places(points, width, height):
         distance = radius / 12
         if distance >= least:
-            break  # all that follow are as far away, or farther
-        if (cost := distance + sheet.trouble(box, leader, points)) < least:
+            break  # all following places are at least as far away
+        if (cost := distance + sheet.cost(box, leader, points)) < least:
             least, best = cost, (box, leader)
     assert best is not None
     return best
 
 
 def _places(points: list[Point], width: float, height: float) -> Iterator[tuple[float, Box, Line]]:
-    """From near to far, and from the right of a point by and by to its left."""
+    """Possible places, from near to far, and from the right of a point round to its left."""
     for radius in _RADII:
         for turn in range(_DIRECTIONS):
             angle = (-1) ** turn * math.ceil(turn / 2) * math.tau / _DIRECTIONS
@@ -125,7 +125,7 @@ def _padded(box: Box, by: float) -> Box:
 
 
 def _is_drawn(leader: Line) -> bool:
-    """Whether a label is so far from its point that a line has to lead there."""
+    """Whether a label is so far from its point that it needs a line."""
     return math.dist(*leader) > _RADII[1]
 
 
@@ -139,12 +139,12 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _crosses(line: Line, box: Box) -> bool:
-    """Whether a line goes through a box."""
+    """Whether a line crosses a box."""
     return any(box[0] < x < box[2] and box[1] < y < box[3] for x, y in _along(line))
 
 
 def _along(path: Sequence[Point]) -> Iterator[Point]:
-    """Points on a path, some pixels apart."""
+    """Points on a path, about 5 pixels apart."""
     for (x0, y0), (x1, y1) in pairwise(path):
         steps = max(1, round(math.dist((x0, y0), (x1, y1)) / 5))
         for step in range(1, steps + 1):

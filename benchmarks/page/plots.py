@@ -1,4 +1,4 @@
-"""Figures of one benchmark: what a person sees before reading the table. Whatever is not valid is drawn hollow."""
+"""Plots of one benchmark. Results that are not valid are drawn hollow."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from .drawing import (
 )
 from .labelling import label_points
 
-Lane = dict[str, Any]  # one of "results", see `results`
-Group = tuple[str, list[Lane]]  # lanes that differ by their threads alone, and their name
+Result = dict[str, Any]  # an entry of "results", see `analysis.summary`
+Group = tuple[str, list[Result]]  # a name, and its results at each number of threads
 
-ROW = 0.24  # inches
+ROW = 0.24  # height of a row, inches
 
-_OUTLIER = 3.0  # times as far below the best as the median is
-_MOST_NAMED = 24  # in one figure; of more only those on the front
-_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of a distribution
+_OUTLIER = 3.0  # distance below the best score, in multiples of the median's distance
+_MOST_NAMED = 24  # labels in one plot; with more, only those on the front
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of a distribution
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Shown:
 
     title: str
     found: dict[str, Any]
-    names: list[str]  # of its results
+    names: list[str]  # one per result
 
     @property
-    def lanes(self) -> list[tuple[str, Lane]]:
+    def timed(self) -> list[tuple[str, Result]]:
         """The results that have a time, with their names."""
         return [(name, one) for name, one in zip(self.names, self.found["results"], strict=True) if p50(one) > 0]
 
@@ -52,35 +52,35 @@ class Shown:
         return sorted({one["threads"] for one in self.found["results"]})
 
 
-def p50(lane: Lane) -> float:
-    """Milliseconds of an invocation, 0 where none were told."""
-    return (lane["milliseconds"]["invoke"] or {}).get("p50") or 0.0
+def p50(result: Result) -> float:
+    """The median time of an invocation in milliseconds; 0 if unknown."""
+    return (result["milliseconds"]["invoke"] or {}).get("p50") or 0.0
 
 
-def fastest(lanes: Iterable[Lane]) -> Lane:
-    """The fastest valid one; of lanes that are all invalid, the fastest."""
-    return min(lanes, key=lambda lane: (not lane["valid"], p50(lane)))
+def fastest(results: Iterable[Result]) -> Result:
+    """The fastest valid result, or the fastest if none is valid."""
+    return min(results, key=lambda result: (not result["valid"], p50(result)))
 
 
-def by_name(lanes: Iterable[tuple[str, Lane]]) -> list[Group]:
-    """Lanes together that differ by their threads alone, in order of both."""
-    groups: dict[str, list[Lane]] = {}
-    for name, one in lanes:
+def by_name(results: Iterable[tuple[str, Result]]) -> list[Group]:
+    """Group results by name, in order; within a group, sort them by the number of threads."""
+    groups: dict[str, list[Result]] = {}
+    for name, one in results:
         groups.setdefault(name, []).append(one)
-    return [(name, sorted(group, key=lambda lane: int(lane["threads"]))) for name, group in groups.items()]
+    return [(name, sorted(group, key=lambda result: int(result["threads"]))) for name, group in groups.items()]
 
 
 def trade_off(shown: Shown) -> Drawn | None:
-    """Right answers against latency, with the Pareto front of what is valid."""
-    score = next((name for name in ("auroc", "accuracy") if any(one[name] is not None for _, one in shown.lanes)), None)
+    """AUROC or accuracy against latency, with the Pareto front of the valid results."""
+    score = next((name for name in ("auroc", "accuracy") if any(one[name] is not None for _, one in shown.timed)), None)
     if score is None:
         return None
-    lanes = [(name, one) for name, one in shown.lanes if one[score] is not None]
-    groups = by_name(lanes)
-    front = _front([one for _, one in lanes if one["valid"]], score)
-    low = _lowest([one[score] for _, one in lanes])
+    results = [(name, one) for name, one in shown.timed if one[score] is not None]
+    groups = by_name(results)
+    front = _front([one for _, one in results if one["valid"]], score)
+    low = _lowest([one[score] for _, one in results])
 
-    def place(one: Lane) -> tuple[float, float]:
+    def place(one: Result) -> tuple[float, float]:
         return p50(one), max(one[score], low)
 
     lines = [list(map(place, group)) for _, group in groups]
@@ -96,40 +96,40 @@ def trade_off(shown: Shown) -> Drawn | None:
         axes.set_ylabel("AUROC" if score == "auroc" else score)
         for line in lines:
             axes.plot(*zip(*line, strict=True), color="#ccc", zorder=1)
-        for _, one in lanes:
+        for _, one in results:
             axes.plot(*place(one), **mark(one, shown.threads.index(one["threads"])))
         axes.plot([x for x, _ in stairs], [y for _, y in stairs], color="#000", zorder=1.8)
-        legend(axes, [*_legend(shown, lanes), Line2D([], [], color="#000", label="Pareto front")])
+        legend(axes, [*_legend(shown, results), Line2D([], [], color="#000", label="Pareto front")])
         label_points(axes, named, [*lines, stairs])
 
-    best = dict.fromkeys(name for one in front for name, other in lanes if other is one)
+    best = dict.fromkeys(name for one in front for name, other in results if other is one)
     alt = f"{score} against latency on {shown.title}. On the Pareto front: {', '.join(best) or 'nothing'}."
     return draw(shown.title, alt, 4.6 + 0.1 * max(0, len(groups) - 12), paint)
 
 
-def _front(lanes: Sequence[Lane], score: str) -> list[Lane]:
-    """Those that no other one beats in both latency and score, the fastest first."""
-    found: list[Lane] = []
-    for one in sorted(lanes, key=lambda lane: (p50(lane), -lane[score])):
+def _front(results: Sequence[Result], score: str) -> list[Result]:
+    """The results that no other one beats in both latency and score, the fastest first."""
+    found: list[Result] = []
+    for one in sorted(results, key=lambda result: (p50(result), -result[score])):
         if not found or one[score] > found[-1][score]:
             found.append(one)
     return found
 
 
 def _stairs(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The border of what is beaten."""
+    """The border of the region that the front dominates."""
     corners = [(after[0], before[1]) for before, after in pairwise(points)]
     return [point for pair in zip(points, [*corners, points[-1]], strict=True) for point in pair] if points else []
 
 
 def _lowest(scores: list[float]) -> float:
-    """Where a scale of scores begins: one lane that fails would press all others together."""
+    """The lower end of the scale of scores. It cuts off outliers, which would squeeze all others together."""
     best, middle = max(scores), float(np.median(scores))
     return max(min(scores), best - _OUTLIER * max(best - middle, 0.005))
 
 
 def _scales(axes: Axes, points: list[tuple[float, float]]) -> None:
-    logarithmic(axes.xaxis, [x for x, _ in points], 0.22)  # leaves room for names on either side
+    logarithmic(axes.xaxis, [x for x, _ in points], 0.22)  # leaves room for names on both sides
     low, high = min(y for _, y in points), max(y for _, y in points)
     room = max(high - low, 0.004)
     axes.set_ylim(low - 0.12 * room, high + 0.18 * room)
@@ -137,13 +137,13 @@ def _scales(axes: Axes, points: list[tuple[float, float]]) -> None:
 
 
 def latencies(shown: Shown) -> Drawn | None:
-    """The distribution of latency of each lane: its quantiles as bars within bars."""
-    lanes = [(name, one) for name, one in shown.lanes if one["milliseconds"]["invoke"].get("distribution")]
-    if not lanes:
+    """The distribution of latency of each result, with nested bars for its quantiles."""
+    results = [(name, one) for name, one in shown.timed if one["milliseconds"]["invoke"].get("distribution")]
+    if not results:
         return None
-    groups = sorted(by_name(lanes), key=lambda group: p50(fastest(group[1])))
+    groups = sorted(by_name(results), key=lambda group: p50(fastest(group[1])))
     most = max(len(group) for _, group in groups)
-    points = {id(one): _quantiles(one) for _, one in lanes}
+    points = {id(one): _quantiles(one) for _, one in results}
 
     def paint(axes: Axes) -> None:
         for place, (_, group) in enumerate(groups):
@@ -158,17 +158,17 @@ def latencies(shown: Shown) -> Drawn | None:
             Patch(color=COLOURS[index % len(COLOURS)], label=threads_text(count))
             for index, count in enumerate(shown.threads)
         ]
-        valid = all(one["valid"] for _, one in lanes)
+        valid = all(one["valid"] for _, one in results)
         legend(axes, patches if valid else [*patches, Patch(fill=False, hatch="//////", label="not valid")])
 
     alt = f"Distribution of latency on {shown.title}, the fastest first: {', '.join(name for name, _ in groups)}."
     return draw(shown.title, alt, 1.3 + max(ROW, 0.13 * most) * len(groups), paint)
 
 
-def _quantiles(lane: Lane) -> Any:
-    """Five of them, as high as a logarithmic scale needs it where a coarse clock said 0."""
-    found = np.quantile(lane["milliseconds"]["invoke"]["distribution"], _SHARES)
-    return np.maximum(found, p50(lane) / 20)
+def _quantiles(result: Result) -> Any:
+    """Five quantiles of latency, kept above 0 for the logarithmic scale: a coarse clock may report 0."""
+    found = np.quantile(result["milliseconds"]["invoke"]["distribution"], _QUANTILES)
+    return np.maximum(found, p50(result) / 20)
 
 
 def _quantile_bar(axes: Axes, y: float, height: float, found: Any, colour: str, valid: bool) -> None:
@@ -179,9 +179,9 @@ def _quantile_bar(axes: Axes, y: float, height: float, found: Any, colour: str, 
 
 
 def scaling(shown: Shown) -> Drawn | None:
-    """Latency against the number of threads, with what it would be if threads cost nothing."""
-    lanes = [(name, one) for name, one in shown.lanes if one["threads"] > 0]
-    groups = [(name, group) for name, group in by_name(lanes) if len({one["threads"] for one in group}) > 1]
+    """Latency against the number of threads, with ideal scaling for comparison."""
+    results = [(name, one) for name, one in shown.timed if one["threads"] > 0]
+    groups = [(name, group) for name, group in by_name(results) if len({one["threads"] for one in group}) > 1]
     if not groups:
         return None
     counts = sorted({one["threads"] for _, group in groups for one in group})
@@ -200,7 +200,7 @@ def scaling(shown: Shown) -> Drawn | None:
             for one in group:
                 axes.plot(one["threads"], p50(one), **mark(one, index))
         _name_ends(axes, groups, 0.16 / height)
-        axes.set_xlabel("threads; dashed: as if threads cost nothing")
+        axes.set_xlabel("CPU threads; dashed: ideal scaling")
         axes.set_ylabel("p50 of an invocation, ms")
 
     said = [f"{name} " + ", ".join(f"{p50(one):.2f} ms" for one in group) for name, group in groups]
@@ -209,11 +209,11 @@ def scaling(shown: Shown) -> Drawn | None:
 
 
 def _name_ends(axes: Axes, groups: list[Group], gap: float) -> None:
-    """Names to the right of lines, `gap` apart as a share of the height."""
+    """Write names to the right of the lines, at least `gap` apart, as a share of the height."""
     low, high = np.log10(axes.get_ylim())
     ends = [(float(np.log10(p50(group[-1]))) - low) / (high - low) for _, group in groups]
     places = spread_out(ends, gap)
-    floor = 0.0  # where there are too many below, all move up
+    floor = 0.0  # names that would be below the axes move up
     for index in sorted(range(len(places)), key=lambda index: places[index]):
         places[index] = max(places[index], floor)
         floor = places[index] + gap
@@ -235,25 +235,25 @@ def threads_text(count: int) -> str:
     return f"{count} thread{'s' if count != 1 else ''}"
 
 
-def mark(lane: Lane, index: int) -> dict[str, Any]:
-    """How a lane's point looks: colour and shape by an index, hollow where it is not valid."""
+def mark(result: Result, index: int) -> dict[str, Any]:
+    """The style of a result's point: colour and shape by an index, hollow if it is not valid."""
     colour = COLOURS[index % len(COLOURS)]
-    face = colour if lane["valid"] else "#fff"
-    shape = MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]  # another one when the colours begin again
+    face = colour if result["valid"] else "#fff"
+    shape = MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]  # another shape when the colours repeat
     return {"color": colour, "marker": shape, "markerfacecolor": face, "linestyle": "none"}
 
 
-def _legend(shown: Shown, lanes: Sequence[tuple[str, Lane]]) -> list[Line2D]:
-    """A point for each number of threads, and a hollow one where something is not valid."""
+def _legend(shown: Shown, results: Sequence[tuple[str, Result]]) -> list[Line2D]:
+    """A legend entry for each number of threads, and one for results that are not valid, if there are any."""
     points = [
         Line2D([], [], label=threads_text(count), **mark({"valid": True}, index))
         for index, count in enumerate(shown.threads)
     ]
-    if all(one["valid"] for _, one in lanes):
+    if all(one["valid"] for _, one in results):
         return points
     return [*points, hollow()]
 
 
 def hollow() -> Line2D:
-    """What the legend says of results that are not valid."""
+    """The legend entry for results that are not valid."""
     return Line2D([], [], color="#000", marker="o", markerfacecolor="#fff", linestyle="none", label="not valid")

@@ -1,4 +1,4 @@
-"""Figures over several benchmarks or engines: sizes, devices, and peers beside ours."""
+"""Plots that compare several benchmarks or engines: sizes, devices, and peers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,28 +8,28 @@ from matplotlib.lines import Line2D
 
 from ..harness.records import OSTEOLITE
 from .drawing import COLOURS, GREY, Drawn, draw, legend, logarithmic, named_rows, plain
-from .plots import ROW, Lane, Shown, by_name, fastest, hollow, mark, p50, threads_text
+from .plots import ROW, Result, Shown, by_name, fastest, hollow, mark, p50, threads_text
 
 
 def sizes(shown: Sequence[Shown]) -> Drawn | None:
-    """Megabytes of each file, once, however many devices ran it."""
-    files: dict[tuple[str, int], list[tuple[str, Lane]]] = {}
+    """The size of each file, once, even if several devices ran it."""
+    files: dict[tuple[str, int], list[tuple[str, Result]]] = {}
     for run in shown:
         for name, one in zip(run.names, run.found["results"], strict=True):
             if one["bytes"] > 0:
                 files.setdefault((one["file"], one["bytes"]), []).append((name, one))
     if not files:
         return None
-    bars = sorted(((size, lanes) for (_, size), lanes in files.items()), key=lambda bar: bar[0])
-    names = [min((name for name, _ in lanes), key=len) for _, lanes in bars]
+    bars = sorted(((size, results) for (_, size), results in files.items()), key=lambda bar: bar[0])
+    names = [min((name for name, _ in results), key=len) for _, results in bars]
     largest = bars[-1][0] / 1e6
 
     def paint(axes: Axes) -> None:
-        for place, (size, lanes) in enumerate(bars):
-            valid = any(one["valid"] for _, one in lanes)
+        for place, (size, results) in enumerate(bars):
+            valid = any(one["valid"] for _, one in results)
             style: dict[str, Any] = {"color": COLOURS[0]} if valid else {"color": "#fff", "hatch": "/////"}
             axes.barh(place, size / 1e6, 0.7, **style, edgecolor=COLOURS[0])
-            score = max((one["auroc"] for _, one in lanes if one["auroc"] is not None), default=None)
+            score = max((one["auroc"] for _, one in results if one["auroc"] is not None), default=None)
             text = f"{size / 1e6:.2f}" + ("" if score is None else f", AUROC {score:.3f}")
             axes.text(size / 1e6 + largest / 60, place, text, va="center", fontsize=9)
         named_rows(axes, names)
@@ -41,8 +41,8 @@ def sizes(shown: Sequence[Shown]) -> Drawn | None:
 
 
 def devices(shown: Sequence[Shown]) -> Drawn | None:
-    """Latency of what several devices ran, each at its fastest number of threads."""
-    best = [{name: fastest(group) for name, group in by_name(run.lanes)} for run in shown]
+    """Latency of the models that several devices ran, each at its fastest number of threads."""
+    best = [{name: fastest(group) for name, group in by_name(run.timed)} for run in shown]
     names = [
         name for name in dict.fromkeys(name for run in best for name in run) if sum(name in run for run in best) > 1
     ]
@@ -67,32 +67,32 @@ def devices(shown: Sequence[Shown]) -> Drawn | None:
 
 
 def peers(shown: Shown) -> Drawn | None:
-    """How many times as long as ours the other engines take."""
-    lanes = [
+    """The time of the peers relative to Osteolite's engine."""
+    results = [
         (name, one)
-        for name, one in sorted(shown.lanes, key=lambda lane: -int(lane[1]["threads"]))
+        for name, one in sorted(shown.timed, key=lambda result: -int(result[1]["threads"]))
         if one["engine"] != OSTEOLITE and one["relative"]
     ]
-    if not lanes:
+    if not results:
         return None
-    ends = [one["relative"][end] for _, one in lanes for end in ("ratio", "low", "high")]
+    ends = [one["relative"][end] for _, one in results for end in ("ratio", "low", "high")]
     values = [value for value in ends if value is not None and value > 0]
 
     def paint(axes: Axes) -> None:
         axes.axvline(1, color=GREY, linewidth=1)
-        for row, (_, one) in enumerate(lanes):
+        for row, (_, one) in enumerate(results):
             index = shown.threads.index(one["threads"])
             _whisker(axes, row, [one["relative"]["low"], one["relative"]["high"]], COLOURS[index % 7])
             axes.plot(one["relative"]["ratio"], row, **mark(one, index))
-        named_rows(axes, [f"{plain(name, 24)}, {threads_text(one['threads'])}" for name, one in lanes], 40)
+        named_rows(axes, [f"{plain(name, 24)}, {threads_text(one['threads'])}" for name, one in results], 40)
         logarithmic(axes.xaxis, [*values, 0.9, 1.1])
-        axes.set_xlabel("times as long, with 95 % intervals")
-        if not all(one["valid"] for _, one in lanes):
+        axes.set_xlabel("time relative to Osteolite, with 95 % intervals")
+        if not all(one["valid"] for _, one in results):
             legend(axes, [hollow()])
 
-    said = (f"{name} with {threads_text(one['threads'])} {one['relative']['ratio']:.2f}" for name, one in lanes)
-    alt = f"Peers on {shown.title}, times as long as {lanes[0][1]['relative']['to']}: {', '.join(said)}."
-    return draw(shown.title, alt, 1 + ROW * len(lanes), paint)
+    said = (f"{name} with {threads_text(one['threads'])} {one['relative']['ratio']:.2f}" for name, one in results)
+    alt = f"Peers on {shown.title}, time relative to {results[0][1]['relative']['to']}: {', '.join(said)}."
+    return draw(shown.title, alt, 1 + ROW * len(results), paint)
 
 
 def _whisker(axes: Axes, row: float, ends: list[float | None] | None, colour: str) -> None:

@@ -1,1 +1,1 @@
-"""The tables of the README, made from results/."""
+"""Tables of the README and of the pages under `results/`, made from the published results."""

@@ -1,9 +1,9 @@
-"""Writes the tables of the README, or of another page, from the published results: no figure there is typed by hand.
+"""Write the tables of the README, or of another page, from the published results, so that none is typed by hand.
 
     python -m osteolite.benchmarks.published.readme [--check] [README.md]
 
-A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`, where NAME is one of `TABLES`. With
---check nothing is written, and the exit code is 1 where a table is not what the results say.
+A table is between `<!-- table: NAME -->` and `<!-- end of table -->`, where NAME is one of `TABLES`. With --check
+nothing is written, and the exit code is 1 if a table differs from the results.
 """
 
 import re
@@ -19,18 +19,18 @@ from osteolite.edge.errors import UsageError
 
 from ..harness.records import OSTEOLITE
 from ..options import run
-from .results import Lines, figure, published, share
+from .results import Lines, interval_text, percent_text, published
 from .shipped import alterations, elsewhere, family, files, seeds, subgroups, warnings
 
-MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime, date of the figures that the README quotes
+MODELS = "amd-epyc-2-cores-litert-2.3.0-2026-11-22"  # machine, runtime and date of the results in the README
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def variants() -> Lines:
-    """Every variant of the model at one and two threads, the gate's verdict beside it."""
+    """Every variant of the model at one and two threads, with the gate's verdict."""
     verdicts = {one["variant"]: one for one in published(MODELS, "conversion.json")["variants"]}
-    figures = ["MB (packed)", "AUROC", "accuracy", "decisions as before"]
-    lines = [["variant", *figures, "invoke at 1 and 2 threads, ms", "file to answer, ms", "peak MB", "gate"]]
+    metrics = ["MB (packed)", "AUROC", "accuracy", "decisions as before"]
+    lines = [["variant", *metrics, "invoke at 1 and 2 threads, ms", "file to answer, ms", "peak MB", "gate"]]
     found = published(MODELS, "benchmark.json")["results"] + published(MODELS, "int16x8.json")["results"]
     for one, other in _pairs(found):
         name, verdict = one["variant"], verdicts[one["variant"]]
@@ -52,7 +52,7 @@ def variants() -> Lines:
 
 
 def peers() -> Lines:
-    """A quantised model, and the one before quantisation, on other runtimes of the same processor."""
+    """A quantised model, and the model before quantisation, on other runtimes on the same CPU."""
     found = sorted(published(MODELS, "peers.json")["results"], key=lambda one: one["variant"] == "float32")
     lines = [["file", "runtime", "invoke at 1 and 2 threads, ms", "times ours", "file to answer, ms"]]
     for one, other in _pairs(found):
@@ -70,15 +70,15 @@ def peers() -> Lines:
 
 
 def published_split() -> Lines:
-    """The same recipe on a data set's own split and on a repaired one."""
+    """The same recipe on a data set's published split and on a repaired one."""
     folder = "multiregion_mobilenetv2"
     audit = {name: published(folder, f"{name}.json") for name in ("audit", "audit_repaired")}
     tests = [published(folder, f"{name}.json")["test"] for name in ("published_split", "repaired_split")]
     return [
         ["`multiregion_mobilenetv2`, test part", "the set's own split", "repaired split"],
         ["test images that training has seen", *(_seen(one) for one in audit.values())],
-        ["accuracy", *(share(test["accuracy"]) for test in tests)],
-        ["AUROC", *(figure(test["auroc"]) for test in tests)],
+        ["accuracy", *(percent_text(test["accuracy"]) for test in tests)],
+        ["AUROC", *(interval_text(test["auroc"]) for test in tests)],
     ]
 
 
@@ -88,20 +88,20 @@ def _seen(audit: dict[str, Any]) -> str:
 
 
 def _pairs(results: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Results of the same file and engine at one and at two threads."""
+    """Pair the results of the same file and engine at one and at two threads."""
     at = {(one["file"], one["engine"], one["threads"]): one for one in results}
     return [(one, at[file, engine, 2]) for (file, engine, threads), one in at.items() if threads == 1]
 
 
 def _latency(one: dict[str, Any]) -> str:
-    """p50; one that must not be quoted is marked."""
+    """The p50, with a star if the result is not valid."""
     invoke = one["milliseconds"]["invoke"]
     digits = 1 if invoke["p50"] < 100 else 0
     return f"{invoke['p50']:.{digits}f}{'' if one['valid'] else '*'}"
 
 
 def _whole(one: dict[str, Any]) -> str:
-    """File to answer, where images were scored."""
+    """The time from file to prediction; empty if no images were scored."""
     whole = one["milliseconds"]["whole"]
     return f"{whole['p50']:.1f}" if whole else ""
 
@@ -111,7 +111,7 @@ def _times(one: dict[str, Any]) -> str:
 
 
 def _lost(reasons: list[str]) -> str:
-    """The kinds of what was lost: AUROC, sensitivity, decisions."""
+    """What the variant lost: AUROC, sensitivity, decisions."""
     kinds = {"AUROC": "AUROC", "sensitivity": "sensitivity", "decisions": "decisions"}
     return ", ".join(word for key, word in kinds.items() if any(key in reason for reason in reasons))
 
@@ -131,15 +131,15 @@ TABLES: dict[str, Callable[[], Lines]] = {
 
 
 def filled(text: str) -> str:
-    """The text with its tables as the results say.
+    """Replace the tables of a text by those of the results.
 
     Raises:
-        UsageError: a table that nobody knows.
+        UsageError: an unknown table.
     """
 
     def fill(found: re.Match[str]) -> str:
         if found[2] not in TABLES:
-            raise UsageError(f"table {found[2]}: the results give {', '.join(TABLES)}")
+            raise UsageError(f"unknown table {found[2]}; allowed are {', '.join(TABLES)}")
         lines = TABLES[found[2]]()
         rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
         return found[1] + "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows) + found[3]
@@ -149,17 +149,17 @@ def filled(text: str) -> str:
 
 @click.command()
 @click.argument("path", metavar="README.md", default=str(Path(__file__).parents[2] / "README.md"))
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 where a table is not what the results say.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a table differs from the results.")
 def main(path: str, check: bool) -> None:
     """Write the README's tables from benchmarks/results."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error}); run this in a checkout, or name the file") from error
+        raise UsageError(f"{path} cannot be read ({error}); run this in a checkout, or give its path") from error
     new = filled(text)
     if check and new != text:
         click.echo(
-            f"{path}: a table is not what the results say; run python -m osteolite.benchmarks.published.readme",
+            f"{path}: a table differs from the results; run python -m osteolite.benchmarks.published.readme {path}",
             err=True,
         )
         sys.exit(1)

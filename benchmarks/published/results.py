@@ -1,4 +1,4 @@
-"""The figures under `results/`, as tables quote them."""
+"""Read the published results under `results/`, and format their values for tables."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,15 @@ Lines = list[list[str]]
 
 
 def published(*path: str) -> Any:
-    """The content of a JSON file of the results."""
+    """The content of a JSON file under `results/`."""
     return json.loads(RESULTS.joinpath(*path).read_text(encoding="utf-8"))
 
 
-def figure(one: dict[str, float]) -> str:
-    """A value with its interval."""
+def interval_text(one: dict[str, float]) -> str:
+    """A value with its interval, with three decimals."""
     return "{value:.3f} ({low:.3f} to {high:.3f})".format(**one)
 
 
-def share(one: dict[str, float]) -> str:
-    """The same in percent."""
+def percent_text(one: dict[str, float]) -> str:
+    """A value with its interval, in per cent."""
     return f"{100 * one['value']:.1f} % ({100 * one['low']:.1f} to {100 * one['high']:.1f})"

@@ -1,7 +1,7 @@
-"""Tables of the models that ship: what each can do, on whom, and which files they are.
+"""Tables of the models that ship: their performance, by subgroup and on other data, and their files.
 
-The figures are those of `osteolite evaluate --json` on the test part (`test.json`) and on another data set
-(`outside.json`, and `outside_turned.json` with the copies that its compiler turned), and of
+The metrics come from `osteolite evaluate --json` on the test split (`test.json`) and on another data set
+(`outside.json`; `outside_turned.json` includes the copies that its compiler rotated), and from
 `osteolite.benchmarks.studies.family`, `altered` and `warned` (`strange.json`, `negatives.json`), all in
 `results/shipped/`.
 """
@@ -13,13 +13,13 @@ from typing import Any
 from osteolite.edge.modelfile.archive import read_description
 from osteolite.edge.modelfile.shipped import DEFAULT, SHIPPED, shipped_model
 
-from .results import RESULTS, Lines, figure, published, share
+from .results import RESULTS, Lines, interval_text, percent_text, published
 
 _FOLDER = "shipped"
 
 
 def family() -> Lines:
-    """The models beside each other, on images that no choice was made on."""
+    """Compare the models on images that no choice was based on."""
     speed = published(_FOLDER, "family.json")["models"]
     lines = [
         [
@@ -39,40 +39,40 @@ def family() -> Lines:
                 f"{width} x {height}",
                 f"{speed[name]['bytes'] / 1e6:.2f}",
                 "{median:.2g} ({low:.2g} to {high:.2g})".format(**speed[name]["times_as_fast"]),
-                figure(test["auroc"]),
-                figure(test["at_specificity"]["sensitivity"]),
-                figure(test["ece"]),
-                share(detected["share"]),
+                interval_text(test["auroc"]),
+                interval_text(test["at_specificity"]["sensitivity"]),
+                interval_text(test["ece"]),
+                percent_text(detected["share"]),
                 f"{against['flips']} of {against['images']}",
-                f"{figure(outside['auroc'])}; {turned['auroc']['value']:.3f}",
+                f"{interval_text(outside['auroc'])}; {turned['auroc']['value']:.3f}",
             ]
         )
     return lines
 
 
 def seeds() -> Lines:
-    """Several trainings of the default model's recipe, tested on the same images."""
+    """Several trainings with the default model's recipe, tested on the same images."""
     others = sorted((RESULTS / _FOLDER / "seeds").glob("*.json"))
     found = {"1 (ships)": published(_FOLDER, DEFAULT, "test.json")}
     found |= {path.stem: published(_FOLDER, "seeds", path.name) for path in others}
     titles = ["AUROC", "sensitivity at specificity 0.70", "calibration error", "hottest point in a box"]
     lines = [["seed", *titles, "AUROC less that of float32"]]
     for name, one in found.items():
-        told = [figure(value) for value in _judged(one)]
+        told = [interval_text(value) for value in _metrics(one)]
         lines.append([name, *told, f"{one['against_run']['auroc_difference']['value']:+.4f}"])
     if len(found) > 1:
-        columns = [[one["value"] for one in column] for column in zip(*map(_judged, found.values()), strict=True)]
+        columns = [[one["value"] for one in column] for column in zip(*map(_metrics, found.values()), strict=True)]
         means = [f"{fmean(values):.3f} ({stdev(values):.3f})" for values in columns]
         lines.append(["mean (standard deviation)", *means, ""])
     return lines
 
 
-def _judged(one: dict[str, Any]) -> list[dict[str, float]]:
+def _metrics(one: dict[str, Any]) -> list[dict[str, float]]:
     return [one["auroc"], one["at_specificity"]["sensitivity"], one["ece"], one["pointing"]["detected"]["share"]]
 
 
 def subgroups() -> Lines:
-    """On whom the default model does how well."""
+    """The performance of the default model by subgroup."""
     found = published(_FOLDER, DEFAULT, "test.json")
     lines = [["by", "images", "fractured", "AUROC", "sensitivity", "specificity", "calibration error"]]
     lines.append(_subgroup("all", found))
@@ -80,12 +80,12 @@ def subgroups() -> Lines:
 
 
 def _subgroup(title: str, one: dict[str, Any]) -> list[str]:
-    told = [figure(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
+    told = [interval_text(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
     return [title, str(one["count"]), str(one["fractured"]), *told]
 
 
 def warnings() -> Lines:
-    """On how many images each model warns: it should on the first and third kind, and not on the second."""
+    """The number of images with a warning; each model should warn on the first and third set, not on the second."""
     titles = ["images without bones", "the test part", "its negatives"]
     lines = [["model", *titles]]
     for name in SHIPPED:
@@ -100,19 +100,19 @@ def warnings() -> Lines:
 
 
 def elsewhere() -> Lines:
-    """How each model does on another data set, with and without the copies that its compiler turned."""
+    """The performance on another data set, with and without the copies that its compiler rotated."""
     lines = [["model", "turned copies", "clusters", "fractured", "AUROC", "sensitivity", "specificity", "warned of"]]
     for name in SHIPPED:
         for title, file in (("left out", "outside.json"), ("with them", "outside_turned.json")):
             found = published(_FOLDER, name, file)
-            told = [figure(found[key]) for key in ("auroc", "sensitivity", "specificity")]
+            told = [interval_text(found[key]) for key in ("auroc", "sensitivity", "specificity")]
             warned = f"{found['warnings']['images']} of {found['images']} images"
             lines.append([name, title, str(found["count"]), str(found["fractured"]), *told, warned])
     return lines
 
 
 def alterations() -> Lines:
-    """How well each model does on the test part where every image of it is altered in the same way."""
+    """The performance on the test split with every image altered in the same way."""
     found = {name: published(_FOLDER, name, "altered.json")["alterations"] for name in SHIPPED}
     lines = [["the test part", *(f"AUROC of {name}" for name in SHIPPED), f"sensitivity, specificity of {DEFAULT}"]]
     for title, ours in found[DEFAULT].items():
@@ -122,7 +122,7 @@ def alterations() -> Lines:
 
 
 def files() -> Lines:
-    """The files, so that anybody can tell whether they have the same."""
+    """The files and their hashes, so that anybody can check a copy."""
     lines = [["model", "file", "bytes", "SHA-256 of the file", "SHA-256 of the network in it"]]
     for name in SHIPPED:
         path = shipped_model(name)

@@ -1,1 +1,1 @@
-"""Questions that were measured and can be asked again, each by python -m osteolite.benchmarks.studies.NAME."""
+"""Measurements for the published results. Repeat one with python -m osteolite.benchmarks.studies.NAME."""

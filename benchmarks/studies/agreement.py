@@ -1,13 +1,13 @@
-"""Whether `osteolite bench` and LiteRT's own `litert-benchmark` say the same of a file.
+"""Compare `osteolite bench` with LiteRT's own `litert-benchmark` on the same files.
 
     python -m osteolite.benchmarks.studies.agreement FILE... [--threads 1,2] [--rounds 9] [--out DIR]
 
 writes agreement.json: {"schema": 1, "conditions", "rounds", "results": [{"file", "threads", "bench_ms",
-"litert_ms": medians of each round, "ratio": bench to litert {"median", "low", "high"}}]}.
+"litert_ms": one median per round, "ratio": bench to litert {"median", "low", "high"}}]}.
 
-In each round both start a process, warm up by 30 invocations and take the median of 100. They differ in one thing:
-`litert-benchmark` runs LiteRT's CompiledModel and leaves its outputs in the runtime's buffers, `bench` runs the
-interpreter that Osteolite uses, hands it the tensor and copies the outputs.
+In each round both start a process, warm up for 30 invocations and take the median of 100. They differ in one thing:
+`litert-benchmark` runs LiteRT's CompiledModel and leaves its outputs in the runtime's buffers; `bench` runs the
+interpreter that Osteolite uses, passes it the tensor and copies the outputs.
 """
 
 import json
@@ -44,14 +44,14 @@ def _bench(file: str, threads: int) -> float:
 
 
 def _litert(file: str, threads: int) -> float:
-    """The median that `litert-benchmark` tells.
+    """The median that `litert-benchmark` reports.
 
     Raises:
-        MissingExtra: this runtime has no such program.
+        MissingExtra: the program is not installed.
     """
     program = Path(sys.executable).with_name("litert-benchmark")
     if not program.exists():
-        raise MissingExtra("litert-benchmark is not installed; it comes with ai-edge-litert 2.1 or newer")
+        raise MissingExtra("litert-benchmark is not installed; install ai-edge-litert 2.1 or newer")
     with TemporaryDirectory() as folder:
         told = Path(folder) / "told.json"
         options = ["--num_threads", str(threads), "--warmup_runs", str(_WARM_UP), "--num_runs", str(_RUNS)]
@@ -61,7 +61,7 @@ def _litert(file: str, threads: int) -> float:
 
 
 def compare(file: str, threads: int, rounds: int) -> dict[str, Any]:
-    """One round after another, in turn; which is first changes with each."""
+    """Run both programs in each round; which one is first alternates."""
     found: dict[str, list[float]] = {"bench": [], "litert": []}
     ways = [("bench", _bench), ("litert", _litert)]
     for number in range(rounds):

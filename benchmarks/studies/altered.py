@@ -1,11 +1,11 @@
-"""How well a model does on radiographs that lie otherwise, or that another machine or program has been at.
+"""The performance of a model on altered radiographs: rotated, resized, or processed by other devices and programs.
 
     python -m osteolite.benchmarks.studies.altered LABELLED [--model FILE|NAME] [--out DIR]
 
 writes altered.json:
 
 {"schema": 1, "conditions", "model", "images",
- "alterations": {name: {"auroc", "sensitivity", "specificity": at the file's threshold, "warned": images}}}
+ "alterations": {name: {"auroc", "sensitivity", "specificity": at the file's threshold, "warned": number of images}}}
 """
 
 import io
@@ -75,17 +75,17 @@ def _read(file: str) -> Image.Image:
 
 
 def measure_alterations(model: str, images: list[tuple[str, int]]) -> dict[str, Any]:
-    """Score every image in every alteration.
+    """Score every image under every alteration.
 
     Args:
-        model: a model file.
-        images: files and labels (0 normal, 1 fractured), both labels among them.
+        model: path of a model file.
+        images: files and labels (0 normal, 1 fractured), with both labels present.
 
     Returns:
         The fields of the module's JSON from "images" on.
 
     Raises:
-        ImageError: an image that cannot be read.
+        ImageError: an image cannot be read.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -95,7 +95,7 @@ def measure_alterations(model: str, images: list[tuple[str, int]]) -> dict[str, 
             answers = list(classifier.predict_stream(alter(_read(file)) for file, _ in images))
             read = [answer for answer in answers if isinstance(answer, Prediction)]
             if len(read) < len(images):
-                raise ImageError(f"{len(images) - len(read)} images, {name}, got no answer")
+                raise ImageError(f"{len(images) - len(read)} images got no prediction under {name!r}; leave them out")
             positive = np.array([one.label == "fractured" for one in read])
             found[name] = {
                 "auroc": round(float(roc_auc_score(labels, [one.fracture_probability for one in read])), 5),
@@ -111,7 +111,7 @@ def measure_alterations(model: str, images: list[tuple[str, int]]) -> dict[str, 
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write altered.json there instead of printing it.")
 def main(labelled: str, model: str | None, out: str | None) -> None:
-    """Score a folder with class folders, or a CSV file as `osteolite bench --data` takes it, in every alteration."""
+    """Score LABELLED, a folder or CSV file as for `osteolite bench --data`, under every alteration."""
     chosen = model or str(shipped_model())
     save({**opening(chosen), **measure_alterations(chosen, labelled_images(labelled))}, out, "altered.json")
 

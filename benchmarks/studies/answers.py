@@ -1,4 +1,4 @@
-"""From a radiograph's file to an answer: Osteolite's runtime and its peers, in turns.
+"""Time Osteolite and its peers from a radiograph's file to its prediction, in turns.
 
     python -m osteolite.benchmarks.studies.answers IMAGES... [--size 373x454] [--most 100] [--threads 1,2]
         [--rounds 7] [--model FILE] [--onnx FILE] [--out DIR]
@@ -6,16 +6,16 @@
 writes answers.json:
 
 {"schema": 1, "conditions", "model",
- "images": {"count", "pixels": {"least", "most"} of an image}, "rounds",
- "results": [one for each number of threads:
+ "images": {"count", "pixels": {"least", "most"} per image}, "rounds",
+ "results": [one per number of threads:
    {"threads",
     "answers": {contender: {"note", "runtime": package and version, "p50", "p90" in milliseconds,
-                            "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval,
-                            "difference": {"mean", "largest"} of its probabilities from Osteolite's}},
+                            "ratio": of its time to Osteolite's, median of the pairs, with a 95 % interval,
+                            "difference": {"mean", "largest"} between its probabilities and Osteolite's}},
     "left_out": {contender: why},
-    "invoke": what the runtime adds to its interpreter (see `measure_overhead`)}]}
+    "invoke": the overhead of the runtime over its interpreter (see `measure_overhead`)}]}
 
-A ratio above 1 says that the contender takes longer than Osteolite.
+A ratio above 1 means that the contender takes longer than Osteolite.
 """
 
 from contextlib import ExitStack
@@ -28,7 +28,7 @@ from osteolite.edge.commands.options import MODEL, MODEL_HELP
 from osteolite.edge.modelfile.shipped import shipped_model
 from osteolite.edge.silence import quiet_stderr
 
-from ..harness.peers import PEERS, PLAIN, Contender, LeftOut, Setup, another_network
+from ..harness.peers import PEERS, PLAIN, Contender, LeftOut, Setup, different_network
 from ..harness.records import OSTEOLITE
 from ..options import counts, run
 from .overhead import measure_overhead
@@ -36,11 +36,11 @@ from .record import opening, save
 from .selection import parse_size, select, size_of
 from .turns import interleaved, paired, times
 
-Answers = np.ndarray[Any, np.dtype[np.float64]]  # one probability an image
+Answers = np.ndarray[Any, np.dtype[np.float64]]  # one probability per image
 
 
 def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, Any]:
-    """Time all contenders that can take part on all images.
+    """Time all available contenders on all images.
 
     Returns:
         {"threads", "answers", "left_out"} as the module describes them.
@@ -48,12 +48,12 @@ def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, A
     Raises:
         ImageError: an image cannot be read.
         ModelFileError: the model cannot be loaded.
-        UsageError: the peers do not know models of this kind.
+        UsageError: the peers do not support this model.
     """
     with ExitStack() as stack:
         contenders, left_out = _contenders(setup, stack)
         given = {name: np.array([one.answer(image) for image in images]) for name, one in contenders.items()}
-        for name, reason in _other_networks(given).items():
+        for name, reason in _different_networks(given).items():
             left_out[name] = reason
             del contenders[name]
         spent = interleaved({name: one.answer for name, one in contenders.items()}, images, rounds)
@@ -74,9 +74,9 @@ def measure_answers(setup: Setup, images: list[str], rounds: int) -> dict[str, A
     }
 
 
-def _other_networks(given: dict[str, Answers]) -> dict[str, str]:
-    """Contenders that saw the plain way's pixels and answered something else, and why they are left out."""
-    reasons = {name: another_network(given[name], given[PLAIN]) for name in given if PEERS[name].plain_pixels}
+def _different_networks(given: dict[str, Answers]) -> dict[str, str]:
+    """Contenders that got the same pixels as `plain` but gave different answers, and why they are left out."""
+    reasons = {name: different_network(given[name], given[PLAIN]) for name in given if PEERS[name].plain_pixels}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -119,9 +119,9 @@ def _print_table(found: dict[str, Any]) -> None:
 @click.command()
 @click.argument("paths", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--size", metavar="WxH", help="Take only images of this size, either way up.")
-@click.option("--most", metavar="N", type=click.IntRange(1), help="Take so many of them, spread evenly.")
+@click.option("--most", metavar="N", type=click.IntRange(1), help="Take N of them, spread evenly.")
 @click.option(
-    "--threads", metavar="N,N,...", callback=counts, default="2", show_default=True, help="Interpreter threads."
+    "--threads", metavar="N,N,...", callback=counts, default="2", show_default=True, help="Numbers of CPU threads."
 )
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
@@ -139,7 +139,7 @@ def main(
     onnx: str | None,
     out: str | None,
 ) -> None:
-    """Time Osteolite and its peers from file to answer, interleaved image by image."""
+    """Time Osteolite and its peers from file to prediction, interleaved image by image."""
     model = model or str(shipped_model())
     setups = [Setup(model, count, onnx) for count in threads]
     found = opening(model)

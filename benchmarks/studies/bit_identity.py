@@ -1,14 +1,14 @@
-"""Do two machines give the same radiographs the same probabilities, to the last bit?
+"""Check whether two machines compute the same probabilities, to the last bit.
 
     python -m osteolite.benchmarks.studies.bit_identity --images FOLDER --count 200 --out first.json
 
-on the first machine; on the second, with the same images and the same model file, the same with
-`--against first.json`. `python -m tests.pi arm64` instead of `python` is an emulated Raspberry Pi.
+runs on the first machine. Run the same on the second, with the same images and model file, and add
+`--against first.json`. `python -m tests.pi arm64` instead of `python` emulates a Raspberry Pi.
 
 {"schema": 1,
  "conditions": {machine, architecture, cores, system, versions}, "runtime",
  "model": {"name", "sha256"}, "images_sha256", "probabilities": {file: probability, ...},
- "probabilities_sha256": of the probabilities as little-endian float64 in that order,
+ "probabilities_sha256": of the probabilities as little-endian float64, in that order,
  "against": {"conditions", "runtime", "identical", "different", "largest_difference"}, or null}
 """
 
@@ -34,7 +34,7 @@ SCHEMA = 1
 
 
 def spread(names: list[str], count: int) -> list[str]:
-    """`count` of the names at even distances, so that folders are taken from by their size.
+    """Select `count` names at even distances, so that each folder is represented in proportion to its size.
 
     >>> spread(["a", "b", "c", "d", "e", "f"], 3)
     ['a', 'c', 'e']
@@ -44,7 +44,7 @@ def spread(names: list[str], count: int) -> list[str]:
 
 
 def score(model: Path, folder: Path, count: int, threads: int | None = None) -> dict[str, Any]:
-    """What this machine answers for `count` images of the folder, with a hash of all that went in and came out.
+    """Score `count` images of the folder on this machine, with hashes of the inputs and the outputs.
 
     Raises:
         OsteoliteError: the model, the folder or one of its images cannot be read.
@@ -76,14 +76,16 @@ def _digest(values: Iterable[float]) -> str:
 
 
 def compare(here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
-    """How many of the probabilities of two such results are the same, and the largest difference.
+    """Count the identical probabilities of two results, and find the largest difference.
 
     Raises:
-        UsageError: they are of other images or of another model.
+        UsageError: the results are of different images or models.
     """
-    for part in ("model", "images_sha256"):
-        if here[part] != there[part]:
-            raise UsageError(f"not comparable: {part} is {there[part]} there and {here[part]} here")
+    for key in ("model", "images_sha256"):
+        if here[key] != there[key]:
+            raise UsageError(
+                f"not comparable: {key} is {there[key]} there and {here[key]} here; use the same images and model"
+            )
     pairs = [(here["probabilities"][name], value) for name, value in there["probabilities"].items()]
     return {
         "conditions": there["conditions"],
@@ -98,25 +100,27 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); name what --out wrote on the other machine") from error
+        raise UsageError(
+            f"{path} cannot be read ({error}); give the file that --out wrote on the other machine"
+        ) from error
     if not isinstance(there, dict) or there.get("schema") != SCHEMA:
-        raise UsageError(f"{path} is no result of this command, schema {SCHEMA}; name what --out wrote")
+        raise UsageError(f"{path} is not a result of this command with schema {SCHEMA}; give the file that --out wrote")
     return there
 
 
 @click.command()
 @click.option("--images", type=click.Path(True, file_okay=False, path_type=Path), required=True)
-@click.option("--model", type=click.Path(True, dir_okay=False, path_type=Path), help="Default, the one that ships.")
+@click.option("--model", type=click.Path(True, dir_okay=False, path_type=Path), help="Default, the model that ships.")
 @click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="Images to take.")
-@click.option("--threads", type=click.IntRange(1), help="Interpreter threads.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option("--against", type=click.Path(True, dir_okay=False, path_type=Path), help="Another machine's result.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result there.")
 def main(
     images: Path, model: Path | None, count: int, threads: int | None, against: Path | None, out: Path | None
 ) -> None:
-    """Score images here, and compare the probabilities with those of another machine.
+    """Score images on this machine, and compare the probabilities with another machine's.
 
-    The exit code is 1 if one of them differs in any bit.
+    The exit code is 1 if any probability differs in any bit.
     """
     try:
         found = score(model or shipped_model(), images, count, threads)

@@ -1,18 +1,18 @@
-"""Many people on the page of `osteolite demo` at once, each with radiographs of their own.
+"""Load test of the page of `osteolite demo`: many users at once, each with radiographs of their own.
 
     python -m osteolite.benchmarks.studies.crowd IMAGES... [--people 20] [--seconds 120] [--think 2]
         [--model FILE] [--out DIR]
 
-starts the page, and does over HTTP what a browser does: upload, ask, wait for the answer's HTML. Each answer
-has to carry the probability that `FractureClassifier` gives of that image, so that one person's answer on another
-person's page is found. Between two images a person looks for a time that is exponential with the mean `think`. It
-writes crowd.json:
+starts the page and does over HTTP what a browser does: upload an image and wait for the HTML of the prediction. Each
+must contain the probability that `FractureClassifier` gives for that image, which detects a prediction that reached the
+wrong user. Between two images a user pauses for a time with an exponential distribution of mean `think`. It writes
+crowd.json:
 
 {"schema": 1, "conditions", "model", "images", "people", "seconds", "think",
- "start_seconds": from the command to a page that answers,
- "first_ms": the first image of the page, from upload to answer,
- "answers", "wrong": with another image's probability, "failed": {reason: times},
- "milliseconds": {"p50", "p90", "p95", "p99", "max"} from upload to answer, "peak_mb": of the server}
+ "start_seconds": from the command until the page responds,
+ "first_ms": from upload to prediction of the first image,
+ "answers", "wrong": predictions with another image's probability, "failed": {reason: count},
+ "milliseconds": {"p50", "p90", "p95", "p99", "max"} from upload to prediction, "peak_mb": of the server}
 """
 
 import json
@@ -41,25 +41,25 @@ from ..options import run
 from .record import opening, save
 from .selection import select
 
-_PATIENCE = 60.0  # seconds for a start or an answer
+_PATIENCE = 60.0  # seconds; time limit of a start or a prediction
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @dataclass
 class Tally:
-    """What all people saw."""
+    """The results of all users."""
 
-    spent: list[float] = field(default_factory=list)  # milliseconds of each right answer
+    spent: list[float] = field(default_factory=list)  # milliseconds of each correct prediction
     wrong: int = 0
     failed: Counter[str] = field(default_factory=Counter)
 
 
 class Person:
-    """A browser without the browser: the event that an upload fires on the page.
+    """A user of the page, without a browser: sends the event that an upload triggers.
 
     Args:
-        address: of the page.
-        name: of the session.
+        address: URL of the page.
+        name: name of the session.
     """
 
     def __init__(self, address: str, name: str) -> None:
@@ -73,13 +73,13 @@ class Person:
                     self._event, self._upload = event["id"], source
                     self._inputs = [(one, parts[one]["props"].get("value")) for one in event["inputs"]]
                     return
-        raise OsteoliteError("the page has no upload that answers; is it of this version?")
+        raise OsteoliteError("the page has no upload with a prediction; start the page of this version")
 
     def ask(self, image: Path) -> str:
-        """What the page shows of an image, as HTML.
+        """Upload an image; the HTML that the page shows.
 
         Raises:
-            httpx.HTTPError: the server refuses, or is gone.
+            httpx.HTTPError: the server refuses the request or is gone.
             OsteoliteError: the page shows an error.
         """
         sent = self._http.post(f"{self._api}/upload", files={"files": (image.name, image.read_bytes())})
@@ -95,18 +95,18 @@ class Person:
                     if not message["success"]:
                         raise OsteoliteError(str(message["output"].get("error"))[:200])
                     return json.dumps(message["output"]["data"])
-        raise OsteoliteError("the stream ended without an answer")
+        raise OsteoliteError("the stream ended without a prediction")
 
 
 def crowd(address: str, expected: dict[Path, str], people: int, seconds: float, think: float) -> Tally:
-    """Let people ask at once for so many seconds.
+    """Let several users upload images at the same time.
 
     Args:
-        address: of the page.
-        expected: each image with its probability as the page writes it.
-        people: each with images of their own.
-        seconds: after which nobody begins another image.
-        think: mean seconds between an answer and the next image.
+        address: URL of the page.
+        expected: the probability of each image, in the page's format.
+        people: number of users, each with different images.
+        seconds: duration, after which no user starts another image.
+        think: mean seconds between a prediction and the next image.
     """
     tally, lock, end = Tally(), threading.Lock(), time.monotonic() + seconds
     images = list(expected)
@@ -140,7 +140,7 @@ def crowd(address: str, expected: dict[Path, str], people: int, seconds: float, 
 
 @contextmanager
 def _page(model: str) -> Iterator[tuple[str, float, int]]:
-    """A page of its own: address, seconds until it answered, process."""
+    """Start a page: its URL, the seconds until it responded, and its process ID."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -151,7 +151,7 @@ def _page(model: str) -> Iterator[tuple[str, float, int]]:
     try:
         while not _answers(address):
             if process.poll() is not None or time.monotonic() - start > _PATIENCE:
-                raise OsteoliteError("the page does not start; see why with `osteolite demo`")
+                raise OsteoliteError("the page does not start; run `osteolite demo` to see why")
             time.sleep(0.02)
         yield address, time.monotonic() - start, process.pid
     finally:
@@ -175,7 +175,7 @@ def _peak_mb(process: int) -> float | None:
 
 
 def _expected(images: list[str], model: str) -> dict[Path, str]:
-    """Images whose probabilities differ as the page writes them, so that no two answers look the same."""
+    """Images whose probabilities differ in the page's format, so that no two predictions look alike."""
     with quiet_stderr(), FractureClassifier(model) as classifier:
         found = {f"{classifier.predict(image).fracture_probability:.3f}": Path(image) for image in images}
     return {image: probability for probability, image in found.items()}
@@ -185,7 +185,9 @@ def _expected(images: list[str], model: str) -> dict[Path, str]:
 @click.argument("paths", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--people", metavar="N", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--seconds", metavar="S", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True)
-@click.option("--think", metavar="S", type=click.FloatRange(0), default=2.0, show_default=True, help="0: none at all.")
+@click.option(
+    "--think", metavar="S", type=click.FloatRange(0), default=2.0, show_default=True, help="Mean pause; 0: none."
+)
 @click.option("--most", metavar="N", type=click.IntRange(1), default=200, show_default=True, help="Images to use.")
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write crowd.json there instead of printing it.")
@@ -198,11 +200,13 @@ def main(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Put a crowd on the page of `osteolite demo`."""
+    """Put many users on the page of `osteolite demo` at once."""
     model = model or str(shipped_model())
     expected = _expected(select(paths, most=most), model)
     if len(expected) < people:
-        raise UsageError(f"{len(expected)} images with different answers; {people} people need one each")
+        raise UsageError(
+            f"only {len(expected)} images have different predictions; give at least {people}, or fewer --people"
+        )
     found = opening(model) | {"images": len(expected), "people": people, "seconds": seconds, "think": think}
     with _page(model) as (address, started, process):
         person, start = Person(address, "first"), time.perf_counter()

@@ -1,17 +1,17 @@
-"""How much reduced decoding of large JPEGs changes the answer, beside how much quantisation does.
+"""Compare how much reduced decoding of large JPEGs changes the prediction with how much quantisation does.
 
     python -m osteolite.benchmarks.studies.decoding IMAGES... --model FILE [--model FILE] --reference FILE [--out DIR]
 
 writes decoding.json:
 
-{"schema": 1, "conditions", "model": the reference, "images": {"count", "reduced": decoded at a lower scale},
- "results": [one for each model, the reference first:
+{"schema": 1, "conditions", "model": the reference, "images": {"count", "reduced": number decoded at a lower scale},
+ "results": [one per model, the reference first:
    {"name", "variant",
-    "decoding": change of this model's answers between full and reduced decoding, over the reduced images,
-    "quantisation": change from the reference's answers, both decoded whole, over the same images}]}
+    "decoding": change of this model's predictions from full to reduced decoding, over the reduced images,
+    "quantisation": change from the reference's predictions, both with full decoding, over the same images}]}
 
-A change is {"median", "largest": of the probability, "decisions": how many labels differ}; it is null where
-no image is large enough to be reduced.
+A change is {"median", "largest": of the probability, "decisions": number of different labels}; it is null if no image
+is large enough for reduced decoding.
 """
 
 from collections.abc import Iterable
@@ -33,16 +33,16 @@ Answers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def reduced_images(images: list[str], spec: PreprocessingSpec) -> list[str]:
-    """Those whose decoder is asked for a lower scale."""
+    """The images that are decoded at a lower scale."""
     return [image for image in images if read_radiograph(image, spec).size != read_radiograph(image).size]
 
 
 def measure_decoding(files: list[str], images: list[str]) -> dict[str, Any]:
-    """Answers of each model to whole and to reduced images.
+    """Predict images with full and with reduced decoding, with each model.
 
     Args:
         files: model files of one network; the first is the reference.
-        images: of which those are taken that are large enough to be reduced.
+        images: image files; only those that are large enough for reduced decoding are used.
 
     Returns:
         {"images", "results"} as the module describes them.
@@ -50,19 +50,19 @@ def measure_decoding(files: list[str], images: list[str]) -> dict[str, Any]:
     Raises:
         ImageError: an image cannot be read.
         ModelFileError: a model cannot be loaded.
-        UsageError: the models prepare images differently.
+        UsageError: the models preprocess images differently.
     """
     classifiers = [FractureClassifier(file) for file in files]
     spec = classifiers[0].spec
     if any(classifier.spec != spec for classifier in classifiers):
-        raise UsageError("the models prepare images differently; give variants of one model")
-    taken = reduced_images(images, spec)
-    # An image that is decoded already is never reduced.
-    whole = [_answers(classifier, map(read_radiograph, taken)) for classifier in classifiers]
+        raise UsageError("the models preprocess images differently; give variants of one model")
+    large = reduced_images(images, spec)
+    # An image that is already decoded is never reduced.
+    whole = [_answers(classifier, map(read_radiograph, large)) for classifier in classifiers]
     results = []
     for classifier, answers in zip(classifiers, whole, strict=True):
         threshold = classifier.description.threshold
-        reduced = _answers(classifier, taken)
+        reduced = _answers(classifier, large)
         results.append(
             {
                 "name": classifier.description.name,
@@ -71,7 +71,7 @@ def measure_decoding(files: list[str], images: list[str]) -> dict[str, Any]:
                 "quantisation": _change(whole[0], answers, threshold),
             }
         )
-    return {"images": {"count": len(images), "reduced": len(taken)}, "results": results}
+    return {"images": {"count": len(images), "reduced": len(large)}, "results": results}
 
 
 def _answers(classifier: FractureClassifier, images: Iterable[ImageSource]) -> Answers:
@@ -95,7 +95,7 @@ def _change(before: Answers, after: Answers, threshold: float) -> dict[str, floa
 @click.option("--reference", metavar="FILE", required=True, help="The float32 variant of the same model.")
 @click.option("--out", metavar="DIR", help="Write decoding.json there instead of printing it.")
 def main(paths: tuple[str, ...], models: tuple[str, ...], reference: str, out: str | None) -> None:
-    """Compare what reduced decoding changes with what quantisation changes."""
+    """Compare the effects of reduced decoding and of quantisation."""
     found = opening(reference)
     found |= measure_decoding([reference, *models], select(paths))
     save(found, out, "decoding.json")

@@ -1,16 +1,17 @@
-"""The models that ship beside the network that most classifiers on phones start from, at one thread.
+"""Time the models that ship against MobileNetV2, which most classifiers on phones are based on, at one thread.
 
     python -m osteolite.benchmarks.studies.family [--model FILE|NAME ...] [--rounds 40] [--out DIR]
 
 writes family.json:
 
-{"schema": 1, "conditions", "reference": what the others are compared with, "threads": 1, "rounds",
- "models": {name: {"file", "bytes", "input": [height, width, channels], "p50", "p90" in milliseconds of an
-                   invocation, "times_as_fast": as the reference, the median of pairs, with a 95 % interval}}}
+{"schema": 1, "conditions", "reference": name of the reference, "threads": 1, "rounds",
+ "models": {name: {"file", "bytes", "input": [height, width, channels], "p50", "p90" of an invocation in
+                   milliseconds, "times_as_fast": speed relative to the reference, median of the pairs, with a 95 %
+                   interval}}}
 
-The reference is MobileNetV2 of width 1.0 for 224 x 224 pixels in colour with one output, int8 but for its
-ends, as TensorFlow's converter makes it. Its weights are random: the time does not depend on them. It is
-built here, for which TensorFlow is needed.
+The reference is MobileNetV2 with width 1.0 for 224 x 224 colour pixels and one output, in int8 with float32 input and
+output, as TensorFlow's converter makes it. Its weights are random, because the time does not depend on them. Building
+it needs TensorFlow.
 """
 
 import os
@@ -37,11 +38,11 @@ from .turns import interleaved, paired, times
 
 REFERENCE = "MobileNetV2 1.0/224 int8"
 _SIDE = 224
-_IN_A_ROW = 10  # invocations of a turn, as a turn of one would mostly measure cold caches
+_IN_A_ROW = 10  # invocations per turn; a single one would mostly measure cold caches
 
 
 def reference() -> bytes:
-    """The flatbuffer of the network that the others are compared with."""
+    """Build the reference network; its flatbuffer."""
     import tensorflow as tf
 
     network = tf.keras.applications.MobileNetV2((_SIDE, _SIDE, 3), include_top=False, weights=None, pooling="avg")
@@ -52,8 +53,8 @@ def reference() -> bytes:
     converter.representative_dataset = lambda: (
         [random.uniform(-1, 1, (1, _SIDE, _SIDE, 3)).astype(np.float32)] for _ in range(4)
     )
-    with warnings.catch_warnings(), quiet_stderr(), redirect_stdout(StringIO()):  # it prints every variable
-        warnings.simplefilter("ignore")  # it has no use for statistics beside the representative images
+    with warnings.catch_warnings(), quiet_stderr(), redirect_stdout(StringIO()):  # the converter prints every variable
+        warnings.simplefilter("ignore")  # about statistics that it ignores in favour of the representative images
         flatbuffer: bytes = converter.convert()
     return flatbuffer
 
@@ -62,12 +63,12 @@ def measure_family(models: dict[str, str], compared_with: bytes, rounds: int) ->
     """Time the models in turns.
 
     Args:
-        models: files by name.
-        compared_with: a flatbuffer.
-        rounds: turns of each model.
+        models: file paths by name.
+        compared_with: flatbuffer of the reference.
+        rounds: number of turns of each model.
 
     Returns:
-        The module's "models", the reference among them.
+        The "models" that the module describes, including the reference.
     """
     with quiet_stderr():
         sessions = {
@@ -100,12 +101,12 @@ def _repeated(session: InferenceSession) -> Callable[[None], None]:
 
 @click.command()
 @click.option(
-    "--model", "models", type=MODEL, metavar="FILE|NAME", multiple=True, help="Repeat it; default, all that ship."
+    "--model", "models", type=MODEL, metavar="FILE|NAME", multiple=True, help="May be repeated; default, all that ship."
 )
 @click.option("--rounds", metavar="N", type=click.IntRange(2), default=40, show_default=True)
 @click.option("--out", metavar="DIR", help="Write family.json there instead of printing it.")
 def main(models: tuple[str, ...], rounds: int, out: str | None) -> None:
-    """Time the models that ship, or these, against an int8 MobileNetV2 1.0 at 224 pixels."""
+    """Time the models that ship, or those given, against an int8 MobileNetV2 1.0 at 224 pixels."""
     chosen = {Path(one).stem: one for one in models} or {name: str(shipped_model(name)) for name in SHIPPED}
     found = measure_family(chosen, reference(), rounds)
     for name, one in found.items():

@@ -1,4 +1,4 @@
-"""What the runtime adds to the interpreter that it runs."""
+"""The overhead of Osteolite's runtime over the interpreter that it uses."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from .turns import interleaved, paired, times
 
 
 def measure_overhead(setup: Setup, images: list[str], rounds: int) -> dict[str, Any]:
-    """The runtime's call, from grey pixels to its outputs, against `invoke()` of a bare interpreter.
+    """Time the runtime's call, from grey pixels to outputs, against `invoke()` of a bare interpreter.
 
     Returns:
-        {"bare", "runtime": {"p50", "p90"} in milliseconds, "added_ms", "ratio": {"median", "low", "high"}
-        of the pairs}.
+        {"bare", "runtime": {"p50", "p90"} in milliseconds, "added_ms", "ratio": {"median", "low", "high"} of the
+        pairs}.
 
     Raises:
         ImageError: an image cannot be read.

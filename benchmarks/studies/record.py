@@ -1,4 +1,4 @@
-"""How a study writes its result: the conditions beside it, and where it goes."""
+"""Write the result of a study, with the conditions of the measurement."""
 
 import json
 import os
@@ -15,9 +15,9 @@ SCHEMA = 1
 
 
 def opening(model: str) -> dict[str, Any]:
-    """The fields that every result begins with: {"schema", "conditions", "model": {"file", "bytes"}}.
+    """The first fields of every result: {"schema", "conditions", "model": {"file", "bytes"}}.
 
-    Files are named without their folders, which are nobody else's business.
+    The name of the file has no folder, which may be private.
     """
     return {
         "schema": SCHEMA,
@@ -27,7 +27,7 @@ def opening(model: str) -> dict[str, Any]:
 
 
 def save(found: dict[str, Any], out: str | None, name: str) -> None:
-    """Write a result to `name` in the folder `out`, or print it where no folder is given."""
+    """Write a result to `name` in the folder `out`, or print it if `out` is None."""
     if out:
         write_json(Path(out) / name, found)
     else:

@@ -1,16 +1,16 @@
-"""`osteolite predict` as a whole process, against the shortest script that gives the same answer.
+"""Time `osteolite predict` as a whole process, against the shortest script with the same prediction.
 
     python -m osteolite.benchmarks.studies.startup IMAGE [--rounds 15] [--model FILE] [--out DIR]
 
 writes startup.json:
 
-{"schema": 1, "conditions", "model", "pixels": of the image, "rounds",
+{"schema": 1, "conditions", "model", "pixels": width and height, "rounds",
  "processes": {contender: {"p50", "p90" in milliseconds from start to end of the process, "peak_mb",
-                           "ratio": of its time to Osteolite's, the median of pairs, with a 95 % interval}}}
+                           "ratio": of its time to Osteolite's, median of the pairs, with a 95 % interval}}}
 
-`bare` imports numpy, Pillow and LiteRT, and decodes the whole image as most scripts do; `bare_reduced`
-asks the JPEG decoder for a reduced image, as Osteolite does (see `osteolite.benchmarks.harness.minimal`). Memory is
-measured apart from time, in one more run of each.
+`bare` imports numpy, Pillow and LiteRT, and decodes the whole image, as most scripts do. `bare_reduced` decodes the
+JPEG at a lower scale, as Osteolite does (see `osteolite.benchmarks.harness.minimal`). Memory is measured separately, in
+one more run of each.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ from .record import opening, save
 from .selection import size_of
 from .turns import interleaved, paired, times
 
-# The child tells its own peak: what the system counts for a child includes its parent's before `exec`.
+# The child reports its own peak, because the system's count for a child includes the parent's memory before `exec`.
 _WATCHED = """
 import atexit, runpy, sys
 def tell():
@@ -47,7 +47,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def commands(image: str, model: str) -> dict[str, list[str]]:
-    """The arguments of each contender, to follow the Python interpreter."""
+    """The command-line arguments of each contender, after the Python interpreter."""
     script = [str(Path(minimal.__file__)), image, model, str(default_threads())]
     return {
         OSTEOLITE: [str(Path(sysconfig.get_path("scripts"), "osteolite")), "predict", image, "--model", model],
@@ -57,10 +57,10 @@ def commands(image: str, model: str) -> dict[str, list[str]]:
 
 
 def finish(arguments: list[str]) -> str:
-    """Run a Python process to its end; what it wrote to standard error.
+    """Run a Python process to its end; its standard error.
 
     Raises:
-        OsteoliteError: it failed.
+        OsteoliteError: the process failed.
     """
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -82,9 +82,9 @@ def _peak_mb(arguments: list[str]) -> float:
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write startup.json there instead of printing it.")
 def main(image: str, rounds: int, model: str | None, out: str | None) -> None:
-    """Time whole processes that score one image, in turns."""
+    """Time whole processes that predict one image, in turns."""
     model = model or str(shipped_model())
-    assert Setup(model, default_threads()).description  # the bare script knows no other kind
+    assert Setup(model, default_threads()).description  # raises for models that the bare script cannot run
     found = opening(model)
     found |= {"pixels": list(size_of(image)), "rounds": rounds}
     contenders = commands(image, model)

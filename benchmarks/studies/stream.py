@@ -1,7 +1,7 @@
-"""One pass over a list of images in a process of its own, on the cores it is told.
+"""Predict a list of images once, in a separate process that runs on the given CPU cores.
 
-It reads one JSON object: {"model", "images", "cores": list, "workers": number or null, "samples": number},
-and answers with one: {"images", "failed", "seconds", "peak_mb", "resident_mb": [samples over the pass]}.
+The process reads one JSON object, {"model", "images", "cores": list, "workers": number or null, "samples": number}, and
+writes {"images", "failed", "seconds", "peak_mb", "resident_mb": [samples over the pass]}.
 """
 
 import json
@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-_WARM_UP = 16  # images that are scored before the clock starts
+_WARM_UP = 16  # images before the clock starts
 
 
 def main(order: dict[str, Any]) -> dict[str, Any]:
-    """Score the images as `FractureClassifier.predict_stream` does, and watch time and memory."""
+    """Predict the images with `FractureClassifier.predict_stream`, and record time and memory."""
     # Before any library asks how many cores there are.
     os.sched_setaffinity(0, order["cores"])
     from osteolite.edge import FractureClassifier

@@ -1,18 +1,18 @@
-"""Images a second of a folder on all cores against one core, and memory over a long pass. Linux only.
+"""Compare images per second on all CPU cores and on one, and record memory over a long pass. Linux only.
 
     python -m osteolite.benchmarks.studies.throughput IMAGES... [--size 373x454] [--most 300] [--rounds 5]
         [--long 10000] [--model FILE] [--out DIR]
 
 writes throughput.json:
 
-{"schema": 1, "conditions", "model", "images": in a pass, "rounds", "cores": of all,
- "images_per_second": {"one_core", "all_cores": one figure a round}, "ratio": all to one, the median of
- the rounds' pairs, with a 95 % interval,
- "memory": null, or of one pass on all cores over `--long` images, the same ones again and again:
+{"schema": 1, "conditions", "model", "images": number per pass, "rounds", "cores": number of all cores,
+ "images_per_second": {"one_core", "all_cores": one value per round}, "ratio": all cores to one, median of the
+ rounds' pairs, with a 95 % interval,
+ "memory": null, or of one pass on all cores over `--long` images, which repeat the given ones:
    {"images", "failed", "seconds", "peak_mb", "resident_mb": after the first image and at even steps}}
 
-Each pass is a process of its own that is kept to its cores (see `osteolite.benchmarks.studies.stream`); one core
-has one worker. Starting and loading are not counted.
+Each pass is a separate process that is bound to its cores (see `osteolite.benchmarks.studies.stream`); one core has one
+worker. Starting and loading are not counted.
 """
 
 import json
@@ -34,18 +34,18 @@ from .record import opening, save
 from .selection import parse_size, select
 from .turns import paired
 
-_SAMPLES = 50  # of the resident memory in a pass
+_SAMPLES = 50  # of the resident memory per pass
 ONE, ALL = "one_core", "all_cores"
 
 
 def measure_throughput(model: str, images: list[str], rounds: int) -> dict[str, Any]:
-    """Passes on one core and on all, in turns.
+    """Run passes on one core and on all cores, in turns.
 
     Returns:
         {"images", "rounds", "cores", "images_per_second", "ratio"} as the module describes them.
 
     Raises:
-        OsteoliteError: a pass ends with an error, or an image cannot be read.
+        OsteoliteError: a pass fails, or an image cannot be read.
     """
     cores = sorted(os.sched_getaffinity(0))
     speeds: dict[str, list[float]] = {ONE: [], ALL: []}
@@ -66,10 +66,10 @@ def measure_throughput(model: str, images: list[str], rounds: int) -> dict[str, 
 
 
 def measure_memory(model: str, images: list[str], count: int) -> dict[str, Any]:
-    """One pass on all cores over `count` images: the given ones again and again.
+    """Run one pass on all cores over `count` images, repeating the given ones.
 
     Raises:
-        OsteoliteError: the pass ends with an error.
+        OsteoliteError: the pass fails.
     """
     return one_pass(model, list(islice(cycle(images), count)), sorted(os.sched_getaffinity(0)), None)
 
@@ -87,9 +87,9 @@ def one_pass(model: str, images: list[str], cores: list[int], workers: int | Non
 @click.command()
 @click.argument("paths", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--size", metavar="WxH", help="Take only images of this size, either way up.")
-@click.option("--most", metavar="N", type=click.IntRange(1), default=300, show_default=True, help="Images in a pass.")
+@click.option("--most", metavar="N", type=click.IntRange(1), default=300, show_default=True, help="Images per pass.")
 @click.option("--rounds", metavar="N", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--long", metavar="N", type=click.IntRange(1), help="Then watch memory over so many images.")
+@click.option("--long", metavar="N", type=click.IntRange(1), help="Also record memory over N images.")
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
 @click.option("--out", metavar="DIR", help="Write throughput.json there instead of printing it.")
 def main(
@@ -101,11 +101,11 @@ def main(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Measure how many images a second are scored, and what memory that takes."""
+    """Measure the images per second, and the memory over a long pass."""
     model = model or str(shipped_model())
     found = opening(model)
     images = select(paths, parse_size(size), most)
-    one_pass(model, images, sorted(os.sched_getaffinity(0)), None)  # the first one reads from the disk, not from memory
+    one_pass(model, images, sorted(os.sched_getaffinity(0)), None)  # warms up: the first pass reads from disk
     found |= measure_throughput(model, images, rounds)
     found["memory"] = measure_memory(model, images, long) if long else None
     save(found, out, "throughput.json")

@@ -1,7 +1,7 @@
-"""Contenders that take turns, and what their pairs say.
+"""Time contenders in turns, and evaluate their paired times.
 
-A slow spell of a shared machine falls on all contenders alike, so that ratios of neighbours hold
-where times do not.
+A slow phase of a shared machine affects all contenders alike, so the ratios of neighbouring times stay valid even if
+the times do not.
 """
 
 import time
@@ -13,19 +13,19 @@ import numpy as np
 T = TypeVar("T")
 Times = np.ndarray[Any, np.dtype[np.float64]]  # milliseconds, of shape (rounds, items)
 
-_PAUSE = 0.01  # seconds: threads of the contender before may still spin, waiting for work
-_DRAWS = 1000
+_PAUSE = 0.01  # seconds; threads of the previous contender may still spin, waiting for work
+_DRAWS = 1000  # of the bootstrap
 
 
 def interleaved(contenders: Mapping[str, Callable[[T], object]], items: Sequence[T], rounds: int) -> dict[str, Times]:
     """Time every contender on every item, item by item, in a new order each time.
 
-    One round before the others warms up and is not counted.
+    One additional round before the others is the warm-up and is not counted.
 
     Args:
-        contenders: what to call with an item, by name.
-        items: what they are called with.
-        rounds: how often each contender has its turn on each item.
+        contenders: functions of one item, by name.
+        items: the arguments.
+        rounds: number of times that each contender runs on each item.
     """
     random = np.random.default_rng(0)
     names = list(contenders)
@@ -43,8 +43,7 @@ def interleaved(contenders: Mapping[str, Callable[[T], object]], items: Sequence
 def paired(values: Times) -> dict[str, float]:
     """The median of paired ratios or differences, with a 95 % percentile interval.
 
-    The bootstrap draws rounds and items, as both are samples: of the machine's moods, and of what
-    there is to do.
+    The bootstrap draws both rounds and items, because both are samples: of the machine's states, and of the work.
     """
     random = np.random.default_rng(0)
     rounds, items = values.shape
@@ -57,6 +56,6 @@ def paired(values: Times) -> dict[str, float]:
 
 
 def times(values: Times) -> dict[str, float]:
-    """Median and 90th percentile of milliseconds."""
+    """The median and the 90th percentile, in milliseconds."""
     p50, p90 = np.percentile(values, [50, 90])
     return {"p50": round(float(p50), 3), "p90": round(float(p90), 3)}

@@ -1,12 +1,13 @@
-"""How many images a model warns of, for radiographs that should have no warning and for others that should.
+"""Count the images with a warning, for radiographs that should have none and for other images that should.
 
     python -m osteolite.benchmarks.studies.warned IMAGES... [--model FILE] [--negatives] [--out DIR]
 
 writes warned.json:
 
-{"schema": 1, "conditions", "model", "negatives": whether black and white were exchanged, "images",
+{"schema": 1, "conditions", "model", "negatives": whether the images were inverted, "images",
  "unreadable", "warned": images with any warning, "share": of the images, "kinds": {kind: images},
- "unfamiliarity": {"p5", "p50", "p95"}, shares of the limit; null where the model has none}
+ "unfamiliarity": {"p5", "p50", "p95"} of the out-of-distribution score relative to the limit; null if the model has
+ none}
 """
 
 from collections import Counter
@@ -32,15 +33,15 @@ def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str,
     """Count the warnings.
 
     Args:
-        model: a model file.
-        files: images.
-        negatives: whether to exchange black and white before scoring.
+        model: path of a model file.
+        files: image files.
+        negatives: whether to invert the images first.
 
     Returns:
         The fields of the module's JSON from "negatives" on.
 
     Raises:
-        ImageError: with `negatives`, an image that cannot be read.
+        ImageError: with `negatives`, an image cannot be read.
     """
     images: Iterable[ImageSource] = files
     if negatives:
@@ -64,10 +65,10 @@ def measure_warnings(model: str, files: list[str], negatives: bool) -> dict[str,
 @click.command()
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--model", type=MODEL, metavar="FILE|NAME", help=MODEL_HELP)
-@click.option("--negatives", is_flag=True, help="Exchange black and white first.")
+@click.option("--negatives", is_flag=True, help="Invert the images first.")
 @click.option("--out", metavar="DIR", help="Write warned.json there instead of printing it.")
 def main(images: tuple[str, ...], model: str | None, negatives: bool, out: str | None) -> None:
-    """Count the warnings for image files, folders, or a CSV file as `osteolite bench --data` takes it."""
+    """Count the warnings for image files, folders, or CSV files as for `osteolite bench --data`."""
     files: list[str] = []
     for name in images:
         files += [path for path, _ in labelled_images(name)] if name.endswith(".csv") else image_files([name])

@@ -27,7 +27,9 @@ PEERS = {"plain": 1.02, "mediapipe": 1.31, "onnxruntime": 1.08}
 NASTY = '<script>alert(1)</script>$\\frac{$ & "quoted" [red]\u8108.tflite'
 
 
-def lane(variant: str = "int8", threads: int = 1, launches: tuple[float, ...] = (5.0, 5.1, 4.9), **over: Any) -> Result:
+def entry(
+    variant: str = "int8", threads: int = 1, launches: tuple[float, ...] = (5.0, 5.1, 4.9), **over: Any
+) -> Result:
     """One entry of "results"; `over` replaces fields."""
     p50 = float(np.exp(np.log(launches).mean())) if launches else None
     spread = np.quantile(np.outer(launches, [0.96, 0.98, 1, 1.03, 1.2]), np.arange(0, 1.001, 0.025)) if launches else []
@@ -80,7 +82,7 @@ def state(**over: Any) -> Result:
     return {**quiet, "throttle_count": None, "on_battery": False, **over}
 
 
-def result(lanes: list[Result], device: str = "local", **conditions: Any) -> Result:
+def result(entries: list[Result], device: str = "local", **conditions: Any) -> Result:
     """A whole result; `conditions` replaces some of them."""
     return {
         "schema": 2,
@@ -103,17 +105,17 @@ def result(lanes: list[Result], device: str = "local", **conditions: Any) -> Res
         },
         "images": 580,
         "left_out": {},
-        "results": [{**one, "device": device} for one in lanes],
+        "results": [{**one, "device": device} for one in entries],
     }
 
 
 def desktop() -> Result:
     """Every variant and three peers, some not valid, with profile and scenarios."""
     random = np.random.default_rng(0)
-    lanes = _lanes(random, 1.0, {1: 1.0, 2: 0.55})
+    entries = _entries(random, 1.0, {1: 1.0, 2: 0.55})
     for threads, share in ((1, 1.0), (2, 0.55)):
         for engine, ratio in PEERS.items():
-            peer = lane(
+            peer = entry(
                 "float32",
                 threads,
                 _launches(random, 14.8 * share * ratio),
@@ -123,34 +125,34 @@ def desktop() -> Result:
             )
             low, high = ratio * 0.98, ratio * 1.025
             peer["relative"] = {"to": "wrist_float32.tflite", "ratio": ratio, "low": low, "high": high}
-            lanes.append(peer)
+            entries.append(peer)
     operators = [("CONV_2D", 35, 6.1), ("DEPTHWISE_CONV_2D", 17, 1.2), ("ADD", 10, 0.4), ("MEAN", 1, 0.1)]
-    lanes[6]["operators"] = [
+    entries[6]["operators"] = [
         {"type": name, "count": count, "milliseconds": spent, "share": round(spent / 7.8, 3)}
         for name, count, spent in operators
     ]
-    lanes[6]["scenarios"] = {
+    entries[6]["scenarios"] = {
         "SingleStream": {"p90_ms": 8.412, "queries": 73211, "seconds": 600.0, "complete": True, "ended": ""},
         "Offline": {"samples_per_second": 228.1, "samples": 13690, "seconds": 60.0, "complete": False, "ended": "x"},
     }
-    lanes[6]["batch"] = {"size": 8, "milliseconds": 6.9}
-    lanes[8]["batch"] = {"size": 8, "reason": "the network's operators hold the size of its input"}
-    found = result(lanes)
+    entries[6]["batch"] = {"size": 8, "milliseconds": 6.9}
+    entries[8]["batch"] = {"size": 8, "reason": "the network's operators hold the size of its input"}
+    found = result(entries)
     found["left_out"] = {"openvino": "not installed", "wrist_int16x8.tflite, gpu": "the accelerator takes no int16"}
     return found
 
 
-def _lanes(random: np.random.Generator, slower: float, threads: dict[int, float]) -> list[Result]:
-    lanes = []
+def _entries(random: np.random.Generator, slower: float, threads: dict[int, float]) -> list[Result]:
+    entries = []
     for variant, (spent, megabytes, auroc) in VARIANTS.items():
         for count, share in threads.items():
             launches = _launches(random, spent * slower * share)
-            ours = lane(variant, count, launches, bytes=round(megabytes * 1e6), auroc=auroc)
+            ours = entry(variant, count, launches, bytes=round(megabytes * 1e6), auroc=auroc)
             if variant in ("pruned_int8", "dynamic") and count == 2:
                 why = ["not quiet: other programs kept up to 0.92 cores busy; 0.1 is allowed"]
                 ours |= {"valid": False, "reasons": [*why, "unsteady: invocations became 9% slower within a launch"]}
-            lanes.append(ours)
-    return lanes
+            entries.append(ours)
+    return entries
 
 
 def _launches(random: np.random.Generator, around: float) -> tuple[float, ...]:
@@ -159,24 +161,24 @@ def _launches(random: np.random.Generator, around: float) -> tuple[float, ...]:
 
 def board() -> Result:
     """A Raspberry Pi over ssh that became hot."""
-    lanes = _lanes(np.random.default_rng(1), 5.2, {1: 1.0, 2: 0.56, 4: 0.36})
+    entries = _entries(np.random.default_rng(1), 5.2, {1: 1.0, 2: 0.56, 4: 0.36})
     hot = state(governor="ondemand", frequency_mhz=1200, temperature_c=82.1, throttled=["soft temperature limit"])
     before = state(governor="ondemand", frequency_mhz=1500, temperature_c=51.1)
     about = {"machine": "Raspberry Pi 4 Model B Rev 1.5", "architecture": "aarch64", "cores": 4, "before": before}
-    return result(lanes, "ssh://pi@board", **about, system="Linux-6.12-aarch64-with-glibc2.41", after=hot)
+    return result(entries, "ssh://pi@board", **about, system="Linux-6.12-aarch64-with-glibc2.41", after=hot)
 
 
 def phone() -> Result:
     """An Android phone, which tells quantiles alone and scores no images."""
-    lanes = _lanes(np.random.default_rng(2), 1.9, {1: 1.0, 4: 0.34})
-    for one in lanes:
+    entries = _entries(np.random.default_rng(2), 1.9, {1: 1.0, 4: 0.34})
+    for one in entries:
         invoke = one["milliseconds"]["invoke"]
         invoke |= {"p90": None, "p99": None, "distribution": []}
         one["milliseconds"] |= {"read": None, "preprocess": None, "whole": None, "cold_start": {"load": 310.0}}
         one |= {"accuracy": None, "auroc": None, "steady_mb": None, "runtime": "benchmark_model"}
     about = {"machine": "Pixel 7", "architecture": "arm64-v8a", "cores": 8, "system": "Android 15"}
     untold = dict.fromkeys(state())
-    found = result(lanes, "adb", **about, before=untold, after={**untold, "on_battery": True}, load_average=None)
+    found = result(entries, "adb", **about, before=untold, after={**untold, "on_battery": True}, load_average=None)
     found["images"] = 0
     return found
 

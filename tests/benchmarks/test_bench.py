@@ -24,8 +24,8 @@ def test_json_csv_and_markdown_hold_every_file_at_every_thread_count(
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found == json.loads((tmp_path / "out" / "benchmark.json").read_text())
-    lanes = [(one["variant"], one["threads"]) for one in found["results"]]
-    assert lanes == [("float32", 1), ("float32", 2), ("int8", 1), ("int8", 2)]
+    measured = [(one["variant"], one["threads"]) for one in found["results"]]
+    assert measured == [("float32", 1), ("float32", 2), ("int8", 1), ("int8", 2)]
     for one in found["results"]:
         invoke, cold = one["milliseconds"]["invoke"], one["milliseconds"]["cold_start"]
         assert 0 < invoke["p50"] <= invoke["p90"] <= invoke["p99"]
@@ -56,7 +56,7 @@ def test_without_images_there_is_no_accuracy(tiny_model: Path) -> None:
     assert "not valid, 1 of 1 results: too short: 1 launches, 6 are needed" in result.stderr
 
 
-def test_a_file_that_fails_is_told_and_the_others_are_measured(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_failing_file_is_reported_and_the_others_are_measured(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"no model")
     result = bench(str(tmp_path / "broken.tflite"), str(tiny_model), "--threads", "1", "--launches", "1", "--json")
     assert result.returncode == 1
@@ -66,7 +66,7 @@ def test_a_file_that_fails_is_told_and_the_others_are_measured(tiny_model: Path,
     assert "left out: broken.tflite" in result.stderr
 
 
-def test_delegates_are_compared_and_one_that_is_missing_is_told(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_missing_delegate_is_reported_and_the_others_are_measured(tiny_model: Path, tmp_path: Path) -> None:
     missing = f"xnnpack,{tmp_path}/none.so"
     result = bench(str(tiny_model), "--threads", "1", "--launches", "1", "--delegate", missing, "--json")
     found = json.loads(result.stdout)
@@ -75,14 +75,14 @@ def test_delegates_are_compared_and_one_that_is_missing_is_told(tiny_model: Path
     assert "cannot be loaded" in next(iter(found["left_out"].values()))
 
 
-def test_help_tells_of_measuring_and_of_what_is_done_with_figures() -> None:
+def test_help_lists_the_options_and_the_subcommands() -> None:
     result = bench("--help")
     assert result.returncode == 0
     for word in ("--threads", "--mlperf", "bench report", "bench compare", "bench import"):
         assert word in result.stdout
 
 
-def test_a_csv_names_images_relative_to_itself(bench_images: Path) -> None:
+def test_paths_in_a_csv_are_relative_to_it(bench_images: Path) -> None:
     listing = bench_images / "list.csv"
     listing.write_text("file,label\nfractured/250.png,1\nnormal/5.png,0\n")
     assert [label for _, label in labelled_images(str(listing))] == [1, 0]
@@ -108,7 +108,7 @@ def test_a_list_without_both_classes_is_refused(tmp_path: Path, content: str) ->
         (["report"], 2, "DIR"),
     ],
 )
-def test_a_wrong_call_says_so(tiny_model: Path, arguments: list[str], code: int, message: str) -> None:
+def test_wrong_arguments_are_refused(tiny_model: Path, arguments: list[str], code: int, message: str) -> None:
     result = bench(*(str(tiny_model) if a == "MODEL" else a for a in arguments))
     assert result.returncode == code
     assert message in result.stderr

@@ -1,4 +1,4 @@
-"""Figure files that a page saved: good ones read as they are, all others are refused in one line."""
+"""Results that the benchmark page saved: good files are read unchanged, all others are refused in one line."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ LAUNCH = {
     "stolen": None,
     "joules": None,
 }
-LANE = {
+CASE = {
     "file": "model_float32.tflite",
     "variant": "float32",
     "bytes": 8_867_561,
@@ -63,19 +63,19 @@ CONDITIONS = {
     "before": {"on_battery": True},
     "after": {"on_battery": None},
 }
-REFUSED = {**LANE, "launches": [], "applied": "", "error": "WebGPU finds no usable GPU here"}
+REFUSED = {**CASE, "launches": [], "applied": "", "error": "WebGPU finds no usable GPU here"}
 FIGURES = {
     "format": "osteolite-bench-figures",
     "version": 1,
     "measured": {
         "device": "browser",
         "conditions": CONDITIONS,
-        "lanes": [LANE, REFUSED],
+        "lanes": [CASE, REFUSED],
         "labels": [],
         "left_out": {},
     },
 }
-FIGURES = json.loads(json.dumps(FIGURES))  # so that no part of it is there twice
+FIGURES = json.loads(json.dumps(FIGURES))  # a copy in which no part occurs twice
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([-1, 0, 1e400, "\x1b[31m"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -84,13 +84,13 @@ JSON = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where in a JSON value anything is."""
+    """The paths of all parts of a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for name, one in inner for place in places(one, (*path, name)))]
 
 
 def put(values: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with something else at this place."""
+    """A copy with another value at a path."""
     if not path:
         return new
     changed = copy.deepcopy(values)
@@ -107,7 +107,7 @@ def write(folder: Path, content: Any) -> str:
     return str(path)
 
 
-def test_a_good_file_reads_as_it_is(tmp_path: Path) -> None:
+def test_a_good_file_is_read_unchanged(tmp_path: Path) -> None:
     found = read_figures(write(tmp_path, FIGURES))
     assert found.to_dict() == FIGURES["measured"]
     assert measured_of(FIGURES["measured"]) == found
@@ -120,42 +120,46 @@ def test_a_good_file_reads_as_it_is(tmp_path: Path) -> None:
         (("version",), 2, "its version is not 1"),
         (("version",), True, "its version is not 1"),
         (("more",), 1, "the file has a field 'more'; allowed are format, measured, version"),
-        (("measured",), [], "measured is no table"),
+        (("measured",), [], "measured is not an object"),
         (("measured", "device"), "local", "its device is not browser"),
-        (("measured", "lanes"), [], "no lanes"),
-        (("measured", "lanes"), [LANE] * 201, "201 entries; at most 200 are allowed"),
+        (("measured", "lanes"), [], "lanes is empty"),
+        (("measured", "lanes"), [CASE] * 201, "201 entries; at most 200 are allowed"),
         (("measured", "labels"), [1], "labels is not empty"),
-        (("measured", "conditions", "machine"), "a\x1b[31mb", "conditions.machine is no line of at most"),
-        (("measured", "conditions", "machine"), "\ud800", "conditions.machine is no line of at most"),
-        (("measured", "conditions", "system"), "x" * 501, "conditions.system is no line of at most 500"),
+        (("measured", "conditions", "machine"), "a\x1b[31mb", "conditions.machine is not a line of at most"),
+        (("measured", "conditions", "machine"), "\ud800", "conditions.machine is not a line of at most"),
+        (("measured", "conditions", "system"), "x" * 501, "conditions.system is not a line of at most 500"),
         (("measured", "conditions", "during"), {}, "conditions has a field 'during'"),
         (("measured", "conditions", "\x1b"), 1, r"conditions has a field '\x1b'"),
         (("measured", "conditions", "before"), {"throttled": 1}, "conditions.before has a field 'throttled'"),
-        (("measured", "conditions", "cores"), 0, "conditions.cores is no whole number of 1 or more"),
-        (("measured", "lanes", 0, "bytes"), -1, "lanes[0].bytes is no whole number of 0 or more"),
-        (("measured", "lanes", 0, "bytes"), 10**400, "lanes[0].bytes is no whole number of 0 or more"),
-        (("measured", "lanes", 0, "threads"), 1.5, "lanes[0].threads is no whole number of 1 or more"),
-        (("measured", "lanes", 0, "error"), "why", "lanes[0] needs a file, an engine, and launches or an error"),
-        (("measured", "lanes", 1, "error"), "", "lanes[1] needs a file, an engine, and launches or an error"),
+        (("measured", "conditions", "cores"), 0, "conditions.cores is not a whole number of 1 or more"),
+        (("measured", "lanes", 0, "bytes"), -1, "lanes[0].bytes is not a whole number of 0 or more"),
+        (("measured", "lanes", 0, "bytes"), 10**400, "lanes[0].bytes is not a whole number of 0 or more"),
+        (("measured", "lanes", 0, "threads"), 1.5, "lanes[0].threads is not a whole number of 1 or more"),
+        (("measured", "lanes", 0, "error"), "why", "lanes[0] needs a file, an engine, and either launches or an error"),
+        (("measured", "lanes", 1, "error"), "", "lanes[1] needs a file, an engine, and either launches or an error"),
         (("measured", "lanes", 0, "probabilities"), [0.5], "lanes[0].probabilities is not empty"),
         (("measured", "lanes", 0, "launches", 1, "invoke"), [[1.0], []], "launches[1].invoke has no runs"),
-        (("measured", "lanes", 0, "launches", 1, "invoke"), [[float("nan")]], "is no number from 0"),
-        (("measured", "lanes", 0, "launches", 1, "invoke"), [[-1.0]], "is no number from 0"),
-        (("measured", "lanes", 0, "launches", 1, "invoke"), [[True]], "is no number from 0"),
+        (("measured", "lanes", 0, "launches", 1, "invoke"), [[float("nan")]], "is not a number from 0"),
+        (("measured", "lanes", 0, "launches", 1, "invoke"), [[-1.0]], "is not a number from 0"),
+        (("measured", "lanes", 0, "launches", 1, "invoke"), [[True]], "is not a number from 0"),
         (("measured", "lanes", 0, "launches", 1, "invoke"), [[1.0] * 1001], "1001 entries; at most 1000 are allowed"),
         (("measured", "lanes", 0, "launches", 1, "invoke"), [[0, 0, 1]], "the browser's clock was too coarse"),
-        (("measured", "lanes", 0, "launches", 0, "cold_start"), {"load": float("inf")}, "cold_start.load is no number"),
-        (("measured", "lanes", 0, "launches", 0, "steady"), 1, "steady is neither true nor false"),
+        (
+            ("measured", "lanes", 0, "launches", 0, "cold_start"),
+            {"load": float("inf")},
+            "cold_start.load is not a number",
+        ),
+        (("measured", "lanes", 0, "launches", 0, "steady"), 1, "steady is not true or false"),
         (("measured", "lanes", 0, "launches", 0, "joules"), 1.0, "joules is not null"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, path: tuple[Any, ...], value: Any, says: str) -> None:
+def test_a_wrong_value_is_refused_in_one_line(tmp_path: Path, path: tuple[Any, ...], value: Any, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_figures(write(tmp_path, put(FIGURES, path, value)))
     message = str(caught.value)
     assert says in message and "\n" not in message and "\x1b" not in message
     assert message.startswith(f"{tmp_path}/figures.json: ") and message.endswith(
-        "that the page's link Save figures gave"
+        "that the page's link Save results saved"
     )
 
 
@@ -166,17 +170,17 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, path: tuple[Any, ...]
         (b"\xff\xfe{}", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"1" * 10_000, "not JSON"),
-        (b"null", "the file is no table"),
+        (b"null", "the file is not an object"),
         (b" " * (8 * 2**20 + 1), "over 8 MB"),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
+def test_files_with_other_content_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         read_figures(write(tmp_path, content))
 
 
 @pytest.mark.parametrize("name", ["none.json", ".", "a\0b", "pipe"])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_without_a_regular_file_is_refused(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError):
         read_figures(str(tmp_path / name))
@@ -184,11 +188,11 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_changed_file_reads_or_is_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_changed_file_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     figures: Any = FIGURES
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.sampled_from(places(figures)))
-        figures = put(figures, place, data.draw(JSON | st.sampled_from([LAUNCH, LANE, CONDITIONS])))
+        figures = put(figures, place, data.draw(JSON | st.sampled_from([LAUNCH, CASE, CONDITIONS])))
     try:
         found = read_figures(write(tmp_path, figures))
     except UsageError as error:
@@ -199,7 +203,7 @@ def test_a_changed_file_reads_or_is_refused(tmp_path: Path, data: st.DataObject)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_bytes_read_or_are_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_damaged_bytes_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     content = json.dumps(FIGURES).encode()
     start = data.draw(st.integers(0, len(content)))
     end = data.draw(st.integers(start, len(content)))

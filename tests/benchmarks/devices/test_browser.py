@@ -1,9 +1,6 @@
-"""Figures of a browser, with the real Chromium and LiteRT.js, and with a stand-in whose answers take a known time."""
+"""Measuring in Chromium, with LiteRT.js and with a stand-in whose outputs take a known time."""
 
-import http.client
-import json
 import os
-import shutil
 import signal
 import threading
 import time
@@ -14,56 +11,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from osteolite.benchmarks.analysis.phone_import import read_figures
-from osteolite.benchmarks.devices import browser
-from osteolite.benchmarks.devices.pageserver import PageServer, page_contents, serving
+from osteolite.benchmarks.devices.browser import measure
+from osteolite.benchmarks.devices.pageserver import Content
 from osteolite.benchmarks.harness.records import Plan
 from osteolite.edge.browser import runtime_name
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, UsageError
 from osteolite.edge.prediction.classifier import FractureClassifier
 
-pytest.importorskip("playwright", reason="needs Playwright")
+StandIn = Callable[..., Callable[[], dict[str, Content]]]
 
-# Stands in for LiteRT.js: `run` answers at once, as a GPU does, and the answer's data come 50 ms later.
-_STAND_IN = """
-export const supportsFeature = async () => true;
-export const loadLiteRt = async () => ({liteRtWasm: {getThreadCount: () => 3}});
-export class Tensor {
-  delete() {}
-  async data() {
-    const end = performance.now() + 50;
-    while (performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 1));
-    return new Float32Array([0.25]);
-  }
-}
-export const loadAndCompile = async (bytes, options) => ({
-  options, isFullyAccelerated: true, delete() {},
-  getInputDetails: () => [{dtype: "float32", shape: [1, 32, 32, 1]}],
-  run: async () => { %s return [new Tensor()]; },
-});
-"""
+pytest.importorskip("playwright", reason="needs Playwright")
 
 
 def silent(step: str) -> None:
     pass
-
-
-@pytest.fixture(scope="module")
-def chromium() -> None:
-    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
-        pytest.skip("needs Chromium")
-
-
-@pytest.fixture
-def stand_in(chromium: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Serve the stand-in, whose `run` first does what is given, instead of LiteRT.js."""
-
-    def install(first: str = "") -> dict[str, Any]:
-        contents = page_contents() | {"/third_party/litertjs/index.js": (_STAND_IN % first).encode()}
-        monkeypatch.setattr(browser, "page_contents", lambda: dict(contents))
-        return contents
-
-    return install
 
 
 @pytest.fixture
@@ -104,24 +65,24 @@ def descendants() -> Iterator[Callable[[], dict[int, str]]]:
 
 
 @pytest.mark.slow
-def test_a_browser_answers_as_python_does(
-    chromium: None, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...], tmp_path: Path
+def test_a_browser_predicts_as_python_does(
+    needs_chromium: None, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...], tmp_path: Path
 ) -> None:
     files = (str(tiny_int8_model), str(tmp_path / "none.tflite"), str(tiny_model))
     told: list[str] = []
-    found = browser.measure(Plan(files, delegates=("wasm",), launches=2, images=images), "browser", told.append)
-    integer, missing, good = found.lanes
+    found = measure(Plan(files, delegates=("wasm",), launches=2, images=images), "browser", told.append)
+    integer, missing, good = found.cases
     assert "INT8" in integer.error and not integer.launches
     assert "none.tflite" in missing.error and missing.bytes == 0
     assert (good.file, good.variant, good.error) == (tiny_model.name, "float32", "")
-    assert (good.asked, good.applied, good.engine, good.runtime) == ("wasm", "wasm", "litert.js", runtime_name())
+    assert (good.requested, good.applied, good.engine, good.runtime) == ("wasm", "wasm", "litert.js", runtime_name())
     assert good.threads == os.cpu_count() or good.threads == 1
     assert good.bytes == tiny_model.stat().st_size
     assert len(good.launches) == 2
     for launch in good.launches:
         assert len(launch.invoke) == 10 and min(map(min, launch.invoke)) >= 0
         assert set(launch.cold_start) == {"load", "first_invoke"} and launch.cold_start["load"] > 0
-        assert launch.warm_up >= 6  # two turns, to be near one another
+        assert launch.warm_up >= 6  # two turns with similar times
     classifier = FractureClassifier(tiny_model)
     expected = [classifier.predict(path) for path, _ in images]
     assert good.probabilities == pytest.approx([one.fracture_probability for one in expected], abs=1e-6)
@@ -139,59 +100,55 @@ def test_a_browser_answers_as_python_does(
 
 
 @pytest.mark.slow
-def test_a_processor_that_imitates_a_gpu_is_called_that(
-    chromium: None, tiny_model: Path, images: tuple[tuple[str, int], ...]
-) -> None:
+def test_an_emulated_gpu_is_named(needs_chromium: None, tiny_model: Path, images: tuple[tuple[str, int], ...]) -> None:
     plan = Plan((str(tiny_model),), delegates=("webgpu",), launches=1, images=images)
-    found = browser.measure(plan, "browser", silent)
-    (lane,) = found.lanes
-    if "no usable GPU" in lane.error:
+    found = measure(plan, "browser", silent)
+    (case,) = found.cases
+    if "no usable GPU" in case.error:
         pytest.skip("needs a Chromium with a GPU in software")
-    assert (lane.applied, lane.threads, lane.error) == ("webgpu", 1, "")
+    assert (case.applied, case.threads, case.error) == ("webgpu", 1, "")
     adapter = found.conditions["webgpu"]
     if "swiftshader" in adapter["architecture"]:
-        assert lane.reason == f"a processor's imitation of a GPU ({adapter['vendor']} swiftshader)"
+        assert case.reason == f"a processor's imitation of a GPU ({adapter['vendor']} swiftshader)"
     expected = [FractureClassifier(tiny_model).predict(path).fracture_probability for path, _ in images]
-    assert lane.probabilities == pytest.approx(expected, abs=1e-3)
+    assert case.probabilities == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.slow
-def test_without_a_gpu_the_processor_is_measured_still(
-    chromium: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(browser, "_FLAGS", ("--disable-gpu", "--disable-software-rasterizer"))
-    wasm, webgpu = browser.measure(Plan((str(tiny_model),), launches=1), "browser", silent).lanes
-    assert (wasm.asked, wasm.error, len(wasm.launches)) == ("wasm", "", 1)
-    assert webgpu.asked == "webgpu" and "no usable GPU" in webgpu.error and not webgpu.launches
+def test_without_a_gpu_the_cpu_is_still_measured(needs_chromium: None, tiny_model: Path) -> None:
+    flags = ("--disable-gpu", "--disable-software-rasterizer")
+    wasm, webgpu = measure(Plan((str(tiny_model),), launches=1), "browser", silent, flags=flags).cases
+    assert (wasm.requested, wasm.error, len(wasm.launches)) == ("wasm", "", 1)
+    assert webgpu.requested == "webgpu" and "no usable GPU" in webgpu.error and not webgpu.launches
 
 
-def test_no_time_without_the_answer(
-    stand_in: Callable[..., None], tiny_model: Path, images: tuple[tuple[str, int], ...]
+def test_times_include_reading_the_outputs(
+    stand_in: StandIn, tiny_model: Path, images: tuple[tuple[str, int], ...]
 ) -> None:
-    stand_in()
+    page = stand_in()
     plan = Plan((str(tiny_model),), launches=1, images=images)
-    found = browser.measure(plan, "browser", silent)
-    assert found.lanes[0].threads == 3
-    measured = [lane for lane in found.lanes if "no usable GPU" not in lane.error]
-    for lane in measured:
-        assert lane.error == ""
-        (launch,) = lane.launches
+    found = measure(plan, "browser", silent, page=page)
+    assert found.cases[0].threads == 3
+    measured = [case for case in found.cases if "no usable GPU" not in case.error]
+    for case in measured:
+        assert case.error == ""
+        (launch,) = case.launches
         times = [spent for turn in launch.invoke for spent in turn]
-        assert min([launch.cold_start["first_invoke"], *times, *lane.steps["invoke"]]) >= 50
+        assert min([launch.cold_start["first_invoke"], *times, *case.steps["invoke"]]) >= 50
         assert launch.steady and launch.warm_up % 10 == 0 and launch.warm_up >= 20
 
 
-def test_a_run_that_fails_is_its_lanes_error_alone(stand_in: Callable[..., None], tiny_model: Path) -> None:
-    stand_in("if (options.accelerator === 'wasm') throw new Error('out of\\nmemory');")
-    wasm, webgpu = browser.measure(Plan((str(tiny_model),), launches=1), "browser", silent).lanes
+def test_a_failing_run_affects_only_its_own_case(stand_in: StandIn, tiny_model: Path) -> None:
+    page = stand_in("if (options.accelerator === 'wasm') throw new Error('out of\\nmemory');")
+    wasm, webgpu = measure(Plan((str(tiny_model),), launches=1), "browser", silent, page=page).cases
     assert wasm.error == "out of memory" and not wasm.launches
     assert webgpu.launches or "no usable GPU" in webgpu.error
 
 
-def test_a_browser_closed_in_the_middle(
-    stand_in: Callable[..., None], tiny_model: Path, descendants: Callable[[], dict[int, str]]
+def test_a_closed_browser_is_reported(
+    stand_in: StandIn, tiny_model: Path, descendants: Callable[[], dict[int, str]]
 ) -> None:
-    stand_in()
+    page = stand_in()
     threads = threading.active_count()
 
     def close(step: str) -> None:
@@ -199,8 +156,8 @@ def test_a_browser_closed_in_the_middle(
             if "chrom" in name.split("\0")[0] and "--type=" not in name:
                 os.kill(one, signal.SIGKILL)
 
-    with pytest.raises(DeviceError, match="failed or was closed in the middle") as caught:
-        browser.measure(Plan((str(tiny_model),)), "browser", close)
+    with pytest.raises(DeviceError, match="failed or was closed") as caught:
+        measure(Plan((str(tiny_model),)), "browser", close, page=page)
     assert "\n" not in str(caught.value)
     deadline = time.monotonic() + 30
     while threading.active_count() > threads:  # an answer that the browser did not wait for ends by itself
@@ -208,36 +165,32 @@ def test_a_browser_closed_in_the_middle(
         time.sleep(0.05)
 
 
-def test_a_page_that_falls_silent(
-    stand_in: Callable[..., None],
-    tiny_model: Path,
-    descendants: Callable[[], dict[int, str]],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_page_that_does_not_respond_is_reported(
+    stand_in: StandIn, tiny_model: Path, descendants: Callable[[], dict[int, str]]
 ) -> None:
-    stand_in("while (true) {}")
-    monkeypatch.setattr(browser, "_SILENCE", 3.0)
-    with pytest.raises(DeviceError, match="the page said nothing for 3 s"):
-        browser.measure(Plan((str(tiny_model),)), "browser", silent)
+    page = stand_in("while (true) {}")
+    with pytest.raises(DeviceError, match="the page did not respond for 3 s"):
+        measure(Plan((str(tiny_model),)), "browser", silent, step_seconds=3.0, page=page)
 
 
-def test_a_page_whose_runtime_is_damaged(stand_in: Callable[..., None], tiny_model: Path) -> None:
-    stand_in("this is no JavaScript")
+def test_a_damaged_runtime_is_reported(stand_in: StandIn, tiny_model: Path) -> None:
+    page = stand_in("this is no JavaScript")
     with pytest.raises(DeviceError, match="could not measure"):
-        browser.measure(Plan((str(tiny_model),)), "browser", silent)
+        measure(Plan((str(tiny_model),)), "browser", silent, page=page)
 
 
-def test_an_image_that_cannot_be_read(stand_in: Callable[..., None], tiny_model: Path, tmp_path: Path) -> None:
-    stand_in()
+def test_an_unreadable_image_is_named(stand_in: StandIn, tiny_model: Path, tmp_path: Path) -> None:
+    page = stand_in()
     (tmp_path / "bad.png").write_bytes(b"no image")
     plan = Plan((str(tiny_model),), delegates=("wasm",), launches=1, images=((str(tmp_path / "bad.png"), 0),))
     with pytest.raises(ImageError, match=r"bad\.png"):
-        browser.measure(plan, "browser", silent)
+        measure(plan, "browser", silent, page=page)
 
 
-def test_what_a_browser_cannot_measure_is_said(
-    stand_in: Callable[..., None], tiny_model: Path, tiny_router: Path, save_model: Callable[..., Path], tiny: Any
+def test_options_without_support_in_browsers_are_left_out(
+    stand_in: StandIn, tiny_model: Path, tiny_router: Path, save_model: Callable[..., Path], tiny: Any
 ) -> None:
-    stand_in()
+    page = stand_in()
     parts = {"kind": "body_part", "labels": ["hand", "leg"], "probability_calibration": {"temperature": 1.0}}
     body_part = save_model(tiny.mean(outputs=2), **parts)
     plan = Plan(
@@ -251,36 +204,36 @@ def test_what_a_browser_cannot_measure_is_said(
         mlperf_seconds=1.0,
         profile=True,
     )
-    found = browser.measure(plan, "browser", silent)
-    router, network = found.lanes
+    found = measure(plan, "browser", silent, page=page)
+    router, network = found.cases
     assert "router" in router.error
     assert network.error == "" and network.launches and not network.probabilities
     assert set(found.left_out) == {"threads", "peers", "batch", "mlperf_seconds", "profile", "images"}
     assert body_part.name in found.left_out["images"]
 
 
-def test_an_unknown_accelerator(tiny_model: Path) -> None:
+def test_an_unknown_accelerator_is_refused(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="--delegate xnnpack: a browser has wasm and webgpu"):
-        browser.measure(Plan((str(tiny_model),), delegates=("wasm", "xnnpack")), "browser", silent)
+        measure(Plan((str(tiny_model),), delegates=("wasm", "xnnpack")), "browser", silent)
 
 
-def test_what_is_missing_is_named(
-    stand_in: Callable[..., None], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_missing_programs_are_named(
+    stand_in: StandIn, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in()
+    page = stand_in()
     plan = Plan((str(tiny_model),))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match="install Chromium"):
-        browser.measure(plan, "browser", silent)
+        measure(plan, "browser", silent, page=page)
     broken = tmp_path / "chromium"
     broken.write_text("#!/bin/false\n")
     broken.chmod(0o755)
     with pytest.raises(DeviceError, match="cannot be started") as caught:
-        browser.measure(plan, "browser", silent)
+        measure(plan, "browser", silent, page=page)
     assert "\n" not in str(caught.value)
     monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
     with pytest.raises(MissingExtra, match=r"pip install 'osteolite\[browser\]'"):
-        browser.measure(plan, "browser", silent)
+        measure(plan, "browser", silent, page=page)
 
 
 def test_files_that_cannot_be_read_need_no_browser(
@@ -288,121 +241,8 @@ def test_files_that_cannot_be_read_need_no_browser(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    lanes = browser.measure(Plan((str(tmp_path / "none.tflite"), str(tiny_router))), "browser", silent).lanes
-    assert len(lanes) == 4 and all(lane.error for lane in lanes)
+    cases = measure(Plan((str(tmp_path / "none.tflite"), str(tiny_router))), "browser", silent).cases
+    assert len(cases) == 4 and all(case.error for case in cases)
 
 
 # ---- the server and the page
-
-
-@pytest.fixture
-def page_server(stand_in: Callable[..., None], tiny_model: Path) -> Iterator[PageServer]:
-    """The page with the stand-in, two launches on the processor, as a person opens it."""
-    contents = stand_in() | {"/bench/models/0.tflite": tiny_model}
-    with serving(contents) as server:
-        task = browser._task([browser._model(str(tiny_model))], ("wasm",))
-        server.contents["/bench/bench.json"] = json.dumps({**task, "launches": 2, "images": 0}).encode()
-        yield server
-
-
-def test_the_server_serves_what_is_listed_alone(page_server: PageServer) -> None:
-    def get(path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", page_server.server_port, timeout=10)
-        connection.request(method, path)
-        response = connection.getresponse()
-        response.read()
-        connection.close()
-        return response.status, response.headers
-
-    assert page_server.server_address[0] == "127.0.0.1"
-    status, headers = get("/bench/index.html")
-    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
-    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-    assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert get("/third_party/litertjs/index.js?threaded")[1]["Content-Type"] == "text/javascript; charset=utf-8"
-    assert get("/bench/models/0.tflite")[0] == 200
-    outside = [
-        "/",
-        "/../lanes.py",
-        "/bench/../../__init__.py",
-        "/%2e%2e/lanes.py",
-        "/bench/models/../../bench/index.html",
-        "//etc/passwd",
-    ]
-    outside += [
-        "/third_party/litertjs/../../../../../../etc/passwd",
-        "/bench/models/1.tflite",
-        "/third_party/litertjs",
-        "/bench/index.html/",
-    ]
-    assert [get(path)[0] for path in outside] == [404] * len(outside)
-    assert get("/bench/index.html", "POST")[0] == 501
-
-
-@pytest.fixture
-def open_page(page_server: PageServer) -> Iterator[Callable[..., Any]]:
-    with browser._chromium() as program:
-
-        def open_it(**options: Any) -> Any:
-            page = program.new_context(**options).new_page()
-            page.goto(f"{page_server.address}/bench/index.html")
-            page.wait_for_selector("#measure:enabled")
-            return page
-
-        yield open_it
-
-
-def test_a_phone_measures_and_saves(open_page: Callable[..., Any], tmp_path: Path) -> None:
-    page = open_page(viewport={"width": 390, "height": 844}, is_mobile=True, color_scheme="dark")
-    fits = "document.documentElement.scrollWidth <= 390"
-    assert page.evaluate(fits)
-    assert "Research use only" in page.inner_text("footer")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#progress:not([hidden])")
-    assert page.evaluate(fits)
-    page.wait_for_selector("#save:not([hidden])", timeout=60_000)
-    assert page.evaluate(fits)
-    cells = page.locator("#rows tr").first.locator("th, td").all_inner_texts()
-    assert cells[:2] == ["float32", "wasm"] and float(cells[2]) >= 50
-    with page.expect_download() as download:
-        page.focus("#save")
-        page.keyboard.press("Enter")
-    download.value.save_as(tmp_path / "figures.json")
-    found = read_figures(str(tmp_path / "figures.json"))
-    assert found.to_dict() == json.loads((tmp_path / "figures.json").read_text())["measured"]
-    (lane,) = found.lanes
-    assert len(lane.launches) == 2 and lane.error == ""
-    assert page.locator("iframe").count() == 0
-
-
-def test_the_page_reaches_no_other_server(open_page: Callable[..., Any], page_server: PageServer) -> None:
-    page = open_page()
-    reach = "address => fetch(address).then(() => 'reached', () => 'refused')"
-    assert page.evaluate(reach, f"{page_server.address}/bench/bench.json") == "reached"
-    with serving({"/": b"elsewhere"}) as other:
-        other.headers = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-        assert page.evaluate(reach, f"{other.address}/") == "refused"
-
-
-def test_the_way_back_stays_on_the_server(page_server: PageServer) -> None:
-    expected = {"": None, "?back=../": f"{page_server.address}/", "?back=https://example.org/": None}
-    expected |= {"?back=javascript:alert(1)": None, "?back=//example.org/": None}
-    with browser._chromium() as program:
-        page = program.new_page()
-        for query, target in expected.items():
-            page.goto(f"{page_server.address}/bench/index.html{query}")
-            page.wait_for_selector("#measure:enabled")
-            link = page.locator("#back")
-            assert (link.evaluate("link => link.href") if link.is_visible() else None) == target, query
-
-
-def test_a_page_without_a_task_says_so(page_server: PageServer) -> None:
-    del page_server.contents["/bench/bench.json"]
-    with browser._chromium() as program:
-        page = program.new_page()
-        page.goto(f"{page_server.address}/bench/index.html")
-        page.wait_for_selector("#state.failed")
-        assert "no bench.json" in page.inner_text("#state")
-        assert page.is_disabled("#measure")

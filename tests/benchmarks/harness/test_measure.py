@@ -1,4 +1,4 @@
-"""Lanes on this machine: what is measured is the process's own, and nothing is timed without its answer."""
+"""Measuring on this machine: values of the process itself, and times that include the outputs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import pytest
 from osteolite.benchmarks.harness.engines import Unavailable, load
 from osteolite.benchmarks.harness.measure import measure
 from osteolite.benchmarks.harness.process import Lost, Worker
-from osteolite.benchmarks.harness.records import Measured, Plan, Task
+from osteolite.benchmarks.harness.records import Case, Measured, Plan, Task
 from osteolite.benchmarks.harness.worker import Served
 from osteolite.benchmarks.labelled_images import labelled_images
 from osteolite.edge import FractureClassifier
@@ -29,52 +29,52 @@ def told(_: str) -> None:
     pass
 
 
-def test_accuracy_is_that_of_the_device(tiny_model: Path, bench_images: Path) -> None:
-    """The same code measures accuracy and answers: no score of the benchmark's own making."""
+def test_accuracy_is_that_of_the_measured_engine(tiny_model: Path, bench_images: Path) -> None:
+    """The scores are computed from the predictions of the code that was timed."""
     images = tuple(labelled_images(str(bench_images)))
-    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).lanes
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).cases
     classifier = FractureClassifier(tiny_model)
     answers = [classifier.predict(path) for path, _ in images]
-    assert lane.probabilities == [answer.fracture_probability for answer in answers]
-    assert lane.answers == [int(answer.label == "fractured") for answer in answers]
-    assert {len(spent) for spent in lane.steps.values()} == {6}
-    assert set(lane.steps) == {"read", "preprocess", "invoke", "whole"}
+    assert case.probabilities == [answer.fracture_probability for answer in answers]
+    assert case.answers == [int(answer.label == "fractured") for answer in answers]
+    assert {len(spent) for spent in case.steps.values()} == {6}
+    assert set(case.steps) == {"read", "preprocess", "invoke", "whole"}
 
 
 def test_a_router_is_measured_through_both_stages(tiny_router: Path, tiny_model: Path, bench_images: Path) -> None:
     images = tuple(labelled_images(str(bench_images)))
     plan = Plan((str(tiny_router), str(tiny_model)), (1,), launches=1, images=images)
-    whole, single = measure(plan, told).lanes
+    whole, single = measure(plan, told).cases
     assert (whole.variant, whole.probabilities) == ("float32", single.probabilities)
     assert np.median(whole.launches[0].invoke[0]) > 0
 
 
-def test_memory_is_the_process_own(tiny_model: Path) -> None:
-    """What the caller holds is not counted."""
+def test_memory_is_that_of_the_process(tiny_model: Path) -> None:
+    """The caller's memory is not counted."""
     held = np.ones(100_000_000, np.float32)
-    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).lanes
-    (launch,) = lane.launches
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
+    (launch,) = case.launches
     assert launch.peak_mb is not None
     assert launch.steady_mb is not None
     assert launch.steady_mb <= launch.peak_mb < held.nbytes / 2**20
 
 
-def test_lanes_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model: Path) -> None:
-    lanes = measure(Plan((str(tiny_model), str(tiny_int8_model)), (1,), launches=2), told).lanes
-    assert [(lane.variant, len(lane.launches)) for lane in lanes] == [("float32", 2), ("int8", 2)]
-    for lane in lanes:
-        assert {len(launch.invoke) for launch in lane.launches} == {10}
-        assert min(launch.warm_up for launch in lane.launches) > 100
+def test_cases_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model: Path) -> None:
+    cases = measure(Plan((str(tiny_model), str(tiny_int8_model)), (1,), launches=2), told).cases
+    assert [(case.variant, len(case.launches)) for case in cases] == [("float32", 2), ("int8", 2)]
+    for case in cases:
+        assert {len(launch.invoke) for launch in case.launches} == {10}
+        assert min(launch.warm_up for launch in case.launches) > 100
 
 
 @pytest.mark.parametrize(
     ("times", "warm_up", "steady"),
     [
-        (chain([9.0, 6.0, 5.0], repeat(5.1)), 3 + 11 + 17 + 4 * 20, True),  # half a second, the last turns alike
-        (cycle([4.0, 5.0]), 3 + 25 * 25 + 24 * 20, False),  # fifty turns, no two alike
+        (chain([9.0, 6.0, 5.0], repeat(5.1)), 3 + 11 + 17 + 4 * 20, True),  # half a second, with similar last turns
+        (cycle([4.0, 5.0]), 3 + 25 * 25 + 24 * 20, False),  # fifty turns, no two of them similar
     ],
 )
-def test_a_launch_warms_up_until_turns_are_alike(
+def test_a_launch_warms_up_until_turns_are_steady(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, times: Iterator[float], warm_up: int, steady: bool
 ) -> None:
     def timed(worker: Worker, what: str, **given: Any) -> dict[str, Any]:
@@ -83,11 +83,11 @@ def test_a_launch_warms_up_until_turns_are_alike(
 
     ask = Worker.ask
     monkeypatch.setattr(Worker, "ask", timed)
-    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).lanes
-    assert [(launch.warm_up, launch.steady) for launch in lane.launches] == [(warm_up, steady)]
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
+    assert [(launch.warm_up, launch.steady) for launch in case.launches] == [(warm_up, steady)]
 
 
-def test_what_was_measured_survives_json(tiny_model: Path) -> None:
+def test_records_survive_json(tiny_model: Path) -> None:
     measured = measure(Plan((str(tiny_model),), (1,), launches=1, batch=2), told)
     assert Measured.from_dict(json.loads(json.dumps(measured.to_dict()))) == measured
 
@@ -97,68 +97,70 @@ def test_a_plan_survives_json() -> None:
     assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
-def test_an_image_that_cannot_be_read_is_named(tiny_model: Path, bench_images: Path) -> None:
+def test_an_unreadable_image_is_named(tiny_model: Path, bench_images: Path) -> None:
     (bench_images / "normal" / "broken.png").write_bytes(b"no image")
     images = tuple(labelled_images(str(bench_images)))
-    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).lanes
-    assert "broken.png: not an image" in lane.error
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).cases
+    assert "broken.png: not an image" in case.error
 
 
-def test_a_process_that_dies_is_told_and_the_others_go_on(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Worker] = []
+def test_a_killed_process_is_reported_and_the_others_continue(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[Worker] = []
     ask = Worker.ask
 
     def kill_the_first(self: Worker, do: str, **values: Any) -> dict[str, Any]:
-        asked.append(self)
-        if self is asked[0] and len(asked) > 8:
+        requests.append(self)
+        if self is requests[0] and len(requests) > 8:
             os.kill(self.process.pid, signal.SIGKILL)
         return ask(self, do, **values)
 
     monkeypatch.setattr(Worker, "ask", kill_the_first)
-    first, second = measure(Plan((str(tiny_model),), (1, 2), launches=1), told).lanes
+    first, second = measure(Plan((str(tiny_model),), (1, 2), launches=1), told).cases
     assert "ended with code -9" in first.error
     assert not second.error
     assert len(second.launches) == 1
-    assert all(worker.process.poll() is not None for worker in asked)
+    assert all(worker.process.poll() is not None for worker in requests)
 
 
-def test_a_batch_gives_as_many_answers_and_one_that_does_not_fit_says_so(tiny_model: Path, tiny: Any) -> None:
+def test_batches_are_timed(tiny_model: Path, tiny: Any) -> None:
     worker = Worker(Task(str(tiny_model), 1))
     try:
         assert len(worker.ask("batch", size=4, runs=3)["milliseconds"]) == 3
     finally:
         worker.close()
-    (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1, batch=4), told).lanes
-    assert lane.batch["size"] == 4
-    assert lane.batch["milliseconds"] > 0
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, batch=4), told).cases
+    assert case.batch["size"] == 4
+    assert case.batch["milliseconds"] > 0
 
 
-def test_mlperf_scenarios_count_what_was_asked(tiny_model: Path) -> None:
-    (lane,) = measure(Plan((str(tiny_model),), (2,), launches=1, mlperf_seconds=0.2), told).lanes
-    assert sum(lane.scenarios["single_stream"]["milliseconds"]) <= 250
-    assert lane.scenarios["offline"]["samples"] > 100
-    assert lane.scenarios["offline"]["seconds"] == pytest.approx(0.2, abs=0.2)
+def test_mlperf_scenarios_run_for_the_given_time(tiny_model: Path) -> None:
+    (case,) = measure(Plan((str(tiny_model),), (2,), launches=1, mlperf_seconds=0.2), told).cases
+    assert sum(case.scenarios["single_stream"]["milliseconds"]) <= 250
+    assert case.scenarios["offline"]["samples"] > 100
+    assert case.scenarios["offline"]["seconds"] == pytest.approx(0.2, abs=0.2)
 
 
-def test_a_peer_that_is_missing_is_left_out(tiny_model: Path) -> None:
+def test_a_missing_peer_is_left_out(tiny_model: Path) -> None:
     measured = measure(Plan((str(tiny_model),), (1,), launches=1, peers=("mediapipe",)), told)
-    assert [lane.engine for lane in measured.lanes] == ["osteolite"]
+    assert [case.engine for case in measured.cases] == ["osteolite"]
     assert "mediapipe" in next(iter(measured.left_out))
 
 
-def test_another_busy_program_is_seen(tiny_model: Path) -> None:
+def test_cpu_use_of_another_program_is_detected(tiny_model: Path) -> None:
     loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        (lane,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).lanes
+        (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
     finally:
         loop.kill()
         loop.wait()
-    foreign = lane.launches[0].foreign_cores
-    assert foreign is None or foreign > 0.3  # None where the system does not tell
+    foreign = case.launches[0].foreign_cores
+    assert foreign is None or foreign > 0.3  # None if the system does not report it
 
 
 class LazyTensor:
-    """A buffer as a GPU's: to run takes no time, to read waits for the result."""
+    """A buffer like that of a GPU: running takes no time, reading waits for the result."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -168,11 +170,11 @@ class LazyTensor:
         return self.values.reshape(-1)[:count].astype(dtype)
 
 
-def test_no_gpu_figure_leaves_out_the_read_back(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine has one call that runs, and it hands over the outputs: there is nothing else to be timed."""
+def test_gpu_times_include_reading_the_outputs(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine's only call that runs also returns the outputs, so nothing else can be timed."""
 
     class AsynchronousEngine:
-        """As `GpuEngine`, on a device that computes while it is waited for."""
+        """Like `GpuEngine`, on a device that computes while the caller waits."""
 
         def __init__(self, model: Any) -> None:
             self._plain = open_session(model)._engine
@@ -195,16 +197,28 @@ def test_no_gpu_figure_leaves_out_the_read_back(tiny_model: Path, monkeypatch: p
     assert min(served.invoke(3)["milliseconds"]) >= 50
     assert min(served.single_stream(0.2)["milliseconds"]) >= 50
     assert served.offline(0.2)["samples"] <= 5
-    with pytest.raises(Unavailable, match="processor"):
+    with pytest.raises(Unavailable, match="CPU"):
         served.batch(2, 1)
 
 
-def test_the_engines_of_the_edge_offer_no_run_without_outputs() -> None:
+def test_edge_engines_cannot_run_without_returning_outputs() -> None:
     public = {name for name in dir(edge_compiled.GpuEngine) if not name.startswith("_")}
     assert public == {"input", "run"}
 
 
-def test_a_worker_says_why_it_cannot_load(tmp_path: Path) -> None:
+def test_a_worker_reports_why_it_cannot_load(tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_bytes(b"TFL3")
     with pytest.raises(Lost, match=r"x\.tflite"):
         Worker(Task(str(tmp_path / "x.tflite"), 1))
+
+
+def test_a_case_keeps_its_keys_in_json() -> None:
+    """Result files and pages that exist already use these keys."""
+    case = Case("a.tflite", "int8", 1000, 2, requested="gpu", applied="gpu", operators_taken=9, operators=13)
+    case.profile = [{"operator": "CONV_2D"}]
+    values = Measured("local", {}, [case]).to_dict()
+    (written,) = values["lanes"]
+    assert [written[key] for key in ("asked", "applied", "taken", "of")] == ["gpu", "gpu", 9, 13]
+    assert written["operators"] == [{"operator": "CONV_2D"}]
+    assert set(written) == Case.json_keys()
+    assert Measured.from_dict(json.loads(json.dumps(values))) == Measured("local", {}, [case])

@@ -1,4 +1,4 @@
-"""The peers as engines: each computes the same network, or says why it is left out."""
+"""The peers compute the same network, or are left out with a reason."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from osteolite.benchmarks.harness.peers import MEAN_DIFFERENCE, PEERS, Contender, LeftOut, Setup, another_network
+from osteolite.benchmarks.harness.peers import MEAN_DIFFERENCE, PEERS, Contender, LeftOut, Setup, different_network
 from osteolite.edge.errors import UsageError
 from osteolite.edge.modelfile.shipped import shipped_model
 
@@ -23,13 +23,13 @@ ON_THE_SAME_FILE = ("osteolite", "plain", "openvino", "tensorflow")
 
 @pytest.fixture
 def model(tiny: Any, save_model: Callable[..., Path]) -> str:
-    """Of the kind that the peers know, with a second output beside the answer: logit = 4 * mean + 0.5."""
+    """A model that peers support, with a second output beside the logit: logit = 4 * mean + 0.5."""
     return str(save_model(tiny.mean((1, 48, 32, 3), twice=True), preprocessing={"width": 32, "height": 48}))
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[str]:
-    """Drawn bones of several sizes and brightness, whole or broken."""
+    """Drawn bones of different sizes and brightness, intact or broken."""
     files = []
     for number, (width, height) in enumerate([(320, 384), (300, 200), (373, 454), (200, 400)]):
         picture = Image.new("L", (width, height), 20 + 10 * number)
@@ -60,7 +60,7 @@ def test_no_peer_is_imported_before_it_is_opened() -> None:
 
 
 @pytest.mark.parametrize("name", ON_THE_SAME_FILE)
-def test_a_tensor_gives_the_network_s_logit(name: str, model: str) -> None:
+def test_a_tensor_gives_the_logit_of_the_network(name: str, model: str) -> None:
     need(name)
     tensor = np.random.default_rng(0).uniform(-1, 1, (1, 48, 32, 3)).astype(np.float32)
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def test_a_tensor_gives_the_network_s_logit(name: str, model: str) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", ON_THE_SAME_FILE)
-def test_the_shipped_model_answers_alike(name: str, threads: int, shared_data: Path) -> None:
+def test_peers_predict_like_the_shipped_model(name: str, threads: int, shared_data: Path) -> None:
     need(name)
     originals = shared_data / "fracatlas" / "fullres"
     images = [str(one) for kind in ("Fractured", "Non_fractured") for one in sorted((originals / kind).iterdir())[:2]]
@@ -85,7 +85,7 @@ def test_the_shipped_model_answers_alike(name: str, threads: int, shared_data: P
         plain, other = opened(stack, "plain", setup), opened(stack, name, setup)
         expected = [plain.answer(image) for image in images]
         assert max(expected) - min(expected) > MEAN_DIFFERENCE, "any network would do"
-        assert another_network([other.answer(image) for image in images], expected) is None
+        assert different_network([other.answer(image) for image in images], expected) is None
 
 
 def test_mediapipe_takes_images_only(images: list[str]) -> None:
@@ -96,7 +96,7 @@ def test_mediapipe_takes_images_only(images: list[str]) -> None:
         assert all(0 <= contender.answer(image) <= 1 for image in images)
 
 
-def test_an_onnx_network_is_looked_for_beside_the_model(model: str, images: list[str]) -> None:
+def test_an_onnx_network_beside_the_model_is_used(model: str, images: list[str]) -> None:
     need("onnxruntime")
     with (
         pytest.raises(LeftOut, match=r"no model0\.onnx beside .* tf2onnx\.convert --tflite model0\.tflite"),
@@ -114,7 +114,7 @@ def test_an_onnx_network_is_looked_for_beside_the_model(model: str, images: list
 
 
 def mean_network(onnx: Any) -> Any:
-    """What the tiny model computes, and a map before the answer."""
+    """The tiny model, with a map before the logit."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     four, half = helper.make_tensor("four", kind, [], [4.0]), helper.make_tensor("half", kind, [], [0.5])
     graph = helper.make_graph(
@@ -136,7 +136,7 @@ def mean_network(onnx: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_peer_that_is_not_installed_says_how_to_get_it(
+def test_a_missing_peer_is_left_out_with_its_install_command(
     name: str, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
@@ -144,7 +144,7 @@ def test_a_peer_that_is_not_installed_says_how_to_get_it(
         pass
 
 
-def test_a_network_that_onnx_runtime_refuses_leaves_it_out(model: str) -> None:
+def test_onnx_runtime_is_left_out_if_it_refuses_the_network(model: str) -> None:
     need("onnxruntime")
     Path(model).with_suffix(".onnx").write_bytes(b"no network")
     with pytest.raises(LeftOut, match=r"^onnxruntime refuses the model: "), ExitStack() as stack:
@@ -152,7 +152,7 @@ def test_a_network_that_onnx_runtime_refuses_leaves_it_out(model: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mediapipe", "openvino", "tensorflow"])
-def test_a_file_that_a_peer_refuses_leaves_it_out(name: str, tmp_path: Path) -> None:
+def test_a_peer_that_refuses_the_file_is_left_out(name: str, tmp_path: Path) -> None:
     need(name)
     (tmp_path / "model.tflite").write_bytes(b"no model")
     with pytest.raises(LeftOut, match=rf"^{name} refuses the model: "), ExitStack() as stack:
@@ -167,7 +167,7 @@ def test_a_model_that_takes_integers_is_refused(name: str, tiny: Any, save_model
         pass
 
 
-def test_the_warning_of_tensorflow_s_interpreter_is_silenced_there_alone(model: str) -> None:
+def test_only_the_warning_of_tensorflows_interpreter_is_silenced(model: str) -> None:
     need("tensorflow")
     with ExitStack() as stack:
         opened(stack, "tensorflow", Setup(model, 1))  # warnings are errors here
@@ -176,10 +176,10 @@ def test_the_warning_of_tensorflow_s_interpreter_is_silenced_there_alone(model: 
             interpreter(model_path=model)
 
 
-def test_another_network_is_told_by_the_mean_of_its_answers() -> None:
+def test_a_different_network_is_detected_by_the_mean_difference() -> None:
     plain = [0.1, 0.5, 0.9]
-    assert another_network([0.1, 0.53, 0.9], plain) is None
-    assert another_network([0.2, 0.5, 0.9], plain) == (
-        "another network: its answers to the same pixels differ by 0.0333 on average"
+    assert different_network([0.1, 0.53, 0.9], plain) is None
+    assert different_network([0.2, 0.5, 0.9], plain) == (
+        "different network: its answers to the same pixels differ by 0.0333 on average"
     )
-    assert another_network([float("nan"), 0.5, 0.9], plain) is not None
+    assert different_network([float("nan"), 0.5, 0.9], plain) is not None

@@ -1,4 +1,4 @@
-"""Time by operator: what the runtime's own profiler tells, and what is said where there is none."""
+"""Time by operator from the runtime's profiler, and the reasons when there is none."""
 
 import ctypes
 import json
@@ -12,21 +12,29 @@ from typing import Any
 import pytest
 
 from osteolite.benchmarks.harness import profile as profiling
-from osteolite.benchmarks.harness.profile import NoProfile, profile, summary
+from osteolite.benchmarks.harness.profile import (
+    Event,
+    Library,
+    NoProfile,
+    ProfiledNetwork,
+    operator_times,
+    profile,
+    summary,
+)
 from osteolite.edge.inference.engine import nodes, parse_model
 from osteolite.edge.modelfile.archive import read_flatbuffer, write_model
 from osteolite.edge.modelfile.shipped import shipped_model
 
-SHAPE = (1, 512, 512, 3)  # large enough for the runtime's clock, which tells whole microseconds
+SHAPE = (1, 512, 512, 3)  # large enough for the runtime's clock, which counts whole microseconds
 
 
 def counts(found: list[dict[str, Any]]) -> dict[str, float]:
-    """Calls by the first two words of an operator's name: what follows differs between processors."""
+    """Calls by the first two words of an operator's name; the rest differs between CPUs."""
     return {" ".join(one["operator"].split()[:2]): one["count"] for one in found}
 
 
 def put_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let processes find a package ai_edge_litert in this folder, and return where its library belongs."""
+    """Put an empty package ai_edge_litert on PYTHONPATH, and return the path where its library belongs."""
     package = folder / "ai_edge_litert"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -35,7 +43,7 @@ def put_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_shipped_model_is_told_by_operator(threads: int) -> None:
+def test_profile_covers_all_operators_of_the_shipped_model(threads: int) -> None:
     found = profile(str(shipped_model()), threads, runs=5)
     spent = [one["milliseconds"] for one in found]
     assert spent == sorted(spent, reverse=True)
@@ -48,33 +56,33 @@ def test_the_shipped_model_is_told_by_operator(threads: int) -> None:
 
 
 def network(threads: int) -> Any:
-    """The shipped one, in this very process."""
-    library, environment = profiling._Library(), ctypes.c_void_p()
+    """The shipped network, profiled in this process."""
+    library, environment = Library(), ctypes.c_void_p()
     library.call("LiteRtCreateEnvironment", 0, None, ctypes.byref(environment))
-    return profiling._Network(library, environment, read_flatbuffer(shipped_model()), threads)
+    return ProfiledNetwork(library, environment, read_flatbuffer(shipped_model()), threads)
 
 
-def test_the_operators_take_about_the_time_of_an_invocation() -> None:
-    """Of the same invocation: another one on a busy machine may take any time."""
+def test_operators_add_up_to_about_an_invocation() -> None:
+    """Compares within one invocation, because another one may take any time on a busy machine."""
     one, shares = network(threads=1), []
     for _ in range(20):
         operators = one.run()
-        whole = sum(event.elapsed for event in one._events() if event.kind == 1 and event.tag == b"Invoke")
+        whole = sum(event.elapsed for event in one.events() if event.kind == 1 and event.tag == b"Invoke")
         shares.append(sum(spent for _, spent in operators) / whole)
     assert 0.75 < sorted(shares)[10] <= 1
 
 
-def test_the_runtime_takes_as_many_threads_as_asked_for() -> None:
+def test_profiler_uses_the_requested_number_of_threads() -> None:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         pytest.skip("counts threads in /proc")
     before = set(tasks.iterdir())
     held = network(threads=3)
     held.run()
-    assert len(set(tasks.iterdir()) - before) == 2  # the calling one is the third
+    assert len(set(tasks.iterdir()) - before) == 2  # the calling thread is the third
 
 
-def test_each_operator_of_a_network_is_called_once(tiny: Any, save_model: Callable[..., Path]) -> None:
+def test_profile_counts_the_calls_of_each_operator(tiny: Any, save_model: Callable[..., Path]) -> None:
     found = profile(str(save_model(tiny.mean(SHAPE))), 1, runs=5)
     assert sum(one["share"] for one in found) == pytest.approx(1)
     assert counts(found)["Mean (ND)"] == 1
@@ -82,7 +90,7 @@ def test_each_operator_of_a_network_is_called_once(tiny: Any, save_model: Callab
     assert found[0]["operator"].startswith("Mean")
 
 
-def test_a_router_is_both_of_its_networks(tiny: Any, save_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_profile_of_a_router_includes_both_networks(tiny: Any, save_model: Callable[..., Path], tmp_path: Path) -> None:
     stage = save_model(tiny.mean(SHAPE))
     described = tiny.description(kind="router", labels=["hand", "leg"], probability_calibration={"temperature": 1.0})
     router = tmp_path / "router.tflite"
@@ -90,41 +98,43 @@ def test_a_router_is_both_of_its_networks(tiny: Any, save_model: Callable[..., P
     assert counts(profile(str(router), 1, runs=5))["Mean (ND)"] == 2
 
 
-def test_runs_are_summed_up_by_operator_without_the_slow_ones() -> None:
+def test_summary_adds_up_by_operator_without_slow_runs() -> None:
     quiet = [("ADD", 1.0), ("CONV_2D", 4.0), ("ADD", 1.0)]
     found = summary([quiet, quiet, quiet, [("ADD", 500.0), ("CONV_2D", 900.0), ("ADD", 1.0)]])
     assert found == [
         {"operator": "CONV_2D", "count": 1, "milliseconds": 0.004, "share": pytest.approx(2 / 3)},
         {"operator": "ADD", "count": 2, "milliseconds": 0.002, "share": pytest.approx(1 / 3)},
     ]
-    with pytest.raises(NoProfile, match="less than the microsecond"):
+    with pytest.raises(NoProfile, match="less than a microsecond"):
         summary([[("ADD", 0.0)]])
 
 
-def test_no_model_is_a_reason(tmp_path: Path) -> None:
+def test_profile_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"no model")
     with pytest.raises(NoProfile, match="not a TFLite model"):
         profile(str(tmp_path / "model.tflite"), 1)
 
 
-def test_a_model_that_the_runtime_refuses_is_a_reason(save_model: Callable[..., Path]) -> None:
+def test_profile_reports_a_model_that_the_runtime_refuses(save_model: Callable[..., Path]) -> None:
     with pytest.raises(NoProfile, match=r"ai-edge-litert .* fails in LiteRt\w+ \(status"):
         profile(str(save_model(b"\x1c\0\0\0TFL3" + bytes(200))), 1)
 
 
-def test_a_library_without_the_profiler_is_a_reason(
+def test_profile_reports_a_library_without_the_profiler(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = put_library(tmp_path, monkeypatch)
     with pytest.raises(NoProfile, match="without its library"):
         profile(str(tiny_model), 1)
     extension = pytest.importorskip("_ctypes").__file__
-    shutil.copy(extension, library)  # some library
+    shutil.copy(extension, library)  # any library without these functions
     with pytest.raises(NoProfile, match="has no LiteRtCreateEnvironment"):
         profile(str(tiny_model), 1)
 
 
-def test_a_crash_is_a_reason(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_reports_a_crash_of_the_runtime(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not (compiler := shutil.which("gcc")):
         pytest.skip("needs gcc to build a library that crashes")
     library = put_library(tmp_path, monkeypatch)
@@ -138,24 +148,18 @@ def test_a_crash_is_a_reason(tiny_model: Path, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("version", ["2.1.5", "2.1.0rc1", None])
-def test_a_runtime_without_the_profiler_is_named(
+def test_profile_names_a_runtime_that_is_too_old(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str | None
 ) -> None:
     monkeypatch.setattr(profiling, "installed", lambda package: version)
     profiling.main(str(tiny_model), 1, 1)
-    assert (
-        "tells no time by operator; ai-edge-litert 2.1.6 or newer does" in json.loads(capsys.readouterr().out)["reason"]
-    )
+    reason = json.loads(capsys.readouterr().out)["reason"]
+    assert "has no time by operator; install ai-edge-litert 2.1.6 or newer" in reason
 
 
-def test_more_time_than_there_was_is_refused(
-    tiny: Any, save_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As a profiler would tell whose events lie otherwise in memory."""
-
-    def events(network: Any) -> list[Any]:
-        return [profiling._Event(tag=b"ADD", kind=2, elapsed=1 << 40)]
-
-    monkeypatch.setattr(profiling._Network, "_events", events)
-    profiling.main(str(save_model(tiny.mean(SHAPE))), 1, 1)
-    assert "more time" in json.loads(capsys.readouterr().out)["reason"]
+def test_operator_times_refuses_more_time_than_the_run_took() -> None:
+    """Events that are read with a wrong memory layout look like this."""
+    events = [Event(tag=b"ADD", kind=2, elapsed=60), Event(tag=b"Invoke", kind=1, elapsed=100)]
+    assert operator_times(events, whole=100.0) == [("ADD", 60.0)]
+    with pytest.raises(NoProfile, match="more than the run took"):
+        operator_times(events, whole=59.0)

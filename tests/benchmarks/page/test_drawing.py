@@ -1,4 +1,4 @@
-"""Names in figures: short, of letters that the font has, and clear of each other."""
+"""Names in plots: short, with characters of the font, and without overlaps."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from osteolite.benchmarks.page import labelling
 from osteolite.benchmarks.page.drawing import plain, spread_out
 
-from .results_made import VARIANTS
+from ..results_made import VARIANTS
 
 
 @pytest.mark.parametrize("crowd", ["desktop", "one spot"])
-def test_labels_leave_each_other_alone(crowd: str) -> None:
+def test_labels_do_not_overlap(crowd: str) -> None:
     figure = Figure((5.4, 4.6), dpi=72, layout="constrained")
     axes = figure.subplots()
     spots = {
@@ -34,7 +34,7 @@ def test_labels_leave_each_other_alone(crowd: str) -> None:
 
 
 @given(st.lists(st.floats(-10, 10), max_size=12), st.floats(0.01, 2))
-def test_names_beside_lines_keep_their_distance_and_order(positions: Sequence[float], gap: float) -> None:
+def test_spread_out_keeps_distance_and_order(positions: Sequence[float], gap: float) -> None:
     found = spread_out(positions, gap)
     ordered = sorted(found)
     assert all(above - below >= gap * 0.999 for below, above in pairwise(ordered))
@@ -44,6 +44,6 @@ def test_names_beside_lines_keep_their_distance_and_order(positions: Sequence[fl
         assert sum(found) == pytest.approx(sum(positions), abs=1e-6)
 
 
-def test_a_long_name_keeps_its_ends() -> None:
+def test_a_long_name_is_cut_in_the_middle() -> None:
     assert plain("wrist_mobilenetv2_a_very_long_name_int8.tflite") == "wrist_mobilenet…me_int8.tflite"
     assert plain("a\u8108b\x1bc") == "a?b?c"

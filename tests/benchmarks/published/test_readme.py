@@ -1,4 +1,4 @@
-"""The tables of the README, of the models' card and of the results are what the published results say."""
+"""The tables of the README and of the results' pages match the published results."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from osteolite.benchmarks.published.readme import TABLES, filled
 from osteolite.edge.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = ROOT / "README.md"
 PAGES = (README, ROOT / "edge/models/README.md", ROOT / "benchmarks/results/shipped/README.md")
 
@@ -20,13 +20,13 @@ def readme(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_table_stands_on_some_page_as_the_results_say() -> None:
+def test_every_table_is_on_a_page_and_matches_the_results() -> None:
     texts = [page.read_text(encoding="utf-8") for page in PAGES]
     assert [filled(text) for text in texts] == texts
     assert all(f"<!-- table: {name} -->" in "".join(texts) for name in TABLES)
 
 
-def test_a_figure_that_was_typed_is_found_and_written_anew(tmp_path: Path) -> None:
+def test_a_changed_number_is_found_and_rewritten(tmp_path: Path) -> None:
     text = README.read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     before, table = text.split("<!-- table: family -->", 1)
@@ -41,19 +41,19 @@ def test_a_figure_that_was_typed_is_found_and_written_anew(tmp_path: Path) -> No
     assert readme("--check", copy).returncode == 0
 
 
-def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="table wishes: the results give family"):
+def test_an_unknown_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown table wishes; allowed are family"):
         filled("<!-- table: wishes -->\n\n<!-- end of table -->")
 
 
-def test_an_empty_table_is_filled_and_what_follows_stays() -> None:
+def test_an_empty_table_is_filled_and_the_rest_is_kept() -> None:
     end = "<!-- end of table -->"
     text = filled(f"<!-- table: seeds -->\n{end}\n\nwords\n\n<!-- table: files -->\n\n{end}\n")
     assert text.count("| seed |") == text.count("| model | file |") == text.count("\n\nwords\n\n") == 1
     assert filled(text) == text
 
 
-def test_a_readme_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_readme_is_reported(tmp_path: Path) -> None:
     result = readme(tmp_path / "none.md")
     assert result.returncode == 2
     assert "cannot be read" in result.stderr

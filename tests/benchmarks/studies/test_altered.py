@@ -33,7 +33,7 @@ def test_each_alteration_is_scored(folder: Path, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_an_alteration_changes_what_it_says(name: str) -> None:
+def test_an_alteration_changes_the_image_as_named(name: str) -> None:
     image = Image.fromarray(np.random.default_rng(1).integers(40, 200, (60, 48), np.uint8))
     image.paste(230, (0, 0, 10, 60))  # at the left edge
     altered = ALTERATIONS[name](image)

@@ -1,4 +1,4 @@
-"""The measurements against peers: what they compare, and that they compare the same thing."""
+"""Measurements against peers, and that they compare the same computation."""
 
 import json
 import subprocess
@@ -25,13 +25,13 @@ SPEC = {"width": 32, "height": 48}
 
 @pytest.fixture
 def model(tiny: Any, save_model: Callable[..., Path]) -> str:
-    """Of the kind that the peers know: RGB, from -1 to 1, black bars."""
+    """A model that peers support: RGB from -1 to 1, black bars."""
     return str(save_model(tiny.mean((1, 48, 32, 3)), preprocessing=SPEC))
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[str]:
-    """Two small JPEGs and one large enough to be decoded at a lower scale, with edges that this moves."""
+    """Two small JPEGs, and one large enough for reduced decoding, which changes its edges."""
     (tmp_path / "images").mkdir()
     files = []
     for size, bright in (((40, 60), 200), ((60, 40), 90), ((400, 600), 160)):
@@ -47,7 +47,7 @@ def call(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_every_contender_has_its_turn_on_every_item_in_every_round() -> None:
+def test_every_contender_runs_on_every_item_in_every_round() -> None:
     calls: list[tuple[str, int]] = []
     contenders = {name: lambda item, name=name: calls.append((name, item)) for name in "ab"}
     spent = turns.interleaved(contenders, [1, 2, 3], rounds=4)
@@ -60,7 +60,7 @@ def test_every_contender_has_its_turn_on_every_item_in_every_round() -> None:
     assert {pair[0][0] for pair in pairs} == {"a", "b"}, "one contender always went first"
 
 
-def test_the_interval_lies_around_the_median_of_the_pairs() -> None:
+def test_the_interval_contains_the_median_of_the_pairs() -> None:
     values = np.random.default_rng(0).normal(2.0, 0.1, (8, 20))
     found = turns.paired(values)
     assert found["median"] == pytest.approx(np.median(values), abs=1e-4)
@@ -68,7 +68,7 @@ def test_the_interval_lies_around_the_median_of_the_pairs() -> None:
     assert turns.paired(np.full((3, 2), 1.5)) == {"median": 1.5, "low": 1.5, "high": 1.5}
 
 
-def test_the_command_writes_what_it_documents(model: str, images: list[str], tmp_path: Path) -> None:
+def test_the_command_writes_the_documented_json(model: str, images: list[str], tmp_path: Path) -> None:
     folder = str(Path(images[0]).parent)
     arguments = [folder, "--model", model, "--rounds", "2", "--threads", "1,2", "--out", str(tmp_path / "out")]
     result = call("answers", *arguments)
@@ -99,7 +99,7 @@ def test_a_peer_that_is_not_installed_is_named(model: str, images: list[str], mo
     assert all(reason.startswith("not installed") for reason in found["left_out"].values())
 
 
-def test_a_peer_that_computes_another_network_is_left_out(
+def test_a_peer_with_a_different_network_is_left_out(
     model: str, images: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -112,23 +112,23 @@ def test_a_peer_that_computes_another_network_is_left_out(
     found = answers.measure_answers(peers.Setup(model, 1), images, rounds=1)
     assert "rounding" in found["answers"]
     assert "wrong" not in found["answers"]
-    assert "another network" in found["left_out"]["wrong"]
+    assert "different network" in found["left_out"]["wrong"]
 
 
-def test_the_plain_way_gives_the_same_answer(model: str, images: list[str]) -> None:
-    """Whatever the size and shape, where no decoder is asked for less."""
+def test_the_plain_peer_gives_the_same_probability(model: str, images: list[str]) -> None:
+    """For any size and shape, as long as no image is decoded at a lower scale."""
     classifier = FractureClassifier(model)
     with peers.PEERS["plain"].open(peers.Setup(model, 1)) as plain:
         for image in images[:2]:
             assert plain.answer(image) == pytest.approx(classifier.predict(image).fracture_probability, abs=1e-5)
 
 
-def test_a_model_that_the_peers_do_not_know_is_refused(tiny_model: Path) -> None:
+def test_a_model_that_peers_do_not_support_is_refused(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="RGB from -1 to 1"):
         _ = peers.Setup(str(tiny_model), 1).description
 
 
-def test_the_bare_script_needs_nothing_of_osteolite(model: str, images: list[str]) -> None:
+def test_the_bare_script_imports_nothing_of_osteolite(model: str, images: list[str]) -> None:
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
         "assert not [name for name in sys.modules if name.startswith('osteolite')], 'imports osteolite'"
@@ -165,7 +165,7 @@ def test_images_are_selected_by_size_and_number(images: list[str]) -> None:
         selection.parse_size("12")
 
 
-def test_whole_processes_are_timed_and_weighed(model: str, images: list[str], tmp_path: Path) -> None:
+def test_the_time_and_memory_of_whole_processes_are_measured(model: str, images: list[str], tmp_path: Path) -> None:
     result = call("startup", images[2], "--model", model, "--rounds", "1", "--out", str(tmp_path))
     assert result.returncode == 0, result.stderr
     text = (tmp_path / "startup.json").read_text()
@@ -177,7 +177,7 @@ def test_whole_processes_are_timed_and_weighed(model: str, images: list[str], tm
         assert 20 < one["peak_mb"] < 300
 
 
-def test_a_process_that_fails_says_why(model: str, images: list[str], tmp_path: Path) -> None:
+def test_a_failed_process_is_reported(model: str, images: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(Path(images[2]).read_bytes()[:1000])
     result = call("throughput", str(tmp_path / "broken.jpg"), "--model", model)
     assert result.returncode == 1
@@ -194,7 +194,7 @@ def test_throughput_pairs_one_core_with_all(model: str, images: list[str]) -> No
     assert found["ratio"]["median"] == pytest.approx(ratios[1], rel=0.02)
 
 
-def test_memory_is_watched_over_a_long_pass(model: str, images: list[str], tmp_path: Path) -> None:
+def test_memory_is_recorded_over_a_long_pass(model: str, images: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     found = throughput.measure_memory(model, [*images, str(tmp_path / "broken.jpg")], 100)
     assert (found["images"], found["failed"]) == (100, 25)
@@ -202,7 +202,7 @@ def test_memory_is_watched_over_a_long_pass(model: str, images: list[str], tmp_p
     assert 20 < max(found["resident_mb"]) <= found["peak_mb"] < 300
 
 
-def test_reduced_decoding_stands_beside_quantisation(
+def test_reduced_decoding_is_compared_with_quantisation(
     model: str, images: list[str], tiny: Any, save_model: Callable[..., Path]
 ) -> None:
     other = str(save_model(tiny.mean((1, 48, 32, 3), bias=1.0), preprocessing=SPEC, variant="int8"))
@@ -222,7 +222,7 @@ def test_variants_of_different_models_are_refused(model: str, tiny_model: Path, 
         decoding.measure_decoding([model, str(tiny_model)], images)
 
 
-def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_printed_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise UsageError("no such thing")
 

@@ -1,4 +1,4 @@
-"""A small crowd on a real page."""
+"""Several users on a real page."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def images(tmp_path: Path) -> list[str]:
     return found
 
 
-def test_everyone_gets_the_own_answer(tiny_model: Path, images: list[str], tmp_path: Path) -> None:
+def test_all_users_get_their_own_predictions(tiny_model: Path, images: list[str], tmp_path: Path) -> None:
     options = ["--people", "3", "--seconds", "2", "--think", "0.1", "--model", str(tiny_model), "--out", str(tmp_path)]
     result = CliRunner().invoke(crowd.main, [*images, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -31,7 +31,7 @@ def test_everyone_gets_the_own_answer(tiny_model: Path, images: list[str], tmp_p
     assert 0 < found["milliseconds"]["p50"] <= found["milliseconds"]["p95"] <= found["milliseconds"]["max"]
 
 
-def test_another_persons_answer_and_a_server_that_is_gone_are_told(tiny_model: Path, images: list[str]) -> None:
+def test_wrong_predictions_and_a_stopped_server_are_counted(tiny_model: Path, images: list[str]) -> None:
     expected = dict.fromkeys(map(Path, images), "0.123")
     with crowd._page(str(tiny_model)) as (address, _, _):
         assert crowd.crowd(address, expected, 1, 0.5, 0).wrong > 0

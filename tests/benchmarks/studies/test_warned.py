@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_warnings_are_counted(folder: Path, tiny_model: Path) -> None:
+def test_warnings_are_counted(folder: Path, tiny_model: Path) -> None:
     done = CliRunner().invoke(main, [str(folder), "--model", str(tiny_model)])
     found = json.loads(done.stdout)
     assert (found["images"], found["unreadable"], found["warned"], found["share"]) == (4, 1, 3, 0.75)
@@ -29,7 +29,7 @@ def test_the_warnings_are_counted(folder: Path, tiny_model: Path) -> None:
     assert found["unfamiliarity"] is None  # the tiny model has no features
 
 
-def test_negatives_of_radiographs_are_told_by_the_model_that_ships(shared_data: Path, tmp_path: Path) -> None:
+def test_the_shipped_model_warns_of_inverted_radiographs(shared_data: Path, tmp_path: Path) -> None:
     files = [str(path) for path in sorted((shared_data / "fracatlas/images/Non_fractured").iterdir())[::300]]
     done = CliRunner().invoke(main, [*files, "--negatives", "--out", str(tmp_path)])
     assert (done.exit_code, done.stdout) == (0, "")

@@ -1,4 +1,4 @@
-"""A real OpenSSH server on this machine's loopback, for as long as a test needs one."""
+"""A real OpenSSH server on this machine's loopback, for the duration of a test."""
 
 import getpass
 import os
@@ -19,12 +19,12 @@ SEPARATION = Path("/run/sshd")  # a server that root starts insists on this fold
 
 
 class Unavailable(Exception):
-    """No server can be started here; the message says why."""
+    """No server can be started here. The message says why."""
 
 
 @dataclass(frozen=True)
 class Sshd:
-    """A server that knows one key, and where the clients' `ssh` for it lies."""
+    """A server that accepts one key, and the configuration for its clients."""
 
     port: int
     user: str

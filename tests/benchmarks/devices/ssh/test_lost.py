@@ -1,4 +1,4 @@
-"""Whatever ends in the middle leaves neither files nor processes, here or there."""
+"""Interrupted measurements leave no files or processes on either machine."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from .sshd import Sshd
 
 
 def worker_runs(marker: str) -> bool:
-    """A process that measures runs, now or soon; its environment holds the marker."""
+    """Wait for a measuring process whose environment contains the marker."""
     end = time.monotonic() + PATIENCE
     while not {*processes_with(marker)} & {*processes_with("benchmarks.worker", "cmdline")}:
         if time.monotonic() > end:
@@ -31,7 +31,7 @@ def worker_runs(marker: str) -> bool:
 
 
 class Interrupted:
-    """Does something as soon as the other machine tells that it measures."""
+    """Runs an action as soon as the other machine reports that it measures."""
 
     def __init__(self, there: Path, action: Callable[[], object]) -> None:
         self._there, self._action, self.done = there, action, False
@@ -47,11 +47,11 @@ LONG = {"launches": 100}
 
 
 def process_there(there: Path, argument: str) -> int:
-    """The benchmark's process there whose command line holds the argument; not the shell that started it."""
+    """The benchmark's process on the other machine whose command line contains the argument, not its shell."""
     return max({*processes_with(f"TMPDIR={there}")} & {*processes_with(argument, "cmdline")})
 
 
-def test_a_connection_that_is_cut_leaves_nothing_behind(sshd: Sshd, there: Path, tiny_model: Path) -> None:
+def test_a_lost_connection_leaves_nothing_behind(sshd: Sshd, there: Path, tiny_model: Path) -> None:
     cut = Interrupted(there, lambda: sshd.signal_sessions(signal.SIGKILL))
     with pytest.raises(DeviceError, match=r"the connection to 127\.0\.0\.1 was lost while measuring \(.*\); .* again"):
         ssh.measure(plan_of(tiny_model, **LONG), sshd.url(), cut)
@@ -60,7 +60,7 @@ def test_a_connection_that_is_cut_leaves_nothing_behind(sshd: Sshd, there: Path,
     assert gone(there)
 
 
-def test_a_connection_that_is_cut_while_files_are_sent(
+def test_a_connection_lost_during_the_transfer_leaves_nothing_behind(
     sshd: Sshd, there: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     large = tmp_path / "large.tflite"
@@ -77,7 +77,7 @@ def test_a_connection_that_is_cut_while_files_are_sent(
 
 
 @pytest.mark.slow
-def test_a_machine_that_falls_silent_is_noticed(sshd: Sshd, there: Path, tiny_model: Path) -> None:
+def test_a_machine_that_stops_responding_is_noticed(sshd: Sshd, there: Path, tiny_model: Path) -> None:
     silent = Interrupted(there, lambda: sshd.signal_sessions(signal.SIGSTOP))
     with pytest.raises(DeviceError, match=r"was lost while measuring \(Timeout, server 127\.0\.0\.1 not responding"):
         ssh.measure(plan_of(tiny_model, **LONG), sshd.url(), silent)
@@ -87,7 +87,7 @@ def test_a_machine_that_falls_silent_is_noticed(sshd: Sshd, there: Path, tiny_mo
     assert gone(there)
 
 
-def test_an_interruption_here_ends_all_there(sshd: Sshd, there: Path, tiny_model: Path) -> None:
+def test_an_interrupt_here_ends_everything_there(sshd: Sshd, there: Path, tiny_model: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -100,10 +100,10 @@ def test_an_interruption_here_ends_all_there(sshd: Sshd, there: Path, tiny_model
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_machine_that_ends_its_processes_keeps_no_files(
+def test_a_machine_that_ends_all_processes_keeps_no_files(
     sshd: Sshd, there: Path, tiny_model: Path, number: signal.Signals
 ) -> None:
-    """As when it shuts down."""
+    """As in a shutdown."""
     ended = Interrupted(there, lambda: os.kill(process_there(there, "sys.version_info"), number))
     with pytest.raises(DeviceError, match="while measuring"):
         ssh.measure(plan_of(tiny_model, **LONG), sshd.url(), ended)
@@ -111,7 +111,7 @@ def test_a_machine_that_ends_its_processes_keeps_no_files(
     assert gone(there)
 
 
-def test_a_measurement_that_is_killed_there_says_so(sshd: Sshd, there: Path, tiny_model: Path) -> None:
+def test_a_killed_measurement_is_reported(sshd: Sshd, there: Path, tiny_model: Path) -> None:
     killed = Interrupted(there, lambda: os.kill(process_there(there, "devices.agent"), signal.SIGKILL))
     with pytest.raises(DeviceError, match=r"ended by SIGKILL; .* memory may have run out"):
         ssh.measure(plan_of(tiny_model, **LONG), sshd.url(), killed)
@@ -129,16 +129,14 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 
 def end_of_all(marker: str) -> bool:
-    """The processes whose environment holds the marker end, at once or soon."""
+    """Wait until all processes whose environment contains the marker have ended."""
     end = time.monotonic() + PATIENCE
     while processes_with(marker) and time.monotonic() < end:
         time.sleep(0.05)
     return not processes_with(marker)
 
 
-def test_a_program_that_is_killed_here_leaves_nothing_there(
-    sshd: Sshd, there: Path, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_killed_program_here_leaves_nothing_there(sshd: Sshd, there: Path, tiny_model: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from osteolite.benchmarks.devices import ssh\n"
         "from osteolite.benchmarks.harness.records import Plan\n"
@@ -154,7 +152,7 @@ def test_a_program_that_is_killed_here_leaves_nothing_there(
 
 
 def started_agent(plan: Plan, **environment: str) -> subprocess.Popen[bytes]:
-    """The agent with a plan, and its input still open."""
+    """Start the agent with a plan, and keep its input open."""
     process = start("-m", "osteolite.benchmarks.devices.agent", **environment)
     assert process.stdin is not None
     process.stdin.write(json.dumps(plan.to_dict()).encode() + b"\n")
@@ -182,7 +180,7 @@ def test_the_agent_without_a_plan_ends() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_the_agents_answers_are_json_whatever_its_libraries_print(tiny_model: Path, tmp_path: Path) -> None:
+def test_output_of_libraries_does_not_mix_with_the_agents_json(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "sys.addaudithook(lambda event, _: event == 'subprocess.Popen' and os.write(1, b'chatter\\n'))\n"
@@ -192,10 +190,10 @@ def test_the_agents_answers_are_json_whatever_its_libraries_print(tiny_model: Pa
         lines = [json.loads(line) for line in process.stdout]
         assert process.wait(PATIENCE) == 0
     assert all(set(line) == {"telling"} for line in lines[:-1])
-    assert Measured.from_dict(lines[-1]["measured"]).lanes[0].launches
+    assert Measured.from_dict(lines[-1]["measured"]).cases[0].launches
 
 
-def test_the_agent_says_what_it_fails_with(tmp_path: Path) -> None:
+def test_the_agent_reports_its_errors(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise ImportError('libopenblas.so.0:\\n\\n cannot open')\n")
     with started_agent(plan_of(tmp_path), PYTHONPATH=str(tmp_path)) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What cannot be measured says why in one line, before much is sent."""
+"""Machines and arguments that are refused in one line, before much is sent."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from .sshd import Sshd
 
 @pytest.fixture
 def small_disk(there: Path) -> Iterator[Callable[[str], None]]:
-    """Make the other machine's temporary folder a file system of its own, with these options."""
+    """Mount a separate file system with these options on the other machine's temporary folder."""
 
     def mount(options: str) -> None:
         if os.geteuid() != 0 or not sys.platform.startswith("linux"):
@@ -32,35 +32,35 @@ def small_disk(there: Path) -> Iterator[Callable[[str], None]]:
         subprocess.run(["umount", "--lazy", str(there)], check=True)
 
 
-def test_no_python_there(sshd: Sshd, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_python_is_reported(sshd: Sshd, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ssh.PYTHON, "/nowhere/python3")
     message = refused(plan_of(tiny_model), sshd.url())
-    assert "/nowhere/python3 does not start there" in message
+    assert "cannot start /nowhere/python3 there" in message
     assert "install Python 3.11" in message
 
 
-def test_an_old_python_there(sshd: Sshd, tiny_model: Path, set_python: Callable[[str], None]) -> None:
+def test_an_old_python_is_refused(sshd: Sshd, tiny_model: Path, set_python: Callable[[str], None]) -> None:
     set_python("echo '[3, 9, 2]'\ncat > /dev/null\n")
-    assert "is Python 3.9.2, and 3.11 or newer is needed there" in refused(plan_of(tiny_model), sshd.url())
+    assert "is Python 3.9.2, 3.11 or newer is needed" in refused(plan_of(tiny_model), sshd.url())
 
 
 @pytest.mark.parametrize(
     ("packages", "missing"),
     [((), "numpy and pillow and ai-edge-litert"), (("numpy", "numpy.libs", "PIL", "pillow.libs"), "ai-edge-litert")],
 )
-def test_packages_that_are_missing_there(
+def test_missing_packages_are_named(
     sshd: Sshd, there: Path, board: Callable[..., Path], tiny_model: Path, packages: tuple[str, ...], missing: str
 ) -> None:
     python = board(*packages)
     told: list[str] = []
     with pytest.raises(DeviceError) as caught:
         ssh.measure(plan_of(tiny_model), sshd.url(), told.append)
-    assert f"{python} lacks {missing}; run there `{python} -m pip install" in str(caught.value)
+    assert f"{python} lacks {missing}; run `{python} -m pip install" in str(caught.value)
     assert not any("MB" in text for text in told), "nothing was sent"
     assert gone(there)
 
 
-def test_packages_that_are_broken_there(sshd: Sshd, there: Path, board: Callable[..., Path], tiny_model: Path) -> None:
+def test_a_broken_package_is_reported(sshd: Sshd, there: Path, board: Callable[..., Path], tiny_model: Path) -> None:
     python = board("PIL", "pillow.libs", "ai_edge_litert")
     (installed,) = python.parents[1].glob("lib/python*/site-packages")
     (installed / "numpy.py").write_text("raise ImportError('libopenblas.so.0:\\n\\n cannot open')\n")
@@ -68,24 +68,24 @@ def test_packages_that_are_broken_there(sshd: Sshd, there: Path, board: Callable
     assert gone(there)
 
 
-def test_a_host_that_nobody_knows(sshd: Sshd, tiny_model: Path) -> None:
+def test_an_unknown_host_is_reported(sshd: Sshd, tiny_model: Path) -> None:
     message = refused(plan_of(tiny_model), "ssh://nobody.invalid")
     assert "nobody.invalid cannot be reached" in message
     assert "resolve" in message
 
 
-def test_a_port_where_nobody_listens(sshd: Sshd, tiny_model: Path) -> None:
+def test_a_closed_port_is_reported(sshd: Sshd, tiny_model: Path) -> None:
     message = refused(plan_of(tiny_model), "ssh://127.0.0.1:1")
     assert "Connection refused" in message
     assert "`ssh -p 1 127.0.0.1 true` must work" in message
 
 
-def test_a_key_that_the_other_machine_does_not_know(sshd: Sshd, tiny_model: Path) -> None:
+def test_a_rejected_key_is_reported(sshd: Sshd, tiny_model: Path) -> None:
     sshd.config.write_text(sshd.config.read_text().replace("/client", "/stranger"))
     assert "Permission denied (publickey)" in refused(plan_of(tiny_model), sshd.url())
 
 
-def test_a_machine_that_is_not_the_one_known_by_that_name(sshd: Sshd, tiny_model: Path) -> None:
+def test_an_unknown_host_key_is_reported(sshd: Sshd, tiny_model: Path) -> None:
     sshd.config.write_text(sshd.config.read_text().replace("HostKeyAlias there", "HostKeyAlias another"))
     assert "Host key verification failed" in refused(plan_of(tiny_model), sshd.url())
 
@@ -105,24 +105,24 @@ def test_a_machine_that_is_not_the_one_known_by_that_name(sshd: Sshd, tiny_model
         "ssh:board",
     ],
 )
-def test_names_that_are_none(name: str, tiny_model: Path) -> None:
+def test_malformed_names_are_refused(name: str, tiny_model: Path) -> None:
     assert "ssh://[USER@]HOST[:PORT]" in refused(plan_of(tiny_model), name, UsageError)
 
 
-def test_a_name_that_is_none_keeps_its_password_to_itself(tiny_model: Path) -> None:
+def test_a_malformed_name_is_reported_without_its_password(tiny_model: Path) -> None:
     assert "secret" not in refused(plan_of(tiny_model), "ssh://me:secret@board:port", UsageError)
 
 
-def test_ssh_is_not_installed_here(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ssh_client_is_reported(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "install OpenSSH" in refused(plan_of(tiny_model), "ssh://board", UsageError)
 
 
-def test_a_file_that_is_not_here(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(sshd: Sshd, tmp_path: Path) -> None:
     assert "nothing.tflite cannot be read" in refused(plan_of(tmp_path / "nothing.tflite"), sshd.url(), InputError)
 
 
-def test_a_file_that_grows_while_it_is_sent(sshd: Sshd, there: Path, tmp_path: Path) -> None:
+def test_a_file_that_grows_during_the_transfer_is_reported(sshd: Sshd, there: Path, tmp_path: Path) -> None:
     file = tmp_path / "growing.tflite"
     file.write_bytes(b"model")
 
@@ -136,25 +136,25 @@ def test_a_file_that_grows_while_it_is_sent(sshd: Sshd, there: Path, tmp_path: P
     assert gone(there)
 
 
-def test_a_disk_that_is_too_small_is_known_before_anything_is_sent(
+def test_a_small_disk_is_refused_before_anything_is_sent(
     sshd: Sshd, there: Path, tiny_model: Path, small_disk: Callable[[str], None]
 ) -> None:
     small_disk("size=4m")
     told: list[str] = []
-    with pytest.raises(DeviceError, match=rf"{there} has \d\.\d MB free of the \d+\.\d MB that are needed there"):
+    with pytest.raises(DeviceError, match=rf"{there} has \d\.\d MB free there, \d+\.\d MB are needed"):
         ssh.measure(plan_of(tiny_model), sshd.url(), told.append)
     assert not any("MB" in text for text in told)
     assert gone(there)
 
 
-def test_a_disk_that_fills_up_meanwhile(
+def test_a_disk_that_fills_up_is_reported(
     sshd: Sshd, there: Path, tiny_model: Path, tmp_path: Path, small_disk: Callable[[str], None]
 ) -> None:
-    """Free space is no promise: this file system has room, and runs out of files."""
+    """Free space is not enough: this file system has space, but too few inodes."""
     small_disk("size=1g,nr_inodes=40")
     large = tmp_path / "large.tflite"
-    large.write_bytes(bytes(8_000_000))  # sent on, after the other side has given up
+    large.write_bytes(bytes(8_000_000))  # still being sent after the other side has given up
     message = refused(plan_of(tiny_model, large), sshd.url())
-    assert "cannot be written there (No space left on device; " in message
+    assert "cannot write" in message and "there (No space left on device; " in message
     assert "MB free" in message
     assert gone(there)

@@ -1,9 +1,9 @@
 """A stand-in for the daemon of an Android phone: it speaks adb's transport protocol over TCP.
 
 The client is the real one. Messages of 24 bytes and a payload open streams ("OPEN"), which carry data in pieces
-("WRTE") that are each acknowledged ("OKAY") until "CLSE". Served are `shell` with and without packets for exit
-codes, and the part of `sync` that pushes files. Commands run in this machine's shell, in a folder that stands for
-the phone's root: paths are rewritten on the way in and out.
+("WRTE") that are each acknowledged ("OKAY") until "CLSE". The services are `shell`, with and without packets for exit
+codes, and the part of `sync` that pushes files. Commands run in this machine's shell, in a folder that acts as the
+phone's root: paths are rewritten in both directions.
 """
 
 import os
@@ -35,7 +35,7 @@ ROOTED = re.compile(r"(?<![\w/.])/(?=data/local/tmp|proc/|sys/)")
 
 
 class Gone(Exception):
-    """The cable is pulled."""
+    """The cable was pulled."""
 
 
 class Stream:
@@ -49,7 +49,7 @@ class Stream:
         self.process: subprocess.Popen[bytes] | None = None
 
     def closed(self) -> None:
-        """By the other side: what runs for it ends."""
+        """Close the stream for the other side, and end what runs for it."""
         self.came.put(None)
         self.acknowledged.put(False)
         if self.process is not None:
@@ -113,7 +113,7 @@ class Phone:
             one.close()
 
     def unplug(self) -> None:
-        """Hang up, and wait for all that runs on the phone."""
+        """Close the connections, and wait for everything that runs on the phone."""
         self.hang_up()
         for thread in self.threads:
             thread.join(timeout=60)

@@ -1,4 +1,4 @@
-"""How the tests of ssh measure, and what may be left of it."""
+"""Measuring in the tests of ssh, and checks of what is left afterwards."""
 
 import os
 import time
@@ -17,16 +17,16 @@ PATIENCE = 30.0  # seconds for what ends by itself
 
 
 def plan_of(*files: Path, **values: Any) -> Plan:
-    """One thread and one launch, unless they are given."""
+    """A plan with one thread and one launch by default."""
     return Plan(tuple(map(str, files)), **{"threads": (1,), "launches": 1, **values})
 
 
 def quiet(_: str) -> None:
-    """For who is told nothing."""
+    """Ignore progress."""
 
 
 def refused(plan: Plan, name: str, kind: type[Exception] = DeviceError) -> str:
-    """What a measurement fails with: one line."""
+    """The error of a measurement, which must be one line."""
     with pytest.raises(kind) as caught:
         ssh.measure(plan, name, quiet)
     message = str(caught.value)
@@ -36,7 +36,7 @@ def refused(plan: Plan, name: str, kind: type[Exception] = DeviceError) -> str:
 
 
 def gone(there: Path) -> bool:
-    """No file of a benchmark and no process of one is left there, at once or soon."""
+    """Wait until no file or process of a benchmark is left on the other machine."""
     end = time.monotonic() + PATIENCE
     while any(there.iterdir()) or processes_with(f"PYTHONPATH={there}/osteolite-"):
         if time.monotonic() > end:
@@ -46,5 +46,5 @@ def gone(there: Path) -> bool:
 
 
 def ssh_clients() -> list[int]:
-    """Clients that this process started and that live."""
+    """Running ssh clients that this process started."""
     return [pid for pid in children(os.getpid()) if b"BatchMode" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -1,4 +1,4 @@
-"""A server to measure by, and Pythons that are not what they should be."""
+"""An ssh server, and Pythons with few or broken packages."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def sshd(tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A Python that has these packages alone, as the other machine's."""
+    """Make a Python with only these packages the other machine's Python."""
 
     def make(*packages: str) -> Path:
         folder = tmp_path / "board"

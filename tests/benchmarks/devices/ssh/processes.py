@@ -6,7 +6,7 @@ PROC = Path("/proc")
 
 
 def children(parent: int) -> list[int]:
-    """Living processes that this one started."""
+    """Running processes that this one started."""
     found = []
     for stat in PROC.glob("[0-9]*/stat"):
         try:
@@ -19,7 +19,7 @@ def children(parent: int) -> list[int]:
 
 
 def processes_with(text: str, of: str = "environ") -> list[int]:
-    """Living processes whose environment, or command line, holds the text."""
+    """Running processes whose environment or command line contains the text."""
     found = []
     for path in PROC.glob(f"[0-9]*/{of}"):
         try:
