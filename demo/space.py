@@ -1,11 +1,11 @@
-"""`osteolite demo --space`: the page as a folder that Hugging Face Spaces takes as it is."""
+"""`osteolite demo --space`: the page as a folder that Hugging Face Spaces runs unchanged."""
 
 import re
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from .server.login import VARIABLE
 from .service.examples import example_files
 from .service.model_set import ModelSet
 
-# Parts of the packages that the page on a server does not use, or that lie elsewhere in the folder.
+# Folders of the packages that the served page does not use, or that are copied to another place.
 _LEFT_OUT = {"osteolite.edge": ("browser", "models", "commands"), "osteolite.demo": ("phone", "service/drawn")}
 _PACKAGES = {"osteolite.edge": osteolite.edge, "osteolite.demo": osteolite.demo}
-_TITLE, _SHORT = "Osteolite", "Fractures in radiographs, for research only"  # a Space's short text has at most 60 signs
+_TITLE, _SHORT = "Osteolite", "Fractures in radiographs, for research only"  # at most 60 characters
 
 _HEADER = """\
 ---
@@ -46,36 +46,62 @@ _README = """\
 
 Upload a radiograph of a bone: a small model gives the probability that it shows a fracture. **{note}**
 
-The program is under the Apache License 2.0 (LICENSE, NOTICE). What each model says of the data behind it:
+The program is under the Apache License 2.0 (LICENSE, NOTICE). Attribution of each model's training data:
 
 {attributions}
 
-To ask for a name and a password, give the Space a secret `{variable}` that holds USER:PASSWORD.
+To require a name and a password, give the Space a secret `{variable}` with USER:PASSWORD.
 """
 _APP = '''\
 """The page on its own server."""
 
 from pathlib import Path
 
-from osteolite.demo.server.login import account_of
+from osteolite.demo.server.login import read_account
 from osteolite.demo.server.server import serve
 
 HERE = Path(__file__).resolve().parent
-MODELS = {models!r}  # in the order that the page lists them
+MODELS = {models!r}  # in the order of the page's list
 
 if __name__ == "__main__":
-    serve([str(HERE / "models" / name) for name in MODELS], account=account_of(None, None), examples=HERE / "examples")
+    files = [str(HERE / "models" / name) for name in MODELS]
+    serve(files, account=read_account(None, None), examples=HERE / "examples")
 '''
-_BINARY = ("models/*", "examples/*")  # which the Hub's git refuses unless they go by way of LFS
+_BINARY = ("models/*", "examples/*")  # the Hub refuses binary files outside LFS
 
 
-def write_space(target: Path, models: Iterable[str] = (), examples: Path | None = None) -> None:
-    """Write page, models, examples and the packages they run on into a new folder, whole or not at all.
+def pinned_requirements() -> list[str]:
+    """The requirements of the edge runtime and of DICOM, pinned to the versions installed here.
+
+    Gradio is missing because its version is in the Space's header.
+    """
+    names = [
+        re.match(r"[\w.-]+", line)
+        for line in metadata.requires("osteolite") or ()
+        if "extra ==" not in line or "extra == 'dicom'" in line.replace('"', "'")
+    ]
+    pinned = []
+    for name in filter(None, names):
+        try:
+            pinned.append(f"{name[0]}=={metadata.version(name[0])}")
+        except metadata.PackageNotFoundError:  # of another platform, or of an extra that is not installed
+            continue
+    return pinned
+
+
+def write_space(
+    target: Path,
+    model_files: Iterable[str] = (),
+    examples: Path | None = None,
+    requirements: Callable[[], list[str]] = pinned_requirements,
+) -> None:
+    """Write the page, models, examples and the packages they need into a new folder, whole or not at all.
 
     Args:
-        target: a folder that is empty or not there yet.
-        models: paths of .tflite files; none for the model that ships with the package.
-        examples: a folder of images; None for drawn ones.
+        target: a folder that is empty or does not exist yet.
+        model_files: .tflite files; none means the shipped model.
+        examples: a folder of images; None means drawn phantoms.
+        requirements: gives the lines of requirements.txt.
 
     Raises:
         ModelFileError: a model file cannot be used.
@@ -83,54 +109,54 @@ def write_space(target: Path, models: Iterable[str] = (), examples: Path | None 
     """
     target = target.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise UsageError(f"{target} is no folder; name a new or an empty one by --space")
+        raise UsageError(f"{target} is not a folder; give a new or empty folder to --space")
     try:
         if target.is_dir() and any(target.iterdir()):
-            raise UsageError(f"{target} is not empty; name a new or an empty folder by --space")
+            raise UsageError(f"{target} is not empty; give a new or empty folder to --space")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
-            folder = Path(beside) / "space"
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+            folder = Path(temporary) / "space"
             folder.mkdir()
-            _fill(folder, list(models), examples)
+            _fill(folder, list(model_files), examples, requirements)
             if target.exists():
                 target.rmdir()
             folder.replace(target)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror}); name another folder by --space") from error
-    click.echo(f"{target}: a Gradio Space. Upload all of it, for example by")
+        raise UsageError(f"{target}: cannot be written ({error.strerror}); give another folder to --space") from error
+    click.echo(f"{target}: a Gradio Space. Upload the whole folder, for example with")
     click.echo(f"  hf upload USER/NAME {shlex.quote(str(target))} . --repo-type space")
 
 
-def _fill(folder: Path, models: list[str], examples: Path | None) -> None:
+def _fill(folder: Path, model_files: list[str], examples: Path | None, requirements: Callable[[], list[str]]) -> None:
     with quiet_stderr():
-        scorer = ModelSet(models)
+        models = ModelSet(model_files)
     (folder / "models").mkdir()
     (folder / "examples").mkdir()
     names: list[str] = []
-    for name in scorer.names:
-        file = _unused(scorer.path(name).name, names)
-        shutil.copyfile(scorer.path(name), folder / "models" / file)
+    for name in models.names:
+        file = _unique_name(models.path(name).name, names)
+        shutil.copyfile(models.path(name), folder / "models" / file)
         names.append(file)
     example_files(examples, folder / "examples")
     for package in _PACKAGES:
         _copy(package, folder)
     _licences(folder)
     texts = {
-        "README.md": _readme(scorer),
+        "README.md": _readme(models),
         "app.py": _APP.format(models=names),
-        "requirements.txt": "".join(f"{line}\n" for line in _requirements()),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements()),
         ".gitattributes": "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in _BINARY),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _unused(name: str, used: list[str]) -> str:
-    unused, number = name, 1
-    while unused in used:
+def _unique_name(name: str, used: list[str]) -> str:
+    unique, number = name, 1
+    while unique in used:
         number += 1
-        unused = f"{Path(name).stem}_{number}.tflite"
-    return unused
+        unique = f"{Path(name).stem}_{number}.tflite"
+    return unique
 
 
 def _copy(package: str, folder: Path) -> None:
@@ -149,29 +175,13 @@ def _licences(folder: Path) -> None:
             shutil.copyfile(str(file.locate()), folder / file.name)
 
 
-def _readme(scorer: ModelSet) -> str:
+def _readme(models: ModelSet) -> str:
     header = _HEADER.format(
         title=_TITLE,
         short=_SHORT,
         gradio=metadata.version("gradio"),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )
-    said = {name: scorer.description(name).details.get("attribution") for name in scorer.names}
-    lines = ["- " + " ".join(f"{name}: {text or 'nothing.'}".split()) for name, text in said.items()]
+    attributions = {name: models.description(name).details.get("attribution") for name in models.names}
+    lines = ["- " + " ".join(f"{name}: {text or 'not stated.'}".split()) for name, text in attributions.items()]
     return header + _README.format(title=_TITLE, note=NOTE, attributions="\n".join(lines), variable=VARIABLE)
-
-
-def _requirements() -> list[str]:
-    """What the edge runtime and DICOM need, in the versions that are installed here; Gradio comes by the header."""
-    wanted = [
-        re.match(r"[\w.-]+", line)
-        for line in metadata.requires("osteolite") or ()
-        if "extra ==" not in line or "extra == 'dicom'" in line.replace('"', "'")
-    ]
-    pinned = []
-    for name in filter(None, wanted):
-        try:
-            pinned.append(f"{name[0]}=={metadata.version(name[0])}")
-        except metadata.PackageNotFoundError:  # of another platform, or an extra that is not installed
-            continue
-    return pinned

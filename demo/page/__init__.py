@@ -1,1 +1,1 @@
-"""What a person sees."""
+"""The page as HTML and Gradio components."""

@@ -1,4 +1,4 @@
-"""The radiograph as it was read, and the heatmap to lay over it, as HTML that needs no other file."""
+"""The radiograph and its heatmap as self-contained HTML."""
 
 import base64
 import io
@@ -10,25 +10,25 @@ from osteolite.edge.prediction.heatmap import OPACITY, colours, content_map, lay
 from osteolite.edge.prediction.prediction import Prediction
 from osteolite.edge.preprocess import PreprocessingSpec
 
-_HEAT_SIDE = 384  # pixels at most; the map itself has a dozen places a side
-_STOPS = 9  # of the legend's colours
+_HEAT_SIDE = 384  # maximum side of the heatmap layer, pixels; the map itself has about a dozen cells a side
+_STOPS = 9  # number of colour stops in the legend
 _NO_MAP = "This model gives no heatmap; only networks with a linear head on averaged features do."
-_COLD = "Nothing in the image speaks for a fracture to this model: its heatmap is empty."
+_EMPTY_MAP = "The heatmap is empty: the model found no evidence for a fracture in this image."
 
 
 def radiograph_uri(radiograph: Image.Image) -> str:
-    """A grey image as a data URI of JPEG."""
+    """A grey image as a JPEG data URI."""
     return _uri(radiograph, "JPEG", quality=85)
 
 
 def heat_uri(prediction: Prediction, spec: PreprocessingSpec, size: tuple[int, int], side: int = _HEAT_SIDE) -> str:
-    """The colours to lay over the radiograph, as a data URI of PNG; "" for a model without a map, or a cold map.
+    """The heatmap layer as a PNG data URI; "" when the model gives no map or the map is empty.
 
     Args:
-        prediction: of the radiograph.
-        spec: of the fracture model that answered.
-        size: (width, height) of the radiograph, whose proportions matter here.
-        side: of the layer, pixels at most.
+        prediction: the prediction for the radiograph.
+        spec: preprocessing of the fracture model that gave the prediction.
+        size: (width, height) of the radiograph; only the aspect ratio matters.
+        side: maximum side of the layer, pixels.
     """
     if prediction.activation_map is None:
         return ""
@@ -41,12 +41,12 @@ def heat_uri(prediction: Prediction, spec: PreprocessingSpec, size: tuple[int, i
 
 
 def figure(prediction: Prediction, spec: PreprocessingSpec, radiograph: Image.Image) -> str:
-    """The radiograph under its heatmap, a slider for the heatmap's opacity, and what its colours mean."""
+    """The radiograph under its heatmap, with an opacity slider and a colour legend."""
     width, height = radiograph.size
     heat = heat_uri(prediction, spec, radiograph.size)
     over = f'<img class="osteo-heat" src="{heat}" alt="">' if heat else ""
     alternative = "The radiograph as read" + (", with the heatmap over it" if heat else "")
-    without = "" if heat else f"<p>{_NO_MAP if prediction.activation_map is None else _COLD}</p>"
+    without = "" if heat else f"<p>{_NO_MAP if prediction.activation_map is None else _EMPTY_MAP}</p>"
     return (
         f'<figure class="osteo-figure"><div class="osteo-layers" style="--ratio:{width / height:.4f}">'
         f'<img src="{radiograph_uri(radiograph)}" width="{width}" height="{height}" alt="{escape(alternative)}">{over}'
@@ -59,7 +59,7 @@ def _opacity() -> str:
         '<label class="osteo-slider"><span>Heatmap opacity</span>'
         '<input type="range" class="osteo-opacity" min="0" max="100" value="100" aria-valuetext="100 %"></label>'
         f'<div class="osteo-legend"><span>weak</span><i style="background:{_gradient()}"></i><span>strong</span></div>'
-        "<p>What speaks for a fracture, within this image: where, not how much.</p>"
+        "<p>Where in this image the evidence for a fracture lies, not how strong it is.</p>"
     )
 
 

@@ -1,4 +1,4 @@
-// Sorts a table by the column whose heading is pressed; empty cells stay at the end.
+// Sorts a table by the column whose heading is clicked; rows with an empty cell stay at the end.
 element.addEventListener("click", (event) => {
   const heading = event.target.closest("th button")?.parentElement;
   if (!heading) return;

@@ -1,4 +1,4 @@
-"""Tables and progress as HTML: whatever comes from a file is escaped."""
+"""Tables and progress bars as HTML. All text from files is escaped."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ from pathlib import Path
 TABLE_CSS = Path(__file__).with_name("table.css").read_text(encoding="utf-8")
 SORT_JS = Path(__file__).with_name("sort.js").read_text(encoding="utf-8")
 
-Column = tuple[str, str]  # heading, and "number", "name", "text" or nothing
+Column = tuple[str, str]  # heading, and the kind: "number", "name", "text" or ""
 
 
 def table(label: str, columns: list[Column], rows: Iterable[list[str]], sorts: bool = False) -> str:
-    """A table that scrolls sideways where the screen is narrow.
+    """A table that scrolls sideways on a narrow screen.
 
     Args:
-        label: what it shows, for those who do not see it.
-        columns: of the table.
-        rows: their cells, plain text.
-        sorts: whether a press on a heading sorts; the component then needs `SORT_JS`.
+        label: accessible name of the table.
+        columns: heading and kind of each column.
+        rows: the cells of each row, plain text.
+        sorts: whether clicking a heading sorts the table; the component then needs `SORT_JS`.
     """
     kinds = [f' class="osteo-{kind}"' if kind else "" for _, kind in columns]
     headings = [f'<button type="button">{escape(name)}</button>' if sorts else escape(name) for name, _ in columns]
@@ -33,20 +33,27 @@ def table(label: str, columns: list[Column], rows: Iterable[list[str]], sorts: b
     )
 
 
-def progress(done: float, of: float, text: str) -> str:
-    """A bar that is `done` of `of` long, and what goes on."""
+def progress(done: float, total: float, text: str) -> str:
+    """A progress bar filled to `done` of `total`, with a line of text."""
     return (
-        f'<div class="osteo-progress"><progress max="{of:g}" value="{done:g}" aria-label="Progress"></progress>'
+        f'<div class="osteo-progress"><progress max="{total:g}" value="{done:g}" aria-label="Progress"></progress>'
         f"<span>{escape(text)}</span></div>"
     )
 
 
 def problem(message: str) -> str:
-    """One line that says what went wrong."""
+    """An error message in one line."""
     return f'<section class="osteo-card osteo-problem" role="alert"><p>{escape(message)}</p></section>'
 
 
 def download(text: str, name: str, content: bytes, kind: str) -> str:
-    """A link that saves `content`, which it carries itself: the server keeps nothing."""
+    """A link that saves `content`. The link carries the content as a data URI, so the server keeps nothing.
+
+    Args:
+        text: the text of the link.
+        name: the suggested file name.
+        content: the content of the file.
+        kind: the MIME type.
+    """
     data = b64encode(content).decode()
     return f'<a class="osteo-download" download="{escape(name)}" href="data:{kind};base64,{data}">{escape(text)}</a>'

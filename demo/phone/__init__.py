@@ -1,1 +1,1 @@
-"""A page that runs the model on the phone itself."""
+"""A page that runs the model in the phone's browser."""

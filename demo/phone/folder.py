@@ -1,4 +1,4 @@
-"""What the page's folder holds, and how it is written: whole or not at all."""
+"""The files of the page's folder, and how they are written: all or none."""
 
 import hashlib
 import json
@@ -16,87 +16,85 @@ from osteolite.edge.modelfile.description import FRACTURE
 
 from .models import PageModel, page_models
 
-Contents = dict[str, bytes]  # what a file holds, by its path in the folder with "/" between the parts
+Contents = dict[str, bytes]  # content of each file by its relative path with "/"
 
 _WEB = Path(__file__).parent / "web"
 _INDEX, _WORKER = "index.html", "sw.js"
-_LISTED = "const CONTENTS = "  # how the service worker's file begins; the list of files follows
-_SHOWN = 3  # names in a message
+_PREFIX = "const CONTENTS = "  # start of the service worker's file, before the list of files
+_MAX_NAMES = 3  # file names in a message
 
 
 def page_contents(models: Iterable[str] = ()) -> Contents:
-    """All that the page needs, and nothing from elsewhere.
-
-    The same models give the same bytes, and other contents another version of the page.
+    """All files that the page needs. The same models give the same bytes and the same version of the page.
 
     Args:
-        models: paths of .tflite files; none for the model that ships with the package.
+        models: .tflite files; none means the shipped model.
 
     Raises:
-        ModelFileError: a file is missing, damaged, or none that a browser runs.
-        UsageError: two files would have one name.
+        ModelFileError: a file is missing, damaged, or cannot run in a browser.
+        UsageError: two files have the same name.
     """
-    found = page_models(models)
+    page = page_models(models)
     contents = {name: path.read_bytes() for name, path in browser.page_files().items()}
     contents |= {path.name: path.read_bytes() for path in sorted(_WEB.iterdir()) if path.is_file()}
-    contents |= {_place(model): model.content for model in found}
+    contents |= {_model_path(model): model.content for model in page}
     contents |= {
         "constants.json": _json(browser.constants()),
-        "models.json": _json([_listed(model, _place(model)) for model in found]),
-        "bench/bench.json": _json(_task(found, contents["third_party/litertjs/litertjs.json"])),
+        "models.json": _json([_model_entry(model, _model_path(model)) for model in page]),
+        "bench/bench.json": _json(_benchmark_task(page, contents["third_party/litertjs/litertjs.json"])),
     }
     contents[_INDEX] = _with_policy(contents[_INDEX])
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     version = hashlib.sha256(_json(files) + contents[_WORKER]).hexdigest()[:16]
-    del files[_WORKER]  # it is no part of what it keeps
-    listed = _LISTED.encode() + json.dumps({"version": version, "files": files}).encode() + b";\n"
-    contents[_WORKER] = listed + contents[_WORKER]
+    del files[_WORKER]  # the service worker does not cache itself
+    first_line = _PREFIX.encode() + json.dumps({"version": version, "files": files}).encode() + b";\n"
+    contents[_WORKER] = first_line + contents[_WORKER]
     return contents
 
 
 def write_folder(contents: Contents, out: str) -> None:
-    """Write the folder, or leave everything as it was.
-
-    An earlier folder of this kind is replaced as a whole, so that no file of it stays.
+    """Write the folder, or leave everything as it was. An earlier page in the folder is replaced as a whole.
 
     Raises:
-        UsageError: `out` is a file or a folder with other things in it, or cannot be written.
+        UsageError: `out` is a file, is a folder with files that are not the page's, or cannot be written.
     """
     target = Path(out).resolve()
     _check_replaceable(target, out)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as temporary:
-            fresh, former = Path(temporary) / "fresh", Path(temporary) / "former"
-            _write(contents, fresh)
+            new, old = Path(temporary) / "new", Path(temporary) / "old"
+            _write(contents, new)
             if target.exists():
-                target.rename(former)
+                target.rename(old)
             try:
-                fresh.rename(target)
+                new.rename(target)
             except OSError:
-                if former.exists():
-                    former.rename(target)
+                if old.exists():
+                    old.rename(target)
                 raise
     except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror or error}); name another folder") from error
+        raise UsageError(f"{out}: cannot be written ({error.strerror or error}); give another folder") from error
 
 
-def _place(model: PageModel) -> str:
+def _model_path(model: PageModel) -> str:
     return f"models/{model.file}"
 
 
-def _listed(model: PageModel, url: str) -> dict[str, Any]:
+def _model_entry(model: PageModel, url: str) -> dict[str, Any]:
     return {"url": url, "file": model.file, "variant": model.variant, "bytes": len(model.content)}
 
 
-def _task(models: list[PageModel], about: bytes) -> dict[str, Any]:
-    """What the page that measures reads: each network once, so no routers, which are several."""
+def _benchmark_task(models: list[PageModel], about: bytes) -> dict[str, Any]:
+    """The benchmark page's task. Routers are left out because each is several networks."""
     runtime = json.loads(about)
     return {
         "runtime": f"{runtime['name']} {runtime['version']}",
         "accelerators": ["wasm", "webgpu"],
         "models": [
-            _listed(model, f"../{_place(model)}") | {"spec": None} for model in models if model.kind == FRACTURE
+            _model_entry(model, f"../{_model_path(model)}") | {"spec": None}
+            for model in models
+            if model.kind == FRACTURE
         ],
         "launches": 3,
         "images": 0,
@@ -108,7 +106,7 @@ def _json(value: Any) -> bytes:
 
 
 def _with_policy(index: bytes) -> bytes:
-    """A <meta> has no say in who frames the page; all else of the policy holds there too."""
+    """Insert the policy into the page's <meta>, without frame-ancestors, which browsers ignore there."""
     rules = (rule.strip() for rule in browser.POLICY.split(";"))
     policy = "; ".join(rule for rule in rules if rule and not rule.startswith("frame-ancestors"))
     return index.replace(b"{policy}", policy.encode())
@@ -128,21 +126,21 @@ def _check_replaceable(target: Path, out: str) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise UsageError(f"{out}: a file, no folder; name another")
+        raise UsageError(f"{out}: not a folder; give another path")
     ours = _earlier_files(target)
-    there = (path.relative_to(target).as_posix() for path in sorted(target.rglob("*")) if not path.is_dir())
-    if foreign := [name for name in there if name not in ours]:
-        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+    existing = (path.relative_to(target).as_posix() for path in sorted(target.rglob("*")) if not path.is_dir())
+    if foreign := [name for name in existing if name not in ours]:
+        more = f" and {len(foreign) - _MAX_NAMES} more" if len(foreign) > _MAX_NAMES else ""
         raise UsageError(
-            f"{out}: holds {', '.join(foreign[:_SHOWN])}{more}, which `osteolite phone` did not write; "
-            "name a new or empty folder"
+            f"{out}: has {', '.join(foreign[:_MAX_NAMES])}{more}, which `osteolite phone` did not write; "
+            "give a new or empty folder"
         )
 
 
 def _earlier_files(folder: Path) -> set[str]:
-    """The files that an earlier page says it has; none where it is no such page."""
+    """The files that an earlier page in the folder lists; empty if there is none."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         first = (folder / _WORKER).read_text("utf-8").partition("\n")[0]
-        if match := re.fullmatch(f"{_LISTED}(.*);", first):
+        if match := re.fullmatch(f"{_PREFIX}(.*);", first):
             return {_WORKER, *json.loads(match[1])["files"]}
     return set()

@@ -1,4 +1,4 @@
-"""Serves the page to phones in the local network: the listed files, and nothing else."""
+"""Serve the page's files, and nothing else, to phones in the local network."""
 
 import hashlib
 import http
@@ -18,10 +18,10 @@ from osteolite.edge.errors import UsageError
 
 from .folder import Contents
 
-PORT = 8080  # always the same, as a browser keeps what it has of a page by its address
+PORT = 8080  # fixed, because a browser stores a page's data by its address
 
-_CONNECTIONS = 64  # at once; a browser opens six
-_SECONDS = 30  # that a connection may be silent
+_MAX_CONNECTIONS = 64  # at the same time; a browser opens six
+_SECONDS = 30  # until a silent connection is closed
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -36,41 +36,41 @@ _TYPES = {
     ".md": "text/plain; charset=utf-8",
 }
 _HEADERS = {
-    # Isolated, so that the runtime may use threads and clocks are fine; and shut in, so that nothing leaves the page.
+    # Cross-origin isolation gives the runtime threads and a precise clock. The policy lets no data leave the page.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": browser.POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # a browser keeps a copy, and asks whether it is still good
+    "Cache-Control": "no-cache",  # a browser keeps a copy and revalidates it
 }
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers GET and HEAD for the paths of `contents` alone, on all addresses of this machine.
+    """Answers GET and HEAD for the paths in `contents`, on all addresses of this machine.
 
     Raises:
-        UsageError: the port is taken, or not allowed to this user.
+        UsageError: the port is taken, or this user may not use it.
     """
 
     daemon_threads = True
-    request_queue_size = _CONNECTIONS
-    block_on_close = False  # a phone that keeps its connection open is no reason to stay
+    request_queue_size = _MAX_CONNECTIONS
+    block_on_close = False  # do not wait for phones that keep their connection open
 
     def __init__(self, contents: Contents, port: int) -> None:
         self.files = {f"/{name}": (content, _validator(content)) for name, content in contents.items()}
-        self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         try:
             super().__init__(("", port), _Handler)
         except OSError as error:
             raise UsageError(
-                f"port {port} cannot be used ({error.strerror or error}); name another with --port"
+                f"port {port} cannot be used ({error.strerror or error}); choose another with --port"
             ) from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, unless too many are at it."""
-        if self._free.acquire(blocking=False):
+        """Answer in a new thread, or close the connection when too many are open."""
+        if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -79,10 +79,10 @@ class PageServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A phone that goes away in the middle of an answer is no error of this server."""
+        """Ignore the error: a phone that disconnects during an answer is not a fault of this server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -106,8 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A refusal with the same headers as any answer; nothing of the request is repeated in it."""
-        self.close_connection = True  # what may follow, such as the body of a POST, is not read
+        """Refuse with the usual headers, without repeating any part of the request."""
+        self.close_connection = True  # the rest, such as the body of a POST, is not read
         status = http.HTTPStatus(code)
         self._answer(status, _TYPES[".txt"], f"{status.value} {status.phrase}\n".encode(), "")
 
@@ -127,54 +127,54 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def version_string(self) -> str:
-        """Without the versions of what it is made of."""
+        """The Server header, without versions."""
         return "osteolite"
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: a visit is nobody's business."""
+        """Log nothing: visits are private."""
 
 
 def serve_page(contents: Contents, port: int) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; call it from the main thread.
+    """Serve the page until Ctrl-C or SIGTERM. Call it from the main thread.
 
     Args:
-        contents: what the page's folder would hold.
-        port: on all addresses of this machine.
+        contents: the files of the page's folder.
+        port: port on all addresses of this machine.
 
     Raises:
         UsageError: the port is taken.
         ModuleNotFoundError: segno, which draws the QR code, is not installed.
     """
-    import segno  # before there is a server, as it may not be installed
+    import segno  # first, because it may not be installed
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         with PageServer(contents, port) as server, suppress(KeyboardInterrupt):
             address = f"http://{_local_address()}:{port}/"
-            drawn = io.StringIO()
-            segno.make(address).terminal(out=drawn, compact=True)
-            click.echo(f"{drawn.getvalue()}\n{_told(address, port)}")
+            code = io.StringIO()
+            segno.make(address).terminal(out=code, compact=True)
+            click.echo(f"{code.getvalue()}\n{_instructions(address, port)}")
             server.serve_forever()
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _told(address: str, port: int) -> str:
+def _instructions(address: str, port: int) -> str:
     return (
         f"The page for phones: {address}  (open to the whole local network; Ctrl-C ends it)\n"
-        "From an address with plain http a browser gives the page neither installation, offline use, WebGPU nor "
-        "threads: it scores, but slower. For all of them:\n"
-        f"  an Android phone on a cable: adb reverse tcp:{port} tcp:{port}, and on it http://localhost:{port}/\n"
-        "  any phone: osteolite phone --out DIR, and DIR on any https server\n"
+        "Over plain http, browsers allow no installation, offline use, WebGPU or threads: the page works, but slower. "
+        "To get all of them:\n"
+        f"  on an Android phone with a cable: adb reverse tcp:{port} tcp:{port}, then open http://localhost:{port}/\n"
+        "  on any phone: osteolite phone --out DIR, then copy DIR to any https server\n"
         "Research use only: no diagnosis."
     )
 
 
 def _local_address() -> str:
-    """Of this machine in the local network; without one, the address that it alone knows."""
+    """This machine's address in the local network, or the loopback address without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # of no machine, by RFC 5737; connecting a UDP socket sends nothing
+            probe.connect(("192.0.2.1", 9))  # reserved by RFC 5737; connecting a UDP socket sends nothing
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])

@@ -1,1 +1,1 @@
-"""What may be reached, by whom, and what is kept."""
+"""The HTTP server: who may reach what, and what is logged."""

@@ -1,6 +1,5 @@
-"""The page's server: what it may keep, where it listens, how it ends."""
+"""The page's server: start, public link and clean end."""
 
-import inspect
 import os
 import signal
 import tempfile
@@ -8,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,35 +17,38 @@ from osteolite.edge.silence import quiet_stderr
 from ..page.answer_card import NOTE
 from ..service.examples import example_files
 from ..service.model_set import LIMITS, ModelSet
-from .allowed_paths import KnownPaths
+from ..service.uploads import FILE_SECONDS
+from .allowed_paths import AllowedPaths
 from .log_privacy import without_messages
-from .login import VARIABLE, Account, check
+from .login import VARIABLE, Account, account_check
 
 if TYPE_CHECKING:
     import gradio as gr
 
 LOCAL = "127.0.0.1"
-SESSIONS = 256  # that the page keeps something of; the oldest goes first
+SESSIONS = 256  # sessions whose state Gradio keeps; the oldest is dropped first
 _STYLE = Path(__file__).parents[1] / "page" / "page.css"
 
 
 def serve(
-    models: Iterable[str] = (),
+    model_files: Iterable[str] = (),
     port: int | None = None,
     share: bool = False,
     account: Account | None = None,
     examples: Path | None = None,
+    file_seconds: int = FILE_SECONDS,
 ) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; call it from the main thread.
+    """Serve the page until Ctrl-C or SIGTERM. Call it from the main thread.
 
-    It listens on 127.0.0.1, or where the environment's `GRADIO_SERVER_NAME` says.
+    The server listens on 127.0.0.1, or on the address in the environment variable `GRADIO_SERVER_NAME`.
 
     Args:
-        models: paths of .tflite files; none for the model that ships with the package.
-        port: default, the first free one from 7860.
-        share: also make a public link through Gradio's servers. Without one the page stays up.
-        account: user name and password that the page asks for.
-        examples: a folder of images to try; None for drawn ones.
+        model_files: .tflite files; none means the shipped model.
+        port: None means the first free port from 7860.
+        share: also make a public link through Gradio's servers. If that fails, the page stays up.
+        account: user name and password that the page requires.
+        examples: a folder of example images; None means drawn phantoms.
+        file_seconds: seconds until an uploaded file is deleted, at least 2.
 
     Raises:
         ModelFileError: a model file cannot be used.
@@ -55,41 +57,35 @@ def serve(
     """
     host = os.environ.get("GRADIO_SERVER_NAME") or LOCAL
     with quiet_stderr():
-        scorer = ModelSet(models)  # before Gradio, which takes seconds to import
-    with _environment() as folder, without_messages():
-        page = _page(scorer, examples, folder, live=host == LOCAL and not share)
+        models = ModelSet(model_files)  # before Gradio, which takes seconds to import
+    with _gradio_environment() as folder, without_messages():
+        (folder / "examples").mkdir()
+        offered = example_files(examples, folder / "examples")
+        from ..page.page import build_page
+
+        page = build_page(models, offered, host == LOCAL and not share, file_seconds)
         try:
             _launch(page, host, port, account)
-            _say(page, host, account)
+            _announce(page, host, account)
             if share:
-                _share(page, folder)
+                _open_public_link(page, folder)
             while True:
                 time.sleep(3600)
-        except KeyboardInterrupt:  # how this server ends
+        except KeyboardInterrupt:  # the usual end
             pass
         finally:
             page.close(verbose=False)
 
 
-def _page(scorer: ModelSet, examples: Path | None, folder: Path, live: bool) -> "gr.Blocks":
-    (folder / "examples").mkdir()
-    offered = example_files(examples, folder / "examples")
-    with _no_stubs():
-        import gradio  # noqa: F401 - the first import is what `_no_stubs` guards
-    from ..page.page import build_page
-
-    return build_page(scorer, offered, live)
-
-
 @contextmanager
-def _environment() -> Iterator[Path]:
-    """Settings that Gradio reads when it is imported, and a private folder for uploads, gone at the end."""
+def _gradio_environment() -> Iterator[Path]:
+    """Set the variables that Gradio reads on import, and make a private folder for uploads, deleted at the end."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # After each request Gradio would sum up the last 10,000 of them, for a page that is not served.
+    # After each request Gradio would summarise the last 10,000 requests for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"], os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1", str(10**9)
-    os.environ.pop(VARIABLE, None)  # read by now, and of no use to the programs that Gradio starts
-    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks its own page whether it is up
+    os.environ.pop(VARIABLE, None)  # already read; child processes must not see it
+    for name in ("NO_PROXY", "no_proxy"):  # Gradio requests its own page to see whether it is up
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOCAL, "localhost")))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with the uploads deleted
     try:
@@ -100,40 +96,20 @@ def _environment() -> Iterator[Path]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _no_stubs() -> Iterator[None]:
-    """Gradio writes a stub file of each of its components whenever it is imported, half the time that takes.
-
-    It leaves that for a component whose source file cannot be told.
-    """
-    before = inspect.getfile
-
-    def getfile(thing: Any) -> str:
-        if str(getattr(thing, "__module__", "")).startswith("gradio."):
-            raise OSError("not asked for")
-        return before(thing)
-
-    inspect.getfile = getfile  # type: ignore[assignment]  # the name of its parameter differs
-    try:
-        yield
-    finally:
-        inspect.getfile = before
-
-
 def _launch(page: "gr.Blocks", host: str, port: int | None, account: Account | None) -> None:
     import gradio as gr
     from starlette.middleware import Middleware
 
-    # Gradio's default asks for the weight 600 of this font, of which it ships a handful of letters.
+    # Gradio's default theme requests this font in weight 600, for which it ships only a few letters.
     font = (gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif")
     try:
         page.launch(
             server_name=host,
             server_port=port,
-            auth=check(account) if account else None,
+            auth=account_check(account) if account else None,
             auth_message=NOTE if account else None,
             share=False,
-            app_kwargs={"middleware": [Middleware(KnownPaths)]},
+            app_kwargs={"middleware": [Middleware(AllowedPaths)]},
             quiet=True,
             prevent_thread_lock=True,
             max_threads=8,
@@ -151,32 +127,32 @@ def _launch(page: "gr.Blocks", host: str, port: int | None, account: Account | N
         )
     except OSError as error:
         taken = f"port {port} of {host} is" if port else f"all ports of {host} that Gradio tried are"
-        raise UsageError(f"{taken} taken; name another with --port") from error
+        raise UsageError(f"{taken} taken; choose another with --port") from error
 
 
-def _say(page: "gr.Blocks", host: str, account: Account | None) -> None:
-    reach = "this machine alone" if host == LOCAL else f"for all who reach {host}, as GRADIO_SERVER_NAME says"
-    guarded = "; it asks for name and password" if account else ""
+def _announce(page: "gr.Blocks", host: str, account: Account | None) -> None:
+    reach = "this machine only" if host == LOCAL else f"everyone who reaches {host}, set by GRADIO_SERVER_NAME"
+    guarded = "; name and password required" if account else ""
     click.echo(f"Osteolite's page: {page.local_url}  ({reach}{guarded}; Ctrl-C ends it)")
     click.echo(NOTE)
 
 
-def _share(page: "gr.Blocks", folder: Path) -> None:
-    """Make the public link, or say in one line that there is none.
+def _open_public_link(page: "gr.Blocks", folder: Path) -> None:
+    """Make the public link, or report in one line why there is none.
 
-    Not by `launch(share=True)`: that makes the tunnel, which may take a minute, before a person
-    can be told of the local page, and hides why it failed.
+    `launch(share=True)` is not used: it opens the tunnel, which can take a minute, before the local
+    address is known, and hides the reason of a failure.
     """
-    click.echo("Asking Gradio's servers for a public link ...")
+    click.echo("Requesting a public link from Gradio's servers ...")
     try:
         from gradio import networking
 
-        networking.CERTIFICATE_PATH = str(folder / "certificate.pem")  # not into the folder that a person works in
+        networking.CERTIFICATE_PATH = str(folder / "certificate.pem")  # the default is the working folder
         address = networking.setup_tunnel(page.server_name, page.server_port, page.share_token, None, None)
-    except Exception as error:  # the network, a firewall, a download, a certificate, a program that does not start
+    except Exception as error:  # network, firewall, download, certificate, or a program that does not start
         reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
         click.echo(
-            f"osteolite: no public link ({reason}); the page stays up on this machine alone. "
+            f"osteolite: no public link ({reason}); the page stays up on this machine only. "
             "Check the internet connection, proxy and firewall, and start again",
             err=True,
         )

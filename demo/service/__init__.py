@@ -1,1 +1,1 @@
-"""What the page does, without HTML."""
+"""What the page does, without HTML or Gradio."""

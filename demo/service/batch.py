@@ -1,4 +1,4 @@
-"""Several images: what they are, their answers as rows, and the rows as CSV."""
+"""Score several images: uploads and zip archives in, one row for each image out, as CSV if wanted."""
 
 import csv
 import io
@@ -16,71 +16,76 @@ from osteolite.edge.prediction.prediction import Prediction
 from .archive import content, entries, is_archive, open_archive
 from .model_set import LIMITS
 
-MAX_IMAGES = 200  # at once, those in archives among them
-MAX_BYTES = 512 * 1024 * 1024  # of all of them, as they inflate
-_NAME = 160  # characters of a name that are shown
+MAX_IMAGES = 200  # images of one batch, including those in archives
+MAX_BYTES = 512 * 1024 * 1024  # inflated size of all images of a batch
+_MAX_NAME = 160  # characters shown of a name
 _GONE = "the upload is no longer kept; upload it again"
-_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # categories of Unicode
-_FORMULA = tuple("=+-@")  # with which a cell is more than text to a spreadsheet
+_INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories
+_FORMULA = tuple("=+-@")  # first characters that make a spreadsheet evaluate a cell
 
 
 @dataclass(frozen=True)
 class Upload:
     """A file as it was uploaded."""
 
-    name: str  # as its owner has it: it may hold anything
+    name: str  # the visitor's file name; may hold any text
     path: Path
 
 
 @dataclass(frozen=True)
 class Row:
-    """The answer for one image, or why there is none."""
+    """The prediction for one image, or why there is none."""
 
-    file: str  # base name, or archive and the path in it; fit to be shown once it is escaped
-    label: str = ""  # empty where the image was not scored
+    file: str  # base name, or archive name and path in the archive; escape it before showing it
+    label: str = ""  # "" if the image was not scored
     fracture_probability: float | None = None  # calibrated, 0 to 1
     threshold: float | None = None
-    body_part: str = ""  # where the model finds one
+    body_part: str = ""  # from routers only
     warnings: str = ""
-    milliseconds: float | None = None  # from bytes to answer
+    milliseconds: float | None = None  # from bytes to prediction
     model: str = ""
     error: str = ""  # one line
 
 
 @dataclass(frozen=True)
 class _Image:
-    """An image before it is read."""
+    """An image that is not read yet."""
 
     name: str
     read: Callable[[], bytes]
-    size: int  # bytes that it takes, at most
+    size: int  # maximum size in bytes
 
 
-def count_images(uploads: Iterable[Upload]) -> int:
-    """How many rows `score_images` will give.
+def count_images(uploads: Iterable[Upload], max_images: int = MAX_IMAGES, max_bytes: int = MAX_BYTES) -> int:
+    """Count the rows that `score_images` will give.
+
+    Args:
+        uploads: images and zip archives of images.
+        max_images: maximum number of images, including those in archives.
+        max_bytes: maximum inflated size of all images, bytes.
 
     Raises:
-        InputError: too many images, or too many bytes.
+        InputError: there are too many images or bytes.
     """
     number, size = 0, 0
     for image in _images(uploads):
         number, size = number + 1, size + image.size
-        if number > MAX_IMAGES:
-            raise InputError(f"more than {MAX_IMAGES} images; upload at most so many at once")
-        if size > MAX_BYTES:
-            raise InputError(f"more than {MAX_BYTES // 1024**2} MiB of images; upload fewer at once")
+        if number > max_images:
+            raise InputError(f"more than {max_images} images; upload at most that many at once")
+        if size > max_bytes:
+            raise InputError(f"more than {max_bytes // 1024**2} MiB of images; upload fewer at once")
     return number
 
 
 def score_images(uploads: Iterable[Upload], score: Callable[[bytes], Prediction]) -> Iterator[Row]:
-    """Score images one after the other, in the order given; one at a time is in memory.
+    """Score images one after the other in the given order. Only one image is in memory at a time.
 
     Args:
-        uploads: images, and zip archives of them; call `count_images` on them first.
-        score: from the bytes of an image file to its answer.
+        uploads: images and zip archives of images; check them with `count_images` first.
+        score: gives the prediction for the bytes of an image file.
 
     Yields:
-        A row for each image and for each that cannot be read, which says why.
+        One row for each image; the row of an unreadable image has the reason.
     """
     for image in _images(uploads):
         try:
@@ -94,7 +99,7 @@ def score_images(uploads: Iterable[Upload], score: Callable[[bytes], Prediction]
 
 
 def to_csv(rows: Iterable[Row]) -> str:
-    """Rows as CSV; no cell of it is a formula to a spreadsheet, whatever names strangers thought of.
+    """Rows as CSV. No cell is a formula to a spreadsheet, whatever the file names are.
 
     >>> print(to_csv([Row("=1+1.png", error="the file is empty")]).splitlines()[1])
     '=1+1.png,,,,,,,,the file is empty
@@ -108,35 +113,39 @@ def to_csv(rows: Iterable[Row]) -> str:
 
 
 def summary(rows: Iterable[Row]) -> str:
-    """How many images are fractured, normal, and not scored, in words.
+    """The number of fractured, normal and unscored images, in words.
 
     >>> summary([Row("a.png", "normal"), Row("b.png", error="the file is empty")])
     '2 images: 0 fractured, 1 normal, 1 not scored'
     """
     labels = [row.label for row in rows]
-    fractured, lost = labels.count(FRACTURED), labels.count("")
-    one = "image" if len(labels) == 1 else "images"
-    return f"{len(labels)} {one}: {fractured} fractured, {len(labels) - fractured - lost} normal, {lost} not scored"
+    fractured, unscored = labels.count(FRACTURED), labels.count("")
+    noun = "image" if len(labels) == 1 else "images"
+    normal = len(labels) - fractured - unscored
+    return f"{len(labels)} {noun}: {fractured} fractured, {normal} normal, {unscored} not scored"
 
 
-def shown(name: str) -> str:
-    """A name that is fit to be shown once it is escaped: of one line, and not too long.
+def display_name(name: str) -> str:
+    """A name in one line of limited length. Escape it before showing it in HTML.
 
-    >>> shown("a\\nb.png")
+    >>> display_name("a\\nb.png")
     'a\N{REPLACEMENT CHARACTER}b.png'
     """
     visible = _visible(name)
-    return visible if len(visible) <= _NAME else f"{visible[: _NAME // 2]}…{visible[-_NAME // 2 + 1 :]}"
+    return visible if len(visible) <= _MAX_NAME else f"{visible[: _MAX_NAME // 2]}…{visible[-_MAX_NAME // 2 + 1 :]}"
 
 
 def _visible(text: str) -> str:
-    """With a mark in place of each character that draws nothing, ends a line, or is none."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) in _UNSEEN else one for one in text)
+    """Replace each character that is invisible, ends a line or is unassigned."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in _INVISIBLE else character
+        for character in text
+    )
 
 
 def _images(uploads: Iterable[Upload]) -> Iterator[_Image]:
     for upload in uploads:
-        name = shown(upload.name.replace("\\", "/").rpartition("/")[2])
+        name = display_name(upload.name.replace("\\", "/").rpartition("/")[2])
         try:
             with upload.path.open("rb") as file:
                 size, start = os.fstat(file.fileno()).st_size, file.read(4)
@@ -156,12 +165,12 @@ def _archived(name: str, path: Path) -> Iterator[_Image]:
             found = entries(archive)
             for entry in found:
                 size = 0 if entry.refusal else entry.size
-                yield _Image(f"{name}/{shown(entry.name)}", partial(content, archive, entry), size)
+                yield _Image(f"{name}/{display_name(entry.name)}", partial(content, archive, entry), size)
     except OsteoliteError as error:
         yield _refused(name, error)
         return
     if not found:
-        yield _refused(name, UnreadableImage("the archive holds no files; zip the images and upload it again"))
+        yield _refused(name, UnreadableImage("the archive has no files; zip the images and upload it again"))
 
 
 def _refused(name: str, error: OsteoliteError) -> _Image:
@@ -187,7 +196,7 @@ def _row(name: str, prediction: Prediction) -> Row:
 def _cell(value: str | float | None) -> str | float | None:
     if not isinstance(value, str):
         return value
-    value = _visible(value)  # a line's end, which csv would not quote, begins a cell to some programs
-    # Spreadsheets also take the wide forms of these characters, which normalising makes plain.
+    value = _visible(value)  # csv does not quote every line end, and some programs start a new cell there
+    # Spreadsheets also accept the full-width forms of these characters, which NFKC maps to the plain ones.
     risky = unicodedata.normalize("NFKC", value).lstrip(" ").startswith(_FORMULA)
     return f"'{value}" if risky else value

@@ -1,4 +1,4 @@
-"""The measurement that a visitor may start: `osteolite bench` on the page's model files, and its figures."""
+"""The measurement that a visitor can start: run `osteolite bench` on the page's models and save its results."""
 
 import atexit
 import hashlib
@@ -11,172 +11,207 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from osteolite.edge.atomic import atomic_path
 from osteolite.edge.errors import OsteoliteError
 
-SECONDS = 60.0  # about which a measurement takes ...
-LAUNCHES = (1, 9)  # ... with so many launches, at least and at most
-_LANE_SECONDS = 2.5  # of a launch, of each file at each number of threads
+SECONDS = 60.0  # approximate duration of a measurement
+LAUNCHES = (1, 9)  # minimum and maximum number of launches
+POLL_SECONDS = 0.5  # interval between two progress reports
+MAX_SECONDS = 900.0  # time limit of a measurement
+_CASE_SECONDS = 2.5  # approximate time of one launch of one file at one number of threads
 _THREADS = (1, 2)
-_MOST_SECONDS = 900.0  # after which it is given up
-_STEP = 0.5  # seconds between two looks
-_SCHEMA = 2  # of benchmark.json
+_SCHEMA = 2  # version of benchmark.json
 _RESULTS, _REPORT = "benchmark.json", "benchmark.html"
 _PROGRAM = "from osteolite.edge.cli import main; main()"
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # with which a terminal's text is drawn
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # control sequences of a terminal
 _LAUNCH = re.compile(r"launch (\d+) of (\d+)")
 
-_under_way = threading.Lock()  # one measurement at a time: two would slow each other
+_running = threading.Lock()  # one measurement at a time: two would slow each other down
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a measurement is."""
 
-    launch: int  # the one under way, from 1; 0 while it starts
-    of: int  # launches
-    seconds: float  # since it began
+    launch: int  # current launch, from 1; 0 during the start
+    launches: int  # total number
+    seconds: float  # elapsed time
 
 
 def is_measuring() -> bool:
-    """Whether a measurement is under way, whoever started it."""
-    return _under_way.locked()
+    """Whether a measurement is running, whoever started it."""
+    return _running.locked()
 
 
-def measure(files: Iterable[Path]) -> Iterator[Progress]:
-    """Measure model files on this machine and keep the figures; close the iterator to end it early.
+def launch_count(files: int, launches: tuple[int, int] = LAUNCHES) -> int:
+    """The number of launches with which a measurement takes about a minute.
 
-    The figures are there for `kept_results` once the iterator ends.
+    Args:
+        files: number of model files.
+        launches: minimum and maximum.
+
+    >>> [launch_count(files) for files in (1, 2, 5, 40)]
+    [9, 6, 2, 1]
+    """
+    least, most = launches
+    return max(least, min(most, int(SECONDS / (_CASE_SECONDS * files * len(_THREADS)))))
+
+
+def measure(
+    files: Iterable[Path],
+    launches: tuple[int, int] = LAUNCHES,
+    poll_seconds: float = POLL_SECONDS,
+    max_seconds: float = MAX_SECONDS,
+) -> Generator[Progress, None, None]:
+    """Measure model files on this machine and save the results; closing the iterator cancels the measurement.
+
+    `saved_results` and `saved_report` give the results once the iterator has ended.
+
+    Args:
+        files: model files.
+        launches: minimum and maximum number of launches.
+        poll_seconds: interval between two progress reports.
+        max_seconds: time limit.
 
     Yields:
-        Every half a second, how far it is.
+        The progress.
 
     Raises:
-        OsteoliteError: another measurement is under way, this one failed, or its figures cannot be kept.
+        OsteoliteError: another measurement is running, this one failed, or its results cannot be saved.
     """
-    if not _under_way.acquire(blocking=False):
-        raise OsteoliteError("a measurement is under way on this machine; look again in a minute")
+    if not _running.acquire(blocking=False):
+        raise OsteoliteError("a measurement is running on this machine; try again in a minute")
     try:
-        chosen = _chosen(files)
-        folder = _folder(chosen)
+        resolved = _resolved(files)
+        folder = results_folder(resolved)
+        count = launch_count(len(resolved), launches)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".measuring-", dir=folder) as out:
-                yield from _run(chosen, Path(out))
-                _keep(Path(out), folder)
+            with tempfile.TemporaryDirectory(prefix=".measuring-", dir=folder) as temporary:
+                out = Path(temporary)
+                for arguments in _commands(resolved, count, out):
+                    yield from _run(arguments, count, poll_seconds, max_seconds)
+                _save(out, folder)
         except OSError as error:
             raise OsteoliteError(
-                f"the figures cannot be kept ({error.strerror or error}); let XDG_CACHE_HOME name a folder with room"
+                f"the results cannot be saved ({error.strerror or error}); set XDG_CACHE_HOME to a writable folder"
             ) from error
     finally:
-        _under_way.release()
+        _running.release()
 
 
-def kept_results(files: Iterable[Path]) -> dict[str, Any] | None:
-    """What `osteolite bench` last said of these very files on this machine, or None."""
+def saved_results(files: Iterable[Path]) -> dict[str, Any] | None:
+    """The content of benchmark.json for these files on this machine, or None."""
     try:
-        found = json.loads((_folder(_chosen(files)) / _RESULTS).read_bytes())
+        found = json.loads((results_folder(files) / _RESULTS).read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("schema") == _SCHEMA else None
 
 
-def kept_report(files: Iterable[Path]) -> str | None:
-    """The page that `osteolite bench report` drew of them, or None."""
+def saved_report(files: Iterable[Path]) -> str | None:
+    """The HTML report of `osteolite bench report` for these files, or None."""
     try:
-        return (_folder(_chosen(files)) / _REPORT).read_text(encoding="utf-8")
+        return (results_folder(files) / _REPORT).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
 
 
-def _chosen(files: Iterable[Path]) -> list[Path]:
+def results_folder(files: Iterable[Path]) -> Path:
+    """The folder in which the results of these files are saved.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "osteolite", "demo", _digest(tuple(_resolved(files))))
+
+
+def _resolved(files: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(Path(file).resolve() for file in files))
 
 
-def _folder(files: list[Path]) -> Path:
-    """Where the figures of these files are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache, "osteolite", "demo", _digest(tuple(files)))
-
-
-@lru_cache  # for every visitor the same, and files of some MB each
+@lru_cache  # the same for every visitor, and the files have several MB
 def _digest(files: tuple[Path, ...]) -> str:
-    each = (hashlib.sha256(file.read_bytes()).digest() for file in files)
-    return hashlib.sha256(b"".join(each)).hexdigest()[:16]
+    digests = (hashlib.sha256(file.read_bytes()).digest() for file in files)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
-def _run(files: list[Path], out: Path) -> Iterator[Progress]:
-    least, most = LAUNCHES
-    launches = max(least, min(most, int(SECONDS / (_LANE_SECONDS * len(files) * len(_THREADS)))))
+def _commands(files: list[Path], launches: int, out: Path) -> list[list[str]]:
+    """The arguments of the two commands: measure, then write the report."""
     threads = ",".join(map(str, _THREADS))
-    named = [str(file) for file in files]
-    yield from _watch(["bench", *named, "--threads", threads, "--launches", str(launches), "--out", str(out)], launches)
-    for progress in _watch(["bench", "report", str(out), "--out", str(out / _REPORT)], launches):
-        yield Progress(launches, launches, progress.seconds)
+    options = ["--threads", threads, "--launches", str(launches), "--out", str(out)]
+    return [["bench", *map(str, files), *options], ["bench", "report", str(out), "--out", str(out / _REPORT)]]
 
 
-def _watch(arguments: list[str], launches: int) -> Iterator[Progress]:
-    """Run one command of `osteolite` to its end; closing ends it with all that it started."""
+def _run(
+    arguments: list[str], launches: int, poll_seconds: float, max_seconds: float
+) -> Generator[Progress, None, None]:
+    """Run one command of `osteolite` to its end. Closing the iterator kills it with all processes it started."""
     start = time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    is_report = arguments[1] == "report"
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
-            # It says how far it is only where it takes its standard error for a terminal.
+            stderr=output,
+            # The command reports its progress only to a terminal.
             env={**os.environ, "FORCE_COLOR": "1"},
             start_new_session=True,
         )
-        atexit.register(_end, process)  # where the server ends meanwhile
+        atexit.register(_kill, process)  # in case the server ends first
         try:
-            while not _ended(process):
-                spent = time.monotonic() - start
-                if spent > _MOST_SECONDS:
-                    raise OsteoliteError(f"the measurement did not end within {_MOST_SECONDS:.0f} seconds")
-                found = _LAUNCH.findall(_text(said))
-                yield Progress(int(found[-1][0]) if found else 0, launches, spent)
+            while not _has_ended(process, poll_seconds):
+                seconds = time.monotonic() - start
+                if seconds > max_seconds:
+                    raise OsteoliteError(f"the measurement did not end within {max_seconds:.0f} seconds")
+                found = _LAUNCH.findall(_last_lines(output))
+                launch = int(found[-1][0]) if found else 0
+                yield Progress(launches if is_report else launch, launches, seconds)
         finally:
-            atexit.unregister(_end)
-            _end(process)
+            atexit.unregister(_kill)
+            _kill(process)
         if process.returncode:
-            lines = _text(said).splitlines()
+            lines = _last_lines(output).splitlines()
             reason = next((line for line in reversed(lines) if line.startswith("osteolite: ")), "")
-            raise OsteoliteError(reason.removeprefix("osteolite: ") or f"it ended with code {process.returncode}")
+            raise OsteoliteError(
+                reason.removeprefix("osteolite: ") or f"the measurement ended with code {process.returncode}"
+            )
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
-        process.wait(_STEP)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
-        else:  # its workers end once they can no longer read from it
+        else:  # its workers end when they can no longer read from it
             process.kill()
     process.wait()
 
 
-def _text(said: Any) -> str:
-    """The end of what a command said, as lines."""
-    end = said.seek(0, os.SEEK_END)
-    said.seek(max(0, end - 8192))
-    text = said.read().decode(errors="replace")
+def _last_lines(output: IO[bytes]) -> str:
+    """The end of a command's output, without control sequences."""
+    end = output.seek(0, os.SEEK_END)
+    output.seek(max(0, end - 8192))
+    text = output.read().decode(errors="replace")
     return _CONTROL.sub("", text).replace("\r", "\n")
 
 
-def _keep(out: Path, folder: Path) -> None:
+def _save(out: Path, folder: Path) -> None:
     for name in (_REPORT, _RESULTS):
-        with atomic_path(folder / name) as part:
-            part.write_bytes((out / name).read_bytes())
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes((out / name).read_bytes())

@@ -1,6 +1,6 @@
-"""The edge runtime in a browser: LiteRT.js and the modules that do in JavaScript what this package does.
+"""The edge runtime in a browser: LiteRT.js, and this package in JavaScript.
 
-A page made of these files needs no network, no Node and no server that does more than hand out files.
+A page made of these files needs no Node and only a static file server.
 """
 
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).parent
-_PARTS = ("js", "third_party", "bench")  # folders that a page needs
+_FOLDERS = ("js", "third_party", "bench")  # needed by a page
 
-# What a page may do: run its own files, and reach no other server. `frame-ancestors` counts in a header alone; a <meta>
-# ignores it.
+# Content-Security-Policy of a page: run its own files and reach no other server. Browsers apply `frame-ancestors` only
+# from a header, not from a <meta>.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -30,26 +30,26 @@ POLICY = "; ".join(
 
 
 def page_files() -> dict[str, Path]:
-    """All files that a page needs of this package, by their relative path in the page's folder.
+    """All files of this package that a page needs, by their relative path in the page's folder.
 
-    `constants.json`, with the content of `constants()`, belongs beside these folders.
+    Write `constants()` as `constants.json` beside these folders.
     """
-    paths = (path for part in _PARTS for path in sorted((_FOLDER / part).rglob("*")))
+    paths = (path for name in _FOLDERS for path in sorted((_FOLDER / name).rglob("*")))
     return {path.relative_to(_FOLDER).as_posix(): path for path in paths if path.is_file()}
 
 
 def runtime_name() -> str:
-    """The package of the runtime that lies here, and its version."""
+    """Package name and version of the LiteRT.js in this folder."""
     about = json.loads((_FOLDER / "third_party" / "litertjs" / "litertjs.json").read_text("utf-8"))
     return f"{about['name']} {about['version']}"
 
 
 def constants() -> dict[str, Any]:
-    """What JavaScript must not write twice, as JSON has it."""
+    """The constants that JavaScript shares with Python, ready for JSON."""
     from ..prediction.heatmap import OPACITY, colours
     from ..prediction.image_checks import COLOUR_LIMIT, ENLARGED_LIMIT, FLAT, TEXTS
 
     return {
         "heatmap": {"colours": colours().tolist(), "opacity": OPACITY},
-        "doubts": {"texts": TEXTS, "flat": FLAT, "enlarged_limit": ENLARGED_LIMIT, "colour_limit": COLOUR_LIMIT},
+        "image_checks": {"texts": TEXTS, "flat": FLAT, "enlarged_limit": ENLARGED_LIMIT, "colour_limit": COLOUR_LIMIT},
     }

@@ -1,4 +1,4 @@
-"""A real server of the page, in a process of its own."""
+"""Run a real server of the page in a separate process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-# The command as a person calls it, which at its end says what a server on a small device must not have loaded.
+# The command line; at the end it prints which packages are loaded that a small device must do without.
 SERVER = """
 import sys
 from osteolite.edge.cli import main
@@ -22,7 +22,7 @@ try:
 finally:
     print("heavy:", sorted({"tensorflow", "tf_keras", "keras"} & set(sys.modules)))
 """
-_PATIENCE = 120  # seconds, for a machine that is busy with something else
+_TIMEOUT = 120  # seconds, for a busy machine
 
 
 @dataclass
@@ -31,12 +31,12 @@ class Server:
 
     url: str
     process: subprocess.Popen[bytes]
-    log: Path  # its standard output and error
-    temporary: Path  # the folder it makes its temporary files in
+    log: Path  # standard output and error
+    temporary: Path  # folder of its temporary files
 
     def wait_for(self, text: str) -> str:
-        """Wait until the log holds `text`; return the log."""
-        deadline = time.monotonic() + _PATIENCE
+        """Wait until the log contains `text`, and return the log."""
+        deadline = time.monotonic() + _TIMEOUT
         while text not in (content := self.log.read_text()):
             assert self.process.poll() is None, f"the server ended: {content}"
             assert time.monotonic() < deadline, f"no {text!r} in: {content}"
@@ -44,10 +44,10 @@ class Server:
         return content
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        """End the server as a person or a service manager does; return its exit code."""
+        """Stop the server by a signal and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(_TIMEOUT)
 
 
 def free_port() -> int:
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(folder: Path, *arguments: str | Path, code: str = "", **environment: str) -> Iterator[Server]:
-    """`osteolite demo` with these arguments on a free port, its files in `folder`, after `code`."""
+    """Run `code` and then `osteolite demo` with these arguments on a free port, with its files in `folder`."""
     port, log, temporary = free_port(), folder / "server.log", folder / "temporary"
     temporary.mkdir()
     command = [sys.executable, "-c", code + SERVER, "demo", "--port", str(port), *map(str, arguments)]
@@ -70,7 +70,7 @@ def running(folder: Path, *arguments: str | Path, code: str = "", **environment:
             stderr=subprocess.STDOUT,
             env=variables,
             cwd=folder,
-            # A shell without job control starts what runs in the background with SIGINT ignored.
+            # A shell without job control starts background processes with SIGINT ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     host = environment.get("GRADIO_SERVER_NAME", "127.0.0.1")

@@ -1,4 +1,4 @@
-"""`osteolite demo`: what it says when something is missing, taken or out of reach."""
+"""`osteolite demo`: help, error messages and the public link."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ UNREACHABLE = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
 def osteolite(*arguments: str | Path, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, after `code`."""
+    """Run `code` and then the command line in a separate process."""
     program = f"import sys\n{code}\nfrom osteolite.edge.cli import main\nmain()"
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -32,33 +32,33 @@ def osteolite(*arguments: str | Path, code: str = "", **environment: str) -> sub
 
 
 def own_lines(text: str) -> list[str]:
-    """Lines of standard error without the runtime's own."""
+    """The lines of standard error that are not from the runtime."""
     return [line for line in text.splitlines() if not line.startswith("INFO: ")]
 
 
-def test_help_says_what_share_does_and_loads_nothing_heavy() -> None:
+def test_help_describes_every_option_and_loads_no_heavy_package() -> None:
     code = """import atexit
 atexit.register(lambda: print("loaded:", sorted({"gradio", "numpy", "PIL", "tensorflow"} & set(sys.modules))))"""
     done = osteolite("demo", "--help", code=code)
     assert done.returncode == 0
     assert done.stdout.endswith("loaded: []\n")
     text = " ".join(done.stdout.split())
-    for said in (
+    for part in (
         "--model FILE",
         "--port N",
         "--share",
         "public link through Gradio's servers",
         "--auth USER:PASSWORD",
-        "A password on the command line is seen by others on this machine",
+        "Other users of this machine can see a password on the command line",
         "--examples FOLDER",
         "--space DIR",
         "no diagnosis",
     ):
-        assert said in text
+        assert part in text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])
-def test_a_missing_or_wrong_model_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_unusable_model_file_is_reported_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "model.tflite"
     if content is not None:
         path.write_bytes(content)
@@ -69,39 +69,37 @@ def test_a_missing_or_wrong_model_file_is_one_line(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("option", [["--auth", "ada"], ["--auth-file", "missing"], []])
-def test_a_malformed_account_is_one_line_and_no_open_page(option: list[str]) -> None:
+def test_malformed_account_is_an_error_instead_of_an_open_page(option: list[str]) -> None:
     done = CliRunner().invoke(cli, ["demo", *option], env={"OSTEOLITE_AUTH": ""})
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
     assert "USER:PASSWORD" in line
 
 
-def test_examples_that_cannot_be_offered_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
+def test_empty_examples_folder_is_reported_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["demo", "--model", str(tiny_model), "--examples", str(tmp_path)])
     assert done.exit_code == 2
-    assert "holds no image that can be read (it is empty)" in done.stderr.splitlines()[-1]
+    assert "has no readable image (it is empty)" in done.stderr.splitlines()[-1]
 
 
-def test_without_gradio_it_says_what_to_install(tiny_model: Path) -> None:
+def test_missing_gradio_names_the_extra_to_install(tiny_model: Path) -> None:
     done = osteolite("demo", "--model", tiny_model, code="sys.modules['gradio'] = None")
     assert done.returncode == 2
     (line,) = own_lines(done.stderr)
     assert "pip install 'osteolite[demo]'" in line
 
 
-def test_a_taken_port_is_one_line(tiny_model: Path) -> None:
+def test_taken_port_is_reported_in_one_line(tiny_model: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         done = osteolite("demo", "--model", tiny_model, "--port", str(port))
     assert done.returncode == 2
-    assert own_lines(done.stderr) == [f"osteolite: port {port} of 127.0.0.1 is taken; name another with --port"]
+    assert own_lines(done.stderr) == [f"osteolite: port {port} of 127.0.0.1 is taken; choose another with --port"]
 
 
-def test_without_a_network_the_page_stays_up_and_says_why_there_is_no_link(
-    run_demo: Any, tiny_model: Path, tmp_path: Path, encode: Any
-) -> None:
+def test_page_stays_up_when_the_public_link_fails(run_demo: Any, tiny_model: Path, tmp_path: Path, encode: Any) -> None:
     image = tmp_path / "image.png"
     image.write_bytes(encode(Image.new("L", (50, 50), 200), "PNG"))
     dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), UNREACHABLE)
@@ -117,7 +115,7 @@ def test_without_a_network_the_page_stays_up_and_says_why_there_is_no_link(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for Gradio's tunnel program is a shell script")
-def test_with_a_network_the_public_link_is_printed(run_demo: Any, tiny_model: Path, tmp_path: Path) -> None:
+def test_public_link_is_printed(run_demo: Any, tiny_model: Path, tmp_path: Path) -> None:
     tunnel = tmp_path / "hf" / "gradio" / "frpc" / BINARY_FILENAME
     tunnel.parent.mkdir(parents=True)
     tunnel.write_text("#!/bin/sh\necho 'start proxy success: http://stand-in.invalid'\nexec sleep 600\n")

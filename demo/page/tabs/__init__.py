@@ -1,1 +1,1 @@
-"""The tabs of the page, one a module."""
+"""The tabs of the page, one in each module."""

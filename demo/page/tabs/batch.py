@@ -1,4 +1,4 @@
-"""The tab for several images: files and zip archives in, a table and a CSV file out."""
+"""The "Several images" tab: files and zip archives in, a table and a CSV file out."""
 
 import os
 import threading
@@ -19,8 +19,8 @@ from ...service.batch import (
     Row,
     Upload,
     count_images,
+    display_name,
     score_images,
-    shown,
     summary,
     to_csv,
 )
@@ -28,7 +28,7 @@ from ...service.model_set import LIMITS, ModelSet
 from .. import tables
 
 CSV_NAME = "osteolite-results.csv"
-AT_ONCE = 4  # visitors whose images are scored in turns; more wait
+MAX_CONCURRENT = 4  # visitors whose images are scored in turns; others wait
 _COLUMNS = [
     ("No.", "number"),
     ("File", "name"),
@@ -39,39 +39,39 @@ _COLUMNS = [
     ("ms", "number"),
     ("Warnings and errors", "text"),
 ]
-_WHERE_FILLED = {"Body part", "Warnings and errors"}  # columns that are left out where no row has anything in them
+_OPTIONAL = {"Body part", "Warnings and errors"}  # columns shown only when a row fills them
 
-Shown = tuple[str, Any, Any]  # results, and the two buttons
+Shown = tuple[str, Any, Any]  # updates of the results and of the two buttons
 
 
-def build(scorer: ModelSet) -> None:
-    """Make the tab's components and events inside the current context.
+def build(models: ModelSet) -> None:
+    """Build the tab inside the current Gradio context.
 
     Args:
-        scorer: the models to choose from; with one of them there is nothing to choose.
+        models: the models to choose from. With a single model the tab shows no choice.
     """
     gr.Markdown(
-        f"Up to {MAX_IMAGES} images, as files, zip archives or both: {LIMITS.max_bytes // 1024**2} MiB each, "
+        f"Up to {MAX_IMAGES} images as files, zip archives or both: at most {LIMITS.max_bytes // 1024**2} MiB each and "
         f"{MAX_BYTES // 1024**2} MiB in all."
     )
     upload = gr.File(
         label="Radiographs or zip archives", file_count="multiple", height=170, elem_classes="osteo-uploads"
     )
-    # Gradio's own way leaves an empty file behind for each upload, and forgets what its owner calls it.
+    # Gradio's own preprocessing leaves an empty file behind for each upload and loses the original file name.
     upload.preprocess = _uploads
-    several = len(scorer.names) > 1
-    model = gr.Dropdown(scorer.names, value=scorer.names[0], label="Model", visible=several)
+    several = len(models.names) > 1
+    model = gr.Dropdown(models.names, value=models.names[0], label="Model", visible=several)
     with gr.Row():
         start = gr.Button("Score the images", variant="primary")
         stop = gr.Button("Cancel", interactive=False)
     results = gr.HTML(css_template=tables.TABLE_CSS, js_on_load=tables.SORT_JS)
-    score, cancel = _handlers(scorer)
+    score, cancel = _handlers(models)
     start.click(
         score,
         [upload, model],
         [results, start, stop],
         api_visibility="private",
-        concurrency_limit=AT_ONCE,
+        concurrency_limit=MAX_CONCURRENT,
         show_progress="hidden",
     )
     stop.click(cancel, api_visibility="private")
@@ -81,14 +81,14 @@ def _uploads(payload: Any) -> list[Upload]:
     return [Upload(file.orig_name or file.path, Path(file.path)) for file in payload or []]
 
 
-def _handlers(scorer: ModelSet) -> tuple[Callable[..., Iterator[Shown]], Callable[..., None]]:
-    """What happens on a press of either button."""
+def _handlers(models: ModelSet) -> tuple[Callable[..., Iterator[Shown]], Callable[..., None]]:
+    """The click handlers of the two buttons: score and cancel."""
     running: dict[str | None, threading.Event] = {}  # by session
 
     def score(uploads: list[Upload], model: str, request: gr.Request) -> Iterator[Shown]:
         stopped = running[request.session_hash] = threading.Event()
         try:
-            yield from _scored(uploads, partial(scorer.score, name=model), stopped)
+            yield from score_steps(uploads, partial(models.score, name=model), stopped)
         finally:
             running.pop(request.session_hash, None)
 
@@ -99,15 +99,31 @@ def _handlers(scorer: ModelSet) -> tuple[Callable[..., Iterator[Shown]], Callabl
     return score, cancel
 
 
-def _scored(uploads: list[Upload], score: Callable[[bytes], Any], stopped: threading.Event) -> Iterator[Shown]:
+def score_steps(
+    uploads: list[Upload],
+    score: Callable[[bytes], Any],
+    stopped: threading.Event,
+    max_images: int = MAX_IMAGES,
+) -> Iterator[Shown]:
+    """Score the uploads, one image in each step.
+
+    Args:
+        uploads: images and zip archives of images.
+        score: gives the prediction for the bytes of an image file.
+        stopped: set to stop after the current image.
+        max_images: maximum number of images.
+
+    Yields:
+        The progress after each image, and at the end the results or one error message.
+    """
     try:
-        number = _ready(uploads)
+        number = _prepare(uploads, max_images)
     except InputError as error:
         yield tables.problem(str(error)), *_buttons(False)
         return
     rows: list[Row] = []
     yield tables.progress(0, number, f"0 of {number}"), *_buttons(True)
-    # One image a step: between two of them the page's queue lets other people's images in.
+    # One image in each step, so that the queue can score other visitors' images between two steps.
     for row in score_images(uploads, score):
         rows.append(row)
         if stopped.is_set():
@@ -116,13 +132,13 @@ def _scored(uploads: list[Upload], score: Callable[[bytes], Any], stopped: threa
     yield _results(rows, number), *_buttons(False)
 
 
-def _ready(uploads: list[Upload]) -> int:
+def _prepare(uploads: list[Upload], max_images: int) -> int:
     if not uploads:
         raise InputError("no images; choose files first")
     for upload in uploads:
-        with suppress(OSError):  # it is gone already, which its row will say
-            os.utime(upload.path)  # the time after which it is deleted begins anew
-    return count_images(uploads)
+        with suppress(OSError):  # the file is already deleted, which its row will report
+            os.utime(upload.path)  # restarts the time until the file is deleted
+    return count_images(uploads, max_images)
 
 
 def _buttons(running: bool) -> tuple[Any, Any]:
@@ -130,14 +146,14 @@ def _buttons(running: bool) -> tuple[Any, Any]:
 
 
 def _results(rows: list[Row], number: int) -> str:
-    """The table of what was scored, with its summary and the file to download."""
+    """The summary, the table and the CSV download."""
     cancelled = f" Cancelled after {len(rows)} of {number}." if len(rows) < number else ""
-    cells = [_cells(*one) for one in enumerate(rows, 1)]
+    cells = [_cells(place, row) for place, row in enumerate(rows, 1)]
     filled = [
-        any(column) or name not in _WHERE_FILLED
+        any(column) or name not in _OPTIONAL
         for (name, _), column in zip(_COLUMNS, zip(*cells, strict=True), strict=True)
     ]
-    csv = to_csv(rows).encode("utf-8-sig")  # with the mark by which spreadsheets know it
+    csv = to_csv(rows).encode("utf-8-sig")  # spreadsheets detect UTF-8 by the byte order mark
     return (
         f'<p class="osteo-summary" role="status">{summary(rows)}.{cancelled}</p>'
         + tables.table(
@@ -151,16 +167,16 @@ def _results(rows: list[Row], number: int) -> str:
 
 
 def _cells(number: int, row: Row) -> list[str]:
-    def figure(value: float | None, digits: int) -> str:
+    def decimal(value: float | None, digits: int) -> str:
         return "" if value is None else f"{value:.{digits}f}"
 
     return [
         str(number),
         row.file,
         row.label or "not scored",
-        figure(row.fracture_probability, 3),
-        figure(row.threshold, 3),
+        decimal(row.fracture_probability, 3),
+        decimal(row.threshold, 3),
         row.body_part,
-        figure(row.milliseconds, 1),
-        row.warnings or shown(row.error),
+        decimal(row.milliseconds, 1),
+        row.warnings or display_name(row.error),
     ]

@@ -1,4 +1,4 @@
-"""The tab with the speed of the page's models on this machine."""
+"""The "Benchmark" tab: the speed of the page's models on this machine."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -39,133 +39,147 @@ _CONDITIONS = {
     "load_average": "Load before",
 }
 
-Shown = tuple[str, str, Any, Any, Any]  # progress, results, and the three buttons
+Shown = tuple[str, str, Any, Any, Any]  # updates of the progress, the results and the three buttons
 
 
-def build(scorer: ModelSet, live: bool) -> None:
-    """Make the tab's components and events inside the current context.
+def build(models: ModelSet, can_measure: bool) -> None:
+    """Build the tab inside the current Gradio context.
 
     Args:
-        scorer: the models to measure, all of them.
-        live: whether visitors may measure on this machine.
+        models: the models to measure.
+        can_measure: whether visitors may measure on this machine.
     """
-    files = [scorer.path(name) for name in scorer.names]
+    files = [models.path(name) for name in models.names]
     gr.Markdown(
-        "How long the models of this page take on the machine that serves it, by `osteolite bench`: "
-        "each file is launched several times, in processes of its own."
+        "The speed of this page's models on the machine that serves it, measured by `osteolite bench`: "
+        "each file is launched several times, each time in a new process."
     )
     with gr.Row():
-        start = gr.Button("Measure on this machine", variant="primary", visible=live)
-        stop = gr.Button("Cancel", interactive=False, visible=live)
+        start = gr.Button("Measure on this machine", variant="primary", visible=can_measure)
+        stop = gr.Button("Cancel", interactive=False, visible=can_measure)
         report = gr.Button("Show the full report", visible=False)
     progress = gr.HTML(css_template=tables.TABLE_CSS)
     results = gr.HTML(css_template=tables.TABLE_CSS, js_on_load=tables.SORT_JS)
     page = gr.HTML(css_template=tables.TABLE_CSS)
-    measure, show, show_report, end = _handlers(files, live)
+    measure, show, show_report, cancel = handlers(files, can_measure)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [progress, results, start, stop, report]
     measuring = start.click(measure, None, outputs, concurrency_limit=None, **private)
-    stop.click(end, None, outputs, cancels=[measuring], **private)
+    stop.click(cancel, None, outputs, cancels=[measuring], **private)
     report.click(show_report, None, page, **private)
     Context.root_block.load(show, None, outputs, **private)
 
 
-def _handlers(files: list[Path], may_measure: bool) -> tuple[Callable[..., Any], ...]:
-    """What happens on a press of the first button, when the page is opened, on the third, and on the second."""
+def handlers(
+    files: list[Path], can_measure: bool, run: Callable[..., Iterator[benchmark_job.Progress]] = benchmark_job.measure
+) -> tuple[Callable[..., Any], ...]:
+    """The event handlers: start a measurement, show the results when the page opens, show the report, cancel.
+
+    Args:
+        files: the model files.
+        can_measure: whether visitors may measure on this machine.
+        run: measures the files and yields its progress.
+    """
 
     def measure() -> Iterator[Shown]:
         yield tables.progress(0, 1, "starting"), gr.skip(), *_buttons(True)
         try:
-            for found in benchmark_job.measure(files):
-                yield _progress(found), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+            for progress in run(files):
+                yield _progress(progress), gr.skip(), gr.skip(), gr.skip(), gr.skip()
         except OsteoliteError as error:
             yield tables.problem(str(error)), gr.skip(), *_buttons(False)[:2], gr.skip()
             return
         yield show()
 
     def show() -> Shown:
-        found = benchmark_job.kept_results(files)
-        text = _results(found) if found else f'<p class="osteo-aside">{escape(_nothing(may_measure))}</p>'
-        others = (
-            '<p class="osteo-aside">A measurement is under way on this machine.</p>'
+        found = benchmark_job.saved_results(files)
+        text = results(found) if found else f'<p class="osteo-aside">{escape(_no_results(can_measure))}</p>'
+        running = (
+            '<p class="osteo-aside">A measurement is running on this machine.</p>'
             if benchmark_job.is_measuring()
             else ""
         )
-        return others, text, *_buttons(False)[:2], gr.update(visible=found is not None)
+        return running, text, *_buttons(False)[:2], gr.update(visible=found is not None)
 
     def show_report() -> str:
-        found = benchmark_job.kept_report(files)
-        return _report(found) if found else tables.problem("there is no report any more; measure again")
+        report = benchmark_job.saved_report(files)
+        return _report(report) if report else tables.problem("the report no longer exists; measure again")
 
-    def end() -> Shown:
+    def cancel() -> Shown:
         return tables.problem("cancelled"), gr.skip(), *_buttons(False)[:2], gr.skip()
 
-    return measure, show, show_report, end
+    return measure, show, show_report, cancel
 
 
-def _nothing(may_measure: bool) -> str:
-    if may_measure:
+def _no_results(can_measure: bool) -> str:
+    if can_measure:
         return "These models have not been measured on this machine yet. It takes about a minute."
-    return "These models have not been measured on this machine; on it, `osteolite demo` without --share can do that."
+    return "These models have not been measured on this machine. `osteolite demo` without --share can measure them."
 
 
 def _buttons(measuring: bool) -> tuple[Any, Any, Any]:
     return gr.update(interactive=not measuring), gr.update(interactive=measuring), gr.skip()
 
 
-def _progress(found: benchmark_job.Progress) -> str:
-    text = f"launch {found.launch} of {found.of}" if found.launch else "starting"
-    return tables.progress(max(0, found.launch - 1), found.of, f"{text}, {found.seconds:.0f} s")
+def _progress(progress: benchmark_job.Progress) -> str:
+    text = f"launch {progress.launch} of {progress.launches}" if progress.launch else "starting"
+    return tables.progress(max(0, progress.launch - 1), progress.launches, f"{text}, {progress.seconds:.0f} s")
 
 
-def _results(found: dict[str, Any]) -> str:
-    """The figures of a measurement; what `osteolite bench` wrote is documented in its own module."""
-    valid = sum(one["valid"] for one in found["results"])
+def results(found: dict[str, Any]) -> str:
+    """The results of a measurement as HTML.
+
+    Args:
+        found: the content of benchmark.json as `osteolite bench` wrote it.
+    """
+    valid = sum(result["valid"] for result in found["results"])
     conditions = found["conditions"]
-    said = "; ".join(f"{text} {_plain(conditions[name])}" for name, text in _CONDITIONS.items() if conditions.get(name))
+    listed = "; ".join(
+        f"{text} {_plain(conditions[name])}" for name, text in _CONDITIONS.items() if conditions.get(name)
+    )
     started = datetime.fromisoformat(conditions["started"]).astimezone(UTC)
     return (
         f'<p class="osteo-summary" role="status">Measured on {started:%Y-%m-%d at %H:%M} UTC: '
         f"{valid} of {len(found['results'])} results are valid</p>"
         + tables.table("Speed by model", _COLUMNS, map(_cells, found["results"]), sorts=True)
-        + _why_not(found)
-        + f'<p class="osteo-aside">{escape(said)}</p>'
+        + _invalid(found)
+        + f'<p class="osteo-aside">{escape(listed)}</p>'
     )
 
 
-def _why_not(found: dict[str, Any]) -> str:
-    """What is not valid or was left out, and for what reasons."""
+def _invalid(found: dict[str, Any]) -> str:
+    """The invalid and missing results, each with its reasons."""
     reasons = [
-        f"{one['variant'] or one['file']}, {_threads(one['threads'])}: {'; '.join(one['reasons'])}"
-        for one in found["results"]
-        if not one["valid"]
+        f"{result['variant'] or result['file']}, {_threads(result['threads'])}: {'; '.join(result['reasons'])}"
+        for result in found["results"]
+        if not result["valid"]
     ]
     reasons += [f"{name}, left out: {reason}" for name, reason in found["left_out"].items()]
     if not reasons:
         return ""
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
-        '<p class="osteo-aside">A result that is not valid must not be quoted: the machine was busy, as with people '
-        "who use this page meanwhile, or a minute was too short for so many files. "
-        f'<code>osteolite bench FILE...</code> takes the time it needs.</p><ul class="osteo-aside">{listed}</ul>'
+        '<p class="osteo-aside">Do not quote an invalid result: the machine was busy, for example with visitors of '
+        "this page, or a minute was too short for so many files. "
+        f'<code>osteolite bench FILE...</code> takes as long as needed.</p><ul class="osteo-aside">{listed}</ul>'
     )
 
 
-def _cells(one: dict[str, Any]) -> list[str]:
-    spent = one["milliseconds"]
-    invoke = spent["invoke"] or {}
+def _cells(result: dict[str, Any]) -> list[str]:
+    milliseconds = result["milliseconds"]
+    invoke = milliseconds["invoke"] or {}
     interval = (invoke.get("intervals") or {}).get("p50")
     return [
-        one["variant"] or one["file"],
-        "yes" if one["valid"] else "no",
-        str(one["threads"]),
-        one["delegate"]["applied"],
-        _figure(invoke.get("p50"), 2),
+        result["variant"] or result["file"],
+        "yes" if result["valid"] else "no",
+        str(result["threads"]),
+        result["delegate"]["applied"],
+        _decimal(invoke.get("p50"), 2),
         f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
-        _figure(invoke.get("p90"), 2),
-        _figure(spent["cold_start"].get("process"), 0),
-        _figure(one["bytes"] / 1e6, 2),
-        _figure(one["peak_mb"], 1),
+        _decimal(invoke.get("p90"), 2),
+        _decimal(milliseconds["cold_start"].get("process"), 0),
+        _decimal(result["bytes"] / 1e6, 2),
+        _decimal(result["peak_mb"], 1),
     ]
 
 
@@ -173,7 +187,7 @@ def _threads(number: int) -> str:
     return "1 thread" if number == 1 else f"{number} threads"
 
 
-def _figure(value: float | None, digits: int) -> str:
+def _decimal(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
@@ -182,7 +196,7 @@ def _plain(value: Any) -> str:
 
 
 def _report(page: str) -> str:
-    """The report in a frame that may run nothing, and to download."""
+    """A download link for the report, and the report in a frame that cannot run scripts."""
     return tables.download("Download the report", REPORT_NAME, page.encode(), "text/html;charset=utf-8") + (
         f'<iframe class="osteo-report" title="The full report" sandbox="" srcdoc="{escape(page)}"></iframe>'
     )

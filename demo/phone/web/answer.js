@@ -1,9 +1,11 @@
-// The answer: what the model says, and where in the image it sees it.
+// Shows the prediction: label, probability and warnings, and the radiograph under its heatmap.
 
 import {layer} from "./js/heatmap.js";
 
-const SIDE = 1024; // pixels that are shown at most; a phone's canvas is no place for thirty million
-const STEPS = {read: "Read", preprocess: "Preprocess", invoke: "Run the model", load: "Load the part's model", check: "Check"};
+const MAX_SIDE = 1024; // of the shown radiograph, pixels: a phone's canvas cannot hold thirty million
+const STEPS = {
+  read: "Read", preprocess: "Preprocess", invoke: "Run the model", load: "Load the body part's model", check: "Check",
+};
 
 const element = (id) => document.getElementById(id);
 
@@ -11,27 +13,27 @@ export function hideAnswer() {
   element("answer").hidden = true;
 }
 
-export function setOpacity(share) {
-  element("heat").style.opacity = share;
+export function setOpacity(opacity) {
+  element("heat").style.opacity = opacity;
 }
 
-export function showAnswer(grey, prediction, used) {
+export function showAnswer(grey, prediction, setup) {
   showCard(prediction);
   drawRadiograph(element("radiograph"), grey);
   drawHeat(prediction, grey);
-  element("facts").replaceChildren(...terms(factsOf(prediction, used)));
+  element("facts").replaceChildren(...terms(factsOf(prediction, setup)));
   element("answer").hidden = false;
 }
 
-// The pairs of a <dl>.
+// The elements of a <dl>, for pairs of name and value.
 export function terms(pairs) {
-  return pairs.flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
+  return pairs.flatMap(([name, value]) => [elementWith("dt", name), elementWith("dd", value)]);
 }
 
-export function made(tag, text) {
-  const one = document.createElement(tag);
-  one.textContent = text;
-  return one;
+export function elementWith(tag, text) {
+  const created = document.createElement(tag);
+  created.textContent = text;
+  return created;
 }
 
 function showCard({label, fractureProbability, threshold, warnings}) {
@@ -44,27 +46,27 @@ function showCard({label, fractureProbability, threshold, warnings}) {
   element("threshold").textContent = threshold.toFixed(3);
   card.style.setProperty("--filled", `${100 * fractureProbability}%`);
   card.style.setProperty("--at", `${100 * threshold}%`);
-  const doubts = Object.values(warnings);
-  element("doubts").replaceChildren(...doubts.map((text) => made("li", text)));
-  element("doubts").hidden = !doubts.length;
+  const texts = Object.values(warnings);
+  element("warnings").replaceChildren(...texts.map((text) => elementWith("li", text)));
+  element("warnings").hidden = !texts.length;
 }
 
 function factsOf(prediction, {model, accelerator}) {
-  const spent = Object.entries(prediction.milliseconds);
-  const total = spent.reduce((sum, [, milliseconds]) => sum + milliseconds, 0);
-  const part = prediction.bodyPart &&
+  const steps = Object.entries(prediction.milliseconds);
+  const total = steps.reduce((sum, [, milliseconds]) => sum + milliseconds, 0);
+  const bodyPart = prediction.bodyPart &&
     [["Body part", `${prediction.bodyPart}, probability ${prediction.bodyPartProbability.toFixed(3)}`]];
   return [
-    ...part || [],
+    ...bodyPart || [],
     ["Model", prediction.model],
     ["Variant", prediction.variant || model.variant],
     ["Ran on", [accelerator, prediction.reason].filter(Boolean).join("; ")],
-    ...spent.map(([step, milliseconds]) => [STEPS[step] ?? step, `${milliseconds.toFixed(1)} ms`]),
-    ["In all", `${total.toFixed(1)} ms`],
+    ...steps.map(([step, milliseconds]) => [STEPS[step] ?? step, `${milliseconds.toFixed(1)} ms`]),
+    ["Total", `${total.toFixed(1)} ms`],
   ];
 }
 
-// ---- pictures
+// ---- images
 
 function drawRadiograph(canvas, grey) {
   const {width, height, data} = reduced(grey);
@@ -74,9 +76,9 @@ function drawRadiograph(canvas, grey) {
   paint(canvas, pixels);
 }
 
-// The means of squares of pixels, as many as it takes to be no larger than SIDE.
+// Averages square blocks of pixels so that no side is longer than MAX_SIDE.
 function reduced(grey) {
-  const step = Math.ceil(Math.max(grey.width, grey.height) / SIDE);
+  const step = Math.ceil(Math.max(grey.width, grey.height) / MAX_SIDE);
   if (step <= 1) return grey;
   const [width, height] = [Math.floor(grey.width / step) || 1, Math.floor(grey.height / step) || 1];
   const data = new Uint8Array(width * height);
@@ -96,11 +98,11 @@ function meanAt(grey, left, top, step) {
 }
 
 function drawHeat({activationMap, spec}, grey) {
-  const there = Boolean(activationMap);
-  element("heat").hidden = element("heat-control").hidden = !there;
-  element("no-heat").hidden = there;
+  const hasMap = Boolean(activationMap);
+  element("heat").hidden = element("heat-control").hidden = !hasMap;
+  element("no-heat").hidden = hasMap;
   element("no-heat").textContent = "This model gives no heatmap.";
-  if (there) paint(element("heat"), layer(activationMap, spec, grey.width, grey.height));
+  if (hasMap) paint(element("heat"), layer(activationMap, spec, grey.width, grey.height));
 }
 
 function paint(canvas, pixels) {

@@ -1,4 +1,4 @@
-// The page: takes an image, asks the model, shows the answer. Nothing here sends anything anywhere.
+// The page: reads an image, scores it and shows the prediction. Nothing here sends data anywhere.
 
 import {openClassifier} from "./js/classifier.js";
 import {readRadiograph} from "./js/image.js";
@@ -6,68 +6,68 @@ import {showAbout} from "./about.js";
 import {hideAnswer, setOpacity, showAnswer} from "./answer.js";
 import {keepForOffline} from "./offline.js";
 
-const ACCELERATORS = {wasm: "Processor (wasm)", webgpu: "Graphics card (WebGPU)"};
-const PAINT_MS = 20; // enough for the browser to draw what was told before it goes on
+const ACCELERATORS = {wasm: "CPU (wasm)", webgpu: "GPU (WebGPU)"};
+const PAINT_MS = 20; // lets the browser paint the status before the work goes on
 
 const element = (id) => document.getElementById(id);
 
-let models = []; // of models.json
+let models = []; // content of models.json
 let open = null; // {model, accelerator, classifier}
-let radiograph = null; // the last image that could be read, for another model
-let queue = Promise.resolve(); // one thing at a time: a model has one set of buffers
+let radiograph = null; // the last readable image, to score again with another model
+let queue = Promise.resolve(); // one task at a time, because a model has one set of buffers
 
 async function main() {
   keepForOffline();
   models = await (await fetched("models.json")).json();
   await fillSettings();
-  takeImages();
+  listenForImages();
   element("opacity").addEventListener("input", (event) => setOpacity(event.target.value / 100));
-  for (const id of ["model", "accelerator"]) element(id).addEventListener("change", () => turn(scoreAgain));
-  turn(async () => {
+  for (const id of ["model", "accelerator"]) element(id).addEventListener("change", () => enqueue(scoreAgain));
+  enqueue(async () => {
     await openChosen();
-    say("Ready");
+    setStatus("Ready");
   });
   for (const id of ["choose", "capture", "model", "accelerator"]) element(id).disabled = false;
 }
 
-// ---- one thing at a time
+// ---- tasks
 
-function turn(work) {
+function enqueue(task) {
   element("answer").ariaBusy = "true";
-  const mine = queue.then(work).catch(showProblem).then(() => {
-    if (queue === mine) element("answer").ariaBusy = "false"; // nothing has come since
+  const last = queue.then(task).catch(showProblem).then(() => {
+    if (queue === last) element("answer").ariaBusy = "false"; // no later task is waiting
   });
-  queue = mine;
+  queue = last;
 }
 
 function showProblem(error) {
   hideAnswer();
-  say("");
+  setStatus("");
   element("problem").textContent = oneLine(error);
   element("problem").hidden = false;
 }
 
 async function scoreNew(file) {
   radiograph = null;
-  await tell("Reading the image");
+  await showProgress("Reading the image");
   const start = performance.now();
   const decoded = await readRadiograph(file);
   radiograph = {...decoded, name: file.name, milliseconds: performance.now() - start};
   await scoreAgain();
-  element("card").scrollIntoView({block: "nearest"}); // on a phone it lies below what was just tapped
+  element("card").scrollIntoView({block: "nearest"}); // on a phone the card is below the button
 }
 
 async function scoreAgain() {
   const {model, accelerator, classifier} = await openChosen();
   if (!radiograph) {
-    say("Ready");
+    setStatus("Ready");
     return;
   }
-  await tell("Scoring");
+  await showProgress("Scoring");
   const prediction = await classifier.predict(radiograph);
   prediction.milliseconds = {read: radiograph.milliseconds, ...prediction.milliseconds};
   showAnswer(radiograph.grey, prediction, {model, accelerator: ACCELERATORS[prediction.applied || accelerator]});
-  say(`Scored${radiograph.name ? ` ${radiograph.name}` : ""}`);
+  setStatus(`Scored${radiograph.name ? ` ${radiograph.name}` : ""}`);
 }
 
 async function openChosen() {
@@ -77,7 +77,7 @@ async function openChosen() {
     element("problem").hidden = true;
     return open;
   }
-  await tell(`Loading the model, ${megabytes(model.bytes)}`);
+  await showProgress(`Loading the model, ${megabytes(model.bytes)}`);
   open?.classifier.close();
   open = null;
   const bytes = new Uint8Array(await (await fetched(model.url)).arrayBuffer());
@@ -90,36 +90,36 @@ async function openChosen() {
 async function fetched(url) {
   const response = await fetch(url).catch(() => null);
   if (response?.ok) return response;
-  throw new Error(`${url} cannot be fetched${response ? ` (${response.status})` : ""}; look at the network, and reload`);
+  throw new Error(`${url} cannot be fetched${response ? ` (${response.status})` : ""}; check the network and reload`);
 }
 
-// ---- what a person gives
+// ---- input
 
-function takeImages() {
+function listenForImages() {
   for (const [button, input] of [["choose", "file"], ["capture", "camera"]]) {
     element(button).addEventListener("click", () => element(input).click());
     element(input).addEventListener("change", () => {
-      give(element(input).files);
-      element(input).value = ""; // so that the same file can be chosen again
+      scoreFiles(element(input).files);
+      element(input).value = ""; // lets the same file be chosen again
     });
   }
   const drop = element("drop");
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
-      event.preventDefault(); // a browser would open the file instead of this page
+      event.preventDefault(); // by default a browser would open the file instead of this page
       drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
-      if (kind === "drop") give(event.dataTransfer.files);
+      if (kind === "drop") scoreFiles(event.dataTransfer.files);
     });
   }
-  document.addEventListener("paste", (event) => give(event.clipboardData.files));
+  document.addEventListener("paste", (event) => scoreFiles(event.clipboardData.files));
 }
 
-function give(files) {
-  const given = Array.from(files);
-  if (!given.length) return;
-  turn(() => {
-    if (given.length > 1) throw new Error(`these are ${given.length} files; give one radiograph at a time`);
-    return scoreNew(given[0]);
+function scoreFiles(list) {
+  const files = Array.from(list);
+  if (!files.length) return;
+  enqueue(() => {
+    if (files.length > 1) throw new Error(`${files.length} files were given; choose one radiograph at a time`);
+    return scoreNew(files[0]);
   });
 }
 
@@ -127,37 +127,37 @@ function give(files) {
 
 async function fillSettings() {
   const variants = models.map((model) => model.variant);
-  const twice = new Set(variants).size < variants.length;
+  const ambiguous = new Set(variants).size < variants.length;
   element("model").append(...models.map((model) =>
-    new Option(`${twice ? model.file : model.variant} (${megabytes(model.bytes)})`)));
+    new Option(`${ambiguous ? model.file : model.variant} (${megabytes(model.bytes)})`)));
   const missing = await missingWebgpu();
   const usable = missing ? ["wasm"] : ["wasm", "webgpu"];
   element("accelerator").append(...usable.map((name) => new Option(ACCELERATORS[name], name)));
   element("accelerator-note").textContent = missing;
 }
 
-// Why there is no WebGPU; nothing where there is.
+// The reason why there is no WebGPU; "" if there is.
 async function missingWebgpu() {
-  if (!isSecureContext) return "Browsers give WebGPU to pages from https or localhost alone.";
-  if (!navigator.gpu) return "This browser has no WebGPU, or has it switched off.";
+  if (!isSecureContext) return "Browsers allow WebGPU only on pages from https or localhost.";
+  if (!navigator.gpu) return "This browser has no WebGPU, or it is switched off.";
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
-  return adapter ? "" : "WebGPU finds no usable graphics card here.";
+  return adapter ? "" : "WebGPU finds no usable GPU on this device.";
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e5 ? 3 : 1)} MB`;
 
-// ---- what the page says
+// ---- status
 
-function say(text) {
+function setStatus(text) {
   element("state").textContent = text;
 }
 
-function tell(text) {
+function showProgress(text) {
   element("problem").hidden = true;
-  say(`${text} ...`);
+  setStatus(`${text} ...`);
   return new Promise((resolve) => setTimeout(resolve, PAINT_MS));
 }
 
 const oneLine = (error) => String(error?.message ?? error).replace(/\s+/g, " ").trim().slice(0, 400);
 
-turn(main);
+enqueue(main);

@@ -1,29 +1,29 @@
-// The page: what it measures is told by bench.json beside it, and done by launch.js, one frame a launch.
+// The benchmark page. bench.json beside it says what to measure; launch.js measures, in a new frame for each launch.
 
 const FORMAT = "osteolite-bench-figures";
 const VERSION = 1;
-const IMITATIONS = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i;
-const PAINT_MS = 20; // enough for the browser to draw what was told before it goes on
-const FRAME_MS = 60_000; // for a launch's frame to load
+const SOFTWARE_GPUS = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i;
+const PAINT_MS = 20; // lets the browser paint the progress before the work goes on
+const FRAME_MS = 60_000; // time limit for loading a launch's frame
 
 const element = (id) => document.getElementById(id);
-const driven = typeof globalThis.answered === "function"; // by the program that opened this page, and waits for it
+const driven = typeof globalThis.reportResult === "function"; // opened by a program that waits for the result
 
 async function main() {
   const response = await fetch("bench.json");
   if (!response.ok) throw new Error("there is no bench.json beside this page");
   const task = await response.json();
-  showWayBack();
+  showBackLink();
   const adapter = await webgpuAdapter();
   showRows(pending(task));
   showConditions(await browserConditions(task, adapter));
   element("measure").disabled = false;
   element("measure").addEventListener("click", () => measureHere(task, adapter));
-  if (driven) globalThis.answered(JSON.stringify(await measure(task, adapter)));
+  if (driven) globalThis.reportResult(JSON.stringify(await measure(task, adapter)));
 }
 
-// The link back to the page that this one was opened from, if it says so: `?back=../`, a path of this server alone.
-function showWayBack() {
+// Shows a link back to the page named in the address, `?back=../`; only paths of this server are accepted.
+function showBackLink() {
   const back = new URLSearchParams(location.search).get("back");
   const target = back && new URL(back, location.href);
   if (target?.origin !== location.origin || !target.protocol.startsWith("http")) return;
@@ -35,13 +35,13 @@ async function measureHere(task, adapter) {
   const button = element("measure");
   button.disabled = true;
   element("save").hidden = true;
-  say("Measuring");
+  setStatus("Measuring");
   try {
     const {measured} = await measure(task, adapter);
-    offer({format: FORMAT, version: VERSION, measured});
-    say("Done. Save the figures, and read them with: osteolite bench import FILE");
+    offerDownload({format: FORMAT, version: VERSION, measured});
+    setStatus("Done. Save the results, and import them with: osteolite bench import FILE");
   } catch (error) {
-    say(`It was not measured: ${error?.message ?? error}`, true);
+    setStatus(`The measurement failed: ${error?.message ?? error}`, true);
   } finally {
     element("progress").hidden = true;
     button.textContent = "Measure again";
@@ -49,36 +49,36 @@ async function measureHere(task, adapter) {
   }
 }
 
-// {measured, scored}: `Measured` of benchmarks/harness/records.py as JSON, and what the last launch made of the images.
+// {measured, scored}: `Measured` of benchmarks/harness/records.py as JSON, and the last launch's image results.
 async function measure(task, adapter) {
   const clock = performance.now();
   const conditions = {...await browserConditions(task, adapter), started: new Date().toISOString()};
   conditions.before = await power();
   const release = await keepAwake();
-  let lanes = [];
+  let cases = []; // "lanes" in JSON
   let scored = [];
   try {
     for (let launch = 1; launch <= task.launches; launch++) {
-      const tell = (step, share) => tellOf(task, launch, step, share);
+      const report = (step, share) => showStep(task, launch, step, share);
       const images = launch === task.launches ? task.images : 0;
-      const found = await inFrame((frame) => frame.launch({...task, images}, adapter, tell));
-      lanes = launch === 1 ? found.lanes : lanes.map((lane, index) => joined(lane, found.lanes[index]));
+      const found = await inFrame((frame) => frame.launch({...task, images}, adapter, report));
+      cases = launch === 1 ? found.cases : cases.map((measured, index) => joined(measured, found.cases[index]));
       scored = found.scored;
-      showRows(lanes);
+      showRows(cases);
     }
   } finally {
     release();
   }
   conditions.seconds = Math.round((performance.now() - clock) / 100) / 10;
   conditions.after = await power();
-  return {measured: {device: "browser", conditions, lanes, labels: [], left_out: {}}, scored};
+  return {measured: {device: "browser", conditions, lanes: cases, labels: [], left_out: {}}, scored};
 }
 
-const joined = (lane, again) =>
-  ({...lane, launches: [...lane.launches, ...again.launches], error: lane.error || again.error});
+const joined = (first, next) =>
+  ({...first, launches: [...first.launches, ...next.launches], error: first.error || next.error});
 
-// A frame is a page of its own: a fresh runtime, and no memory or thread of it is left when it is gone. A page that is
-// out of sight is slowed down, so what was measured then is not kept.
+// A frame has its own runtime, whose memory and threads end with the frame. Browsers slow down a hidden page, so a
+// measurement during which the page was hidden is discarded.
 async function inFrame(work) {
   const frame = document.createElement("iframe");
   frame.hidden = true;
@@ -89,13 +89,13 @@ async function inFrame(work) {
   document.addEventListener("visibilitychange", watch);
   try {
     await new Promise((resolve, reject) => {
-      setTimeout(() => reject(new Error("launch.html does not load")), FRAME_MS);
+      setTimeout(() => reject(new Error("launch.html does not load; reload the page")), FRAME_MS);
       frame.addEventListener("load", resolve);
       document.body.append(frame);
     });
-    if (!frame.contentWindow.launch) throw new Error("launch.js does not load");
+    if (!frame.contentWindow.launch) throw new Error("launch.js does not load; reload the page");
     const found = await work(frame.contentWindow);
-    if (hidden) throw new Error("the page was out of sight, where a browser slows it down; measure again");
+    if (hidden) throw new Error("the page was hidden, which slows it down; keep it in view and measure again");
     return found;
   } finally {
     document.removeEventListener("visibilitychange", watch);
@@ -103,26 +103,26 @@ async function inFrame(work) {
   }
 }
 
-// What is being done, and which share of this launch is done.
-function tellOf(task, launch, step, share) {
+// Shows the current step and the finished share of the launch.
+function showStep(task, launch, step, share) {
   element("progress").hidden = false;
   element("bar").value = (launch - 1 + share) / task.launches;
   element("step").textContent = task.launches > 1 ? `launch ${launch} of ${task.launches}: ${step}` : step;
-  globalThis.told?.(step);
+  globalThis.reportStep?.(step);
   return new Promise((resolve) => setTimeout(resolve, PAINT_MS));
 }
 
-function say(text, failed = false) {
+function setStatus(text, failed = false) {
   element("state").textContent = text;
   element("state").className = failed ? "failed" : "";
 }
 
-// ---- what the browser tells of itself
+// ---- conditions
 
 async function browserConditions(task, adapter) {
   const agent = navigator.userAgentData;
-  const wanted = ["model", "platform", "platformVersion", "architecture", "bitness", "fullVersionList"];
-  const known = await agent?.getHighEntropyValues(wanted).catch(() => null) ?? {};
+  const hints = ["model", "platform", "platformVersion", "architecture", "bitness", "fullVersionList"];
+  const known = await agent?.getHighEntropyValues(hints).catch(() => null) ?? {};
   const architecture = [known.architecture, known.bitness].filter(Boolean).join("-");
   return {
     machine: printable(known.model || [known.platform, known.platformVersion].filter(Boolean).join(" ") ||
@@ -147,16 +147,16 @@ function browserName(versions) {
   return name ? `${name === "Version" ? "Safari" : name} ${version}` : "unknown";
 }
 
-// The smallest step of the clock, of a few.
+// The smallest of a few clock steps, milliseconds.
 function timerResolution() {
-  let least = Infinity;
+  let smallest = Infinity;
   for (let step = 0; step < 20; step++) {
     const start = performance.now();
     let now = start;
     while (now === start) now = performance.now();
-    least = Math.min(least, now - start);
+    smallest = Math.min(smallest, now - start);
   }
-  return Math.round(1e4 * least) / 1e4;
+  return Math.round(1e4 * smallest) / 1e4;
 }
 
 async function power() {
@@ -170,13 +170,13 @@ async function webgpuAdapter() {
   const info = adapter.info ?? {};
   const [vendor, architecture, description] = [info.vendor, info.architecture, info.description].map(printable);
   const name = [vendor, architecture, description].filter(Boolean).join(" ") || "unnamed";
-  const imitation = Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) || IMITATIONS.test(name);
-  return {vendor, architecture, description, name, imitation};
+  const isSoftware = Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) || SOFTWARE_GPUS.test(name);
+  return {vendor, architecture, description, name, isSoftware};
 }
 
 const printable = (text) => String(text ?? "").replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 300);
 
-// Keeps a phone's screen on, where the browser can; the returned function lets it go.
+// Keeps a phone's screen on if the browser can; the returned function releases it.
 async function keepAwake() {
   const lock = await navigator.wakeLock?.request("screen").catch(() => null);
   return () => lock?.release();
@@ -184,25 +184,25 @@ async function keepAwake() {
 
 // ---- the table
 
-const pending = (task) => task.models.flatMap((model) => task.accelerators.map((asked) => ({
-  ...model, asked, launches: [], reason: "", error: "",
+const pending = (task) => task.models.flatMap((model) => task.accelerators.map((requested) => ({
+  ...model, asked: requested, launches: [], reason: "", error: "",
 })));
 
-function showRows(lanes) {
-  const variants = new Map(lanes.map((lane) => [lane.file, lane.variant]));
+function showRows(cases) {
+  const variants = new Map(cases.map(({file, variant}) => [file, variant]));
   const ambiguous = new Set(variants.values()).size < variants.size;
-  element("rows").replaceChildren(...lanes.flatMap((lane) => {
-    const runs = lane.launches.flatMap((launch) => launch.invoke.flat());
-    const first = lane.launches.map((launch) => launch.cold_start.first_invoke);
-    const name = cell("th", lane.variant && !ambiguous ? lane.variant : lane.file);
+  element("rows").replaceChildren(...cases.flatMap((measured) => {
+    const runs = measured.launches.flatMap((launch) => launch.invoke.flat());
+    const first = measured.launches.map((launch) => launch.cold_start.first_invoke);
+    const name = cell("th", measured.variant && !ambiguous ? measured.variant : measured.file);
     name.scope = "row";
     name.replaceChildren(...name.textContent.split(/(?=_)/).flatMap((part) => [part, document.createElement("wbr")]));
     const numbers = [quantile(runs, 0.5), quantile(runs, 0.9), quantile(first, 0.5)].map(milliseconds);
-    numbers.push((lane.bytes / 1e6).toFixed(lane.bytes < 1e5 ? 3 : 1));
+    numbers.push((measured.bytes / 1e6).toFixed(measured.bytes < 1e5 ? 3 : 1));
     const row = document.createElement("tr");
-    row.append(name, cell("td", lane.asked), ...numbers.map((text) => cell("td", text, "number")));
-    const note = lane.error || lane.reason;
-    return note ? [row, noteRow(note, Boolean(lane.error))] : [row];
+    row.append(name, cell("td", measured.asked), ...numbers.map((text) => cell("td", text, "number")));
+    const note = measured.error || measured.reason;
+    return note ? [row, noteRow(note, Boolean(measured.error))] : [row];
   }));
 }
 
@@ -246,15 +246,15 @@ function showConditions(conditions) {
     ...Object.entries(shown).flatMap(([name, value]) => [cell("dt", name), cell("dd", value)]));
 }
 
-function offer(figures) {
+function offerDownload(results) {
   const link = element("save");
   if (link.href) URL.revokeObjectURL(link.href);
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(figures)], {type: "application/json"}));
-  link.download = `osteolite-figures-${figures.measured.conditions.started.slice(0, 19).replaceAll(":", "")}.json`;
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(results)], {type: "application/json"}));
+  link.download = `osteolite-figures-${results.measured.conditions.started.slice(0, 19).replaceAll(":", "")}.json`;
   link.hidden = false;
 }
 
 main().catch((error) => {
-  say(`It cannot be measured: ${error?.message ?? error}`, true);
-  globalThis.answered?.(JSON.stringify({error: String(error?.message ?? error)}));
+  setStatus(`Measuring is not possible: ${error?.message ?? error}`, true);
+  globalThis.reportResult?.(JSON.stringify({error: String(error?.message ?? error)}));
 });

@@ -1,166 +1,167 @@
-// One launch: every model is compiled anew for every accelerator and warmed up, then they run in turns. It has a
-// frame of its own, which takes the runtime's memory and threads with it when it is removed.
+// One launch: compile and warm up each model on each accelerator, then run all of them in turns. It has its own frame;
+// removing the frame frees the runtime's memory and threads.
 
 import {loadRuntime} from "../js/runtime.js";
 
 const TURNS = 10; // of a launch
-const TURN_MS = 100; // a turn takes about so long
-const WARM_RUNS = 10; // of a turn while it warms up, or as many as fit into ...
-const WARM_MS = 2000; // ... so long, but no fewer than ...
-const WARM_LEAST = 3;
-const WARM_TURNS = 20; // at most
-const STEADY = 0.05;
+const TURN_MS = 100; // approximate duration of a turn
+const WARM_RUNS = 10; // maximum runs of a warm-up turn
+const WARM_MS = 2000; // time limit of a warm-up turn
+const WARM_MIN_RUNS = 3; // even over the time limit
+const WARM_TURNS = 20; // maximum
+const STEADY = 0.05; // relative change of the median between two warm-up turns that counts as steady
 
-// The only place that times runs: from the values of the input to those of every output, all of them in JavaScript's
-// own memory. A GPU answers `run` before it has computed anything, so a run without `data` has no time at all.
-async function timedRun(lane) {
+// The only place that times runs, from input values to output values in JavaScript's memory. A GPU returns from `run`
+// before it has computed anything, so the time must include `data`.
+async function timedRun(current) {
   const start = performance.now();
-  const input = new lane.library.Tensor(lane.values, lane.shape);
-  const outputs = await lane.model.run(input);
+  const input = new current.library.Tensor(current.values, current.shape);
+  const outputs = await current.model.run(input);
   const answers = await Promise.all(outputs.map((output) => output.data()));
   const milliseconds = performance.now() - start;
   for (const tensor of [input, ...outputs]) tensor.delete();
   return {milliseconds, answers};
 }
 
-// {lanes, scored}: `lanes` as `benchmarks/harness/records.py` describes them, of one launch each, by model and accelerator;
-// `scored`, for each of them, the first logit and the milliseconds of each image, or null.
-globalThis.launch = async (task, adapter, say) => {
-  let share = 0; // of this launch that is done: half of it is getting ready
-  const tell = (step) => say(step, share);
-  const runtimes = await loadRuntimes(task, tell);
-  const running = [];
+// {cases, scored}: one `Case` of benchmarks/harness/records.py as JSON for each model and accelerator, with one launch;
+// and for each case the logit and the milliseconds of each image.
+globalThis.launch = async (task, adapter, showStep) => {
+  let share = 0; // finished share of this launch; the preparation is half of it
+  const report = (step) => showStep(step, share);
+  const runtimes = await loadRuntimes(task, report);
+  const cases = [];
   for (const model of task.models) {
     const bytes = new Uint8Array(await (await fetched(model.url)).arrayBuffer());
     for (const accelerator of task.accelerators) {
-      const lane = describedLane(task, model, accelerator);
-      running.push(lane);
-      await attempt(lane, () => compile(lane, runtimes[accelerator], bytes, adapter, tell));
-      await attempt(lane, () => warmUp(lane, tell));
-      share = running.length / (task.models.length * task.accelerators.length) / 2;
+      const current = newCase(task, model, accelerator);
+      cases.push(current);
+      await attempt(current, () => compile(current, runtimes[accelerator], bytes, adapter, report));
+      await attempt(current, () => warmUp(current, report));
+      share = cases.length / (task.models.length * task.accelerators.length) / 2;
     }
   }
   for (let turn = 1; turn <= TURNS; turn++) {
     share = 0.5 + (turn - 1) / TURNS / 2;
-    for (const lane of running.filter((one) => !one.figures.error)) {
-      await tell(`turn ${turn} of ${TURNS}: ${nameOf(lane)}`);
-      await attempt(lane, () => takeTurn(lane));
+    for (const current of cases.filter(({record}) => !record.error)) {
+      await report(`turn ${turn} of ${TURNS}: ${nameOf(current)}`);
+      await attempt(current, () => takeTurn(current));
     }
   }
-  const scored = await score(task, running, tell);
-  return {lanes: running.map((lane) => lane.figures), scored};
+  const scored = await score(task, cases, report);
+  return {cases: cases.map(({record}) => record), scored};
 };
 
-function describedLane(task, model, accelerator) {
+function newCase(task, model, accelerator) {
   const launch = {
     cold_start: {}, warm_up: 0, steady: false, invoke: [], quantiles: {}, runs: 0,
     peak_mb: null, steady_mb: null, foreign_cores: null, stolen: null, joules: null,
   };
-  const figures = {
+  const record = {
     file: model.file, variant: model.variant, bytes: model.bytes, threads: 1, engine: "litert.js",
     runtime: task.runtime, asked: accelerator, applied: "", taken: null, of: null, reason: "", launches: [launch],
     steps: {}, probabilities: [], answers: [], batch: {}, scenarios: {}, operators: [], error: "",
   };
-  return {figures, launch, spec: model.spec, accelerator};
+  return {record, launch, spec: model.spec, accelerator};
 }
 
-const nameOf = (lane) => `${lane.figures.variant || lane.figures.file} on ${lane.accelerator}`;
+const nameOf = (current) => `${current.record.variant || current.record.file} on ${current.accelerator}`;
 
-// Does a step of a lane that has not failed yet; why it fails now becomes its error, and the other lanes go on.
-async function attempt(lane, step) {
-  if (lane.figures.error) return;
+// Runs a step of a case that has not failed yet. A failure becomes the case's error; the other cases go on.
+async function attempt(current, step) {
+  if (current.record.error) return;
   try {
     await step();
   } catch (error) {
-    lane.figures.error = oneLine(error);
-    lane.figures.launches = [];
-    lane.model?.delete();
+    current.record.error = oneLine(error);
+    current.record.launches = [];
+    current.model?.delete();
   }
 }
 
 const oneLine = (error) => String(error?.message ?? error).replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 300);
 
-// Each accelerator has a runtime of its own.
-async function loadRuntimes(task, tell) {
+// Each accelerator has its own runtime.
+async function loadRuntimes(task, report) {
   const runtimes = {};
   for (const accelerator of task.accelerators) {
-    await tell(`loading the runtime for ${accelerator}`);
+    await report(`loading the runtime for ${accelerator}`);
     runtimes[accelerator] = await loadRuntime(accelerator);
   }
   return runtimes;
 }
 
-async function compile(lane, runtime, bytes, adapter, tell) {
-  await tell(`compiling ${nameOf(lane)}`);
-  if (lane.accelerator === "webgpu" && !adapter) throw new Error(noAdapter());
+async function compile(current, runtime, bytes, adapter, report) {
+  await report(`compiling ${nameOf(current)}`);
+  if (current.accelerator === "webgpu" && !adapter) throw new Error(noAdapter());
   const start = performance.now();
-  const model = await runtime.library.loadAndCompile(bytes, {accelerator: lane.accelerator});
-  lane.launch.cold_start.load = performance.now() - start;
+  const model = await runtime.library.loadAndCompile(bytes, {accelerator: current.accelerator});
+  current.launch.cold_start.load = performance.now() - start;
   const [input, ...others] = model.getInputDetails();
-  if (others.length || input.dtype !== "float32") throw new Error("one input of float32 is needed");
-  lane.library = runtime.library;
-  lane.model = model;
-  lane.shape = Array.from(input.shape);
-  lane.values = Float32Array.from({length: lane.shape.reduce((a, b) => a * b)}, () => 2 * Math.random() - 1);
-  lane.figures.applied = model.options.accelerator;
-  lane.figures.threads = model.options.accelerator === "wasm" ? runtime.threads : 1;
-  lane.figures.reason = reasonOf(model, lane.accelerator, adapter);
+  if (others.length || input.dtype !== "float32") throw new Error("the model needs one float32 input");
+  current.library = runtime.library;
+  current.model = model;
+  current.shape = Array.from(input.shape);
+  current.values = Float32Array.from({length: current.shape.reduce((a, b) => a * b)}, () => 2 * Math.random() - 1);
+  current.record.applied = model.options.accelerator;
+  current.record.threads = model.options.accelerator === "wasm" ? runtime.threads : 1;
+  current.record.reason = reasonOf(model, current.accelerator, adapter);
 }
 
 function noAdapter() {
-  if (!isSecureContext) return "a browser gives WebGPU to pages from https or localhost alone; open this one there";
-  return navigator.gpu ? "WebGPU finds no usable GPU here" : "this browser has no WebGPU, or has it switched off";
+  if (!isSecureContext) return "browsers allow WebGPU only on pages from https or localhost; open this page there";
+  if (!navigator.gpu) return "this browser has no WebGPU, or it is switched off";
+  return "WebGPU finds no usable GPU on this device";
 }
 
 function reasonOf(model, accelerator, adapter) {
   if (accelerator !== "webgpu") return "";
-  if (model.options.accelerator !== "webgpu") return "some operators are not for WebGPU, and all ran on wasm";
-  const reasons = adapter.imitation ? [`a processor's imitation of a GPU (${adapter.name})`] : [];
-  if (!model.isFullyAccelerated) reasons.push("some operators are not for WebGPU, and ran on wasm");
+  if (model.options.accelerator !== "webgpu") return "WebGPU does not support some operators, so all ran on wasm";
+  const reasons = adapter.isSoftware ? [`a processor's imitation of a GPU (${adapter.name})`] : [];
+  if (!model.isFullyAccelerated) reasons.push("WebGPU does not support some operators, which ran on wasm");
   return reasons.join("; ");
 }
 
-async function warmUp(lane, tell) {
-  await tell(`first run of ${nameOf(lane)}`);
-  lane.launch.cold_start.first_invoke = (await timedRun(lane)).milliseconds;
-  let before = NaN; // to which nothing is near
-  for (let turn = 0; turn < WARM_TURNS && !lane.launch.steady; turn++) {
-    await tell(`warming up ${nameOf(lane)}`);
-    const spent = [];
+async function warmUp(current, report) {
+  await report(`first run of ${nameOf(current)}`);
+  current.launch.cold_start.first_invoke = (await timedRun(current)).milliseconds;
+  let before = NaN; // not near any number
+  for (let turn = 0; turn < WARM_TURNS && !current.launch.steady; turn++) {
+    await report(`warming up ${nameOf(current)}`);
+    const times = [];
     const end = performance.now() + WARM_MS;
-    while (spent.length < WARM_RUNS && (spent.length < WARM_LEAST || performance.now() < end)) {
-      spent.push((await timedRun(lane)).milliseconds);
+    while (times.length < WARM_RUNS && (times.length < WARM_MIN_RUNS || performance.now() < end)) {
+      times.push((await timedRun(current)).milliseconds);
     }
-    const found = median(spent);
-    lane.launch.warm_up += spent.length;
-    lane.launch.steady = Math.abs(found - before) <= STEADY * before;
+    const found = median(times);
+    current.launch.warm_up += times.length;
+    current.launch.steady = Math.abs(found - before) <= STEADY * before;
     before = found;
   }
-  if (!before) throw new Error("a run takes no time by this browser's clock, which is too coarse for it");
-  lane.runs = Math.min(100, Math.max(1, Math.round(TURN_MS / before)));
+  if (!before) throw new Error("this browser's clock is too coarse for so short a run; use https or localhost");
+  current.runs = Math.min(100, Math.max(1, Math.round(TURN_MS / before)));
 }
 
-async function takeTurn(lane) {
-  const spent = [];
-  while (spent.length < lane.runs) spent.push((await timedRun(lane)).milliseconds);
-  lane.launch.invoke.push(spent);
+async function takeTurn(current) {
+  const times = [];
+  while (times.length < current.runs) times.push((await timedRun(current)).milliseconds);
+  current.launch.invoke.push(times);
 }
 
-// Every image through every lane. The tensors come ready from the server, one for each way of preprocessing.
-async function score(task, running, tell) {
-  const scored = running.map(() => ({logits: [], milliseconds: []}));
+// Scores every image with every case. The server sends preprocessed tensors, one for each preprocessing spec.
+async function score(task, cases, report) {
+  const scored = cases.map(() => ({logits: [], milliseconds: []}));
   for (let image = 0; image < task.images; image++) {
-    await tell(`scoring image ${image + 1} of ${task.images}`);
+    await report(`scoring image ${image + 1} of ${task.images}`);
     const tensors = new Map();
-    for (const [index, lane] of running.entries()) {
-      if (lane.spec === null || lane.figures.error) continue;
-      if (!tensors.has(lane.spec)) {
-        const content = await (await fetched(`tensors/${lane.spec}/${image}`)).arrayBuffer();
-        tensors.set(lane.spec, new Float32Array(content));
+    for (const [index, current] of cases.entries()) {
+      if (current.spec === null || current.record.error) continue;
+      if (!tensors.has(current.spec)) {
+        const content = await (await fetched(`tensors/${current.spec}/${image}`)).arrayBuffer();
+        tensors.set(current.spec, new Float32Array(content));
       }
-      lane.values = tensors.get(lane.spec);
-      await attempt(lane, async () => {
-        const {milliseconds, answers} = await timedRun(lane);
+      current.values = tensors.get(current.spec);
+      await attempt(current, async () => {
+        const {milliseconds, answers} = await timedRun(current);
         scored[index].logits.push(answers.find((values) => values.length === 1)[0]);
         scored[index].milliseconds.push(milliseconds);
       });

@@ -1,29 +1,29 @@
-// A model file and an image in, a prediction out: edge/prediction/classifier.py and edge/prediction/router.py.
+// Scores images with a model file: edge/prediction/classifier.py and edge/prediction/router.py in JavaScript.
 
 import {kindOf, specOf} from "./description.js";
-import {doubts} from "./image_checks.js";
-import {unfamiliarityOf} from "./out_of_distribution.js";
+import {imageWarnings} from "./image_checks.js";
+import {oodScore} from "./out_of_distribution.js";
 import {checkDigest, readModel} from "./modelfile.js";
 import {openNetwork} from "./network.js";
 import {enlargement, fit} from "./preprocess.js";
 import {forInput} from "./reduce.js";
 
-// Open the bytes of a model file, a fracture model or a router, for "wasm" or "webgpu": {description, predict, close}.
+// Opens the bytes of a model file, a fracture model or a router, on "wasm" or "webgpu": {description, predict, close}.
 //
-// `predict(decoded)` of what `readRadiograph` gave answers {label, fractureProbability, logit, threshold, model,
-// variant, warnings, unfamiliarity, bodyPart, bodyPartProbability, milliseconds, activationMap, spec, applied, reason};
-// predictions asked for at once are made one after the other.
+// `predict(decoded)` takes the result of `readRadiograph` and returns {label, fractureProbability, logit, threshold,
+// model, variant, warnings, oodScore, bodyPart, bodyPartProbability, milliseconds, activationMap, spec, applied,
+// reason}. Simultaneous calls run one after the other.
 export async function openClassifier(bytes, {accelerator = "wasm"} = {}) {
   const file = readModel(bytes);
   const kind = kindOf(file.description);
   await checkDigest(file.flatbuffer, file.description.flatbuffer.sha256, "the model");
   const open = kind === "router" ? openRouter : openFracture;
   const {predict, close} = await open(file, accelerator);
-  let before = Promise.resolve();
+  let last = Promise.resolve();
   const inTurn = (decoded) => {
-    const answer = before.then(() => predict(decoded));
-    before = answer.catch(() => null);
-    return answer;
+    const prediction = last.then(() => predict(decoded));
+    last = prediction.catch(() => null);
+    return prediction;
   };
   return {description: file.description, predict: inTurn, close};
 }
@@ -34,7 +34,7 @@ async function openFracture({description, flatbuffer}, accelerator) {
   const predict = async (decoded) => {
     const milliseconds = {preprocess: 0, invoke: 0, check: 0};
     const image = await timed(milliseconds, "preprocess", () => fitted(decoded, spec));
-    return score({description, spec, network}, decoded, image, milliseconds);
+    return scoreImage({description, spec, network}, decoded, image, milliseconds);
   };
   return {predict, close: network.close};
 }
@@ -44,20 +44,20 @@ function fitted(decoded, spec) {
   return {grey, pixels: fit(grey, spec)};
 }
 
-// The answer for an image that is fitted to `spec` already.
-async function score({description, spec, network}, decoded, {grey, pixels}, milliseconds) {
+// The prediction for an image that is already fitted to `spec`.
+async function scoreImage({description, spec, network}, decoded, {grey, pixels}, milliseconds) {
   const outputs = await timed(milliseconds, "invoke", () => network.run(pixels));
   const [logit] = outputs.values;
   if (!Number.isFinite(logit)) throw new Error(`the model's output is ${logit}; convert it again`);
   const {slope, intercept} = description.probability_calibration;
   const probability = sigmoid(slope * logit + intercept);
-  const unfamiliarity = unfamiliarityIn(outputs, description);
+  const ood = oodScoreOf(outputs, description);
   const negative = async () => {
     const data = grey.data.map((value) => 255 - value);
-    return unfamiliarityIn(await network.run(fit({...grey, data}, spec)), description);
+    return oodScoreOf(await network.run(fit({...grey, data}, spec)), description);
   };
   const warnings = await timed(milliseconds, "check", () =>
-    doubts({...decoded, grey}, enlargement(spec, grey.width, grey.height), unfamiliarity, negative));
+    imageWarnings({...decoded, grey}, enlargement(spec, grey.width, grey.height), ood, negative));
   return {
     label: probability >= description.threshold.value ? "fractured" : "normal",
     fractureProbability: probability,
@@ -66,7 +66,7 @@ async function score({description, spec, network}, decoded, {grey, pixels}, mill
     model: description.name,
     variant: description.variant,
     warnings,
-    unfamiliarity,
+    oodScore: ood,
     bodyPart: null,
     bodyPartProbability: null,
     milliseconds,
@@ -77,15 +77,15 @@ async function score({description, spec, network}, decoded, {grey, pixels}, mill
   };
 }
 
-function unfamiliarityIn({features}, {out_of_distribution: known}) {
-  if (!known || !features) return null;
-  if (features.length !== known.mean.length) {
-    throw new Error(`the model gives ${features.length} features but describes ${known.mean.length}; convert it again`);
+function oodScoreOf({features}, {out_of_distribution: limit}) {
+  if (!limit || !features) return null;
+  if (features.length !== limit.mean.length) {
+    throw new Error(`the model gives ${features.length} features but describes ${limit.mean.length}; convert it again`);
   }
-  return unfamiliarityOf(features, known);
+  return oodScore(features, limit);
 }
 
-// A part's fracture model is opened when the first of its images comes, and kept.
+// Opens the fracture model of a body part with the first image of that part, and keeps it open.
 async function openRouter({description, flatbuffer, stage}, accelerator) {
   const spec = specOf(description);
   const network = await openNetwork(flatbuffer, spec, description.labels.length, accelerator);
@@ -94,27 +94,30 @@ async function openRouter({description, flatbuffer, stage}, accelerator) {
     const milliseconds = {preprocess: 0, invoke: 0, load: 0, check: 0};
     let image = await timed(milliseconds, "preprocess", () => fitted(decoded, spec));
     const {values} = await timed(milliseconds, "invoke", () => network.run(image.pixels));
-    const shares = softmax(values, description.probability_calibration.temperature);
-    const best = shares.indexOf(Math.max(...shares));
-    const part = description.labels[best];
+    const probabilities = softmax(values, description.probability_calibration.temperature);
+    const best = probabilities.indexOf(Math.max(...probabilities));
+    const bodyPart = description.labels[best];
     await timed(milliseconds, "load", async () => {
-      if (!stages.has(part)) stages.set(part, await openStage(stage(part), description.stages[part], accelerator));
+      if (stages.has(bodyPart)) return;
+      stages.set(bodyPart, await openStage(stage(bodyPart), description.stages[bodyPart], accelerator));
     });
-    const chosen = stages.get(part);
+    const chosen = stages.get(bodyPart);
     if (JSON.stringify(chosen.spec) !== JSON.stringify(spec)) {
       image = await timed(milliseconds, "preprocess", () => fitted(decoded, chosen.spec));
     }
-    const answer = await score(chosen, decoded, image, milliseconds);
-    return {...answer, model: description.name, bodyPart: part, bodyPartProbability: shares[best]};
+    const prediction = await scoreImage(chosen, decoded, image, milliseconds);
+    return {...prediction, model: description.name, bodyPart, bodyPartProbability: probabilities[best]};
   };
-  const close = () => [network, ...Array.from(stages.values(), (one) => one.network)].forEach((one) => one.close());
+  const close = () => {
+    for (const opened of [network, ...Array.from(stages.values(), (entry) => entry.network)]) opened.close();
+  };
   return {predict, close};
 }
 
-async function openStage(bytes, listed, accelerator) {
-  await checkDigest(bytes, listed.sha256, "a stage of the model");
+async function openStage(bytes, entry, accelerator) {
+  await checkDigest(bytes, entry.sha256, "a stage of the model");
   const {description, flatbuffer} = readModel(bytes);
-  if (kindOf(description) === "router") throw new Error("a stage of the model is a router itself; convert it again");
+  if (kindOf(description) === "router") throw new Error("a stage of the model is itself a router; convert it again");
   const spec = specOf(description);
   return {description, spec, network: await openNetwork(flatbuffer, spec, 1, accelerator)};
 }
@@ -129,16 +132,16 @@ function softmax(logits, temperature) {
   return powers.map((power) => power / sum);
 }
 
-// Without overflow at either end.
+// Does not overflow at either end.
 function sigmoid(value) {
   if (value >= 0) return 1 / (1 + Math.exp(-value));
   return Math.exp(value) / (1 + Math.exp(value));
 }
 
-// Add the time that `work` takes to a step's.
+// Runs `work` and adds its time to a step.
 async function timed(milliseconds, step, work) {
   const start = performance.now();
-  const done = await work();
+  const result = await work();
   milliseconds[step] += performance.now() - start;
-  return done;
+  return result;
 }

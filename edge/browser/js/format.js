@@ -1,14 +1,14 @@
-// What an image file is, by its first bytes, before anything is decoded.
+// Identifies an image file by its first bytes, before anything is decoded.
 
-const READ = "this page reads PNG, JPEG, WebP and BMP";
+const SUPPORTED = "this page reads PNG, JPEG, WebP and BMP";
 const EXIF = "Exif\0\0";
 const PROFILE = "ICC_PROFILE";
 const ORIENTATION = 0x0112;
-const MOST_FIELDS = 512; // of an EXIF directory that are looked at
+const MAX_FIELDS = 512; // of an EXIF directory
 const START_OF_SCAN = 0xda;
-const FRAMES = new Set([0xc0, 0xc1, 0xc2]); // the ways of coding that browsers decode
+const FRAMES = new Set([0xc0, 0xc1, 0xc2]); // the encodings that browsers decode
 
-const UNREAD = [
+const UNSUPPORTED = [
   {at: 0, is: "II*\0", name: "a TIFF file"},
   {at: 0, is: "MM\0*", name: "a TIFF file"},
   {at: 128, is: "DICM", name: "a DICOM file"},
@@ -21,8 +21,8 @@ export const textAt = (bytes, at, length) => String.fromCharCode(...bytes.subarr
 export const damaged = (reason) => new Error(`damaged image (${reason}); export it again from its source`);
 export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-// {format, type, width, height, orientation, content} of a file's bytes; `content` is what a browser may decode,
-// without what it could understand in its own way: orientation and colour profile. Of a PNG, `format` alone.
+// {format, type, width, height, orientation, content} of a file's bytes. `content` is what the browser decodes: without
+// orientation and colour profile, which browsers treat differently. For a PNG, only `format`.
 export function identify(bytes) {
   const known = [["\x89PNG\r\n\x1a\n", png], ["\xff\xd8\xff", jpeg], ["BM", bmp]];
   try {
@@ -32,10 +32,10 @@ export function identify(bytes) {
     if (error instanceof RangeError) throw damaged("it ends in its header");
     throw error;
   }
-  const other = UNREAD.find(({at, is}) => textAt(bytes, at, is.length) === is);
+  const other = UNSUPPORTED.find(({at, is}) => textAt(bytes, at, is.length) === is);
   throw new Error(other
-    ? `${other.name}; ${READ}, so save it as PNG`
-    : `not an image of a known format; ${READ}`);
+    ? `${other.name}; ${SUPPORTED}, so save it as PNG`
+    : `not an image of a known format; ${SUPPORTED}`);
 }
 
 const png = () => ({format: "PNG"});
@@ -47,13 +47,13 @@ function jpeg(bytes) {
   let place = 2;
   for (;;) {
     while (bytes[place] === 0xff && bytes[place + 1] === 0xff) place++;
-    if (view.getUint8(place) !== 0xff) throw damaged("its segments do not follow one another");
+    if (view.getUint8(place) !== 0xff) throw damaged("its segments are not contiguous");
     const marker = bytes[place + 1];
     const length = view.getUint16(place + 2);
     if (marker === START_OF_SCAN) break;
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
       if (!FRAMES.has(marker) || bytes[place + 4] !== 8) {
-        throw new Error("a JPEG of a rare kind, lossless or of 12 bits; save it as PNG with 8 or 16 bits");
+        throw new Error("a lossless or 12-bit JPEG; save it as PNG with 8 or 16 bits");
       }
       [found.height, found.width] = [view.getUint16(place + 5), view.getUint16(place + 7)];
       found.channels = bytes[place + 9];
@@ -66,13 +66,13 @@ function jpeg(bytes) {
     place += 2 + length;
   }
   if (!found.width) throw damaged("it has no size");
-  if (found.channels === 4) throw new Error("a JPEG in the colours of print (CMYK); save it as grey or RGB");
-  if (!endsWell(bytes, place)) throw damaged("it is cut short");
+  if (found.channels === 4) throw new Error("a JPEG in print colours (CMYK); save it as grey or RGB");
+  if (!hasEndMarker(bytes, place)) throw damaged("it is cut short");
   return found;
 }
 
-// Whether the marker that ends a JPEG comes after its first scan.
-function endsWell(bytes, scan) {
+// Whether the end marker of a JPEG comes after its first scan.
+function hasEndMarker(bytes, scan) {
   for (let place = bytes.lastIndexOf(0xd9); place > scan; place = bytes.lastIndexOf(0xd9, place - 1)) {
     if (bytes[place - 1] === 0xff) return true;
   }
@@ -95,7 +95,7 @@ function webp(bytes) {
   if (8 + view.getUint32(4, true) > bytes.length) throw damaged("it is cut short");
   for (let place = 12; place + 8 <= bytes.length;) {
     const [name, length] = [textAt(bytes, place, 4), view.getUint32(place + 4, true)];
-    if (name === "ANIM") throw new Error("the file holds several frames; save the one to score as a file of its own");
+    if (name === "ANIM") throw new Error("the file has several frames; save the one to score as a separate file");
     if (name === "EXIF") {
       const start = place + 8 + (textAt(bytes, place + 8, EXIF.length) === EXIF ? EXIF.length : 0);
       found.orientation = orientationIn(bytes.subarray(start, place + 8 + length));
@@ -109,7 +109,7 @@ function webp(bytes) {
 function webpSize(bytes, view) {
   const name = textAt(bytes, 12, 4);
   if (name === "VP8X") {
-    const [width, height] = [23, 26].map((before) => 1 + (view.getUint32(before, true) >>> 8)); // of 24 bits each
+    const [width, height] = [23, 26].map((before) => 1 + (view.getUint32(before, true) >>> 8)); // 24 bits each
     return {width, height};
   }
   if (name === "VP8L") {
@@ -120,13 +120,13 @@ function webpSize(bytes, view) {
   throw damaged("it has no size");
 }
 
-// The orientation, 1 to 8, of an EXIF block; a damaged block says nothing against the pixels.
+// The orientation, 1 to 8, in an EXIF block. A damaged block counts as 1: the pixels can still be good.
 export function orientationIn(block) {
   try {
     const view = viewOf(block);
     const little = textAt(block, 0, 2) === "II";
     const start = view.getUint32(4, little);
-    const fields = Math.min(view.getUint16(start, little), MOST_FIELDS);
+    const fields = Math.min(view.getUint16(start, little), MAX_FIELDS);
     for (let field = start + 2; field < start + 2 + 12 * fields; field += 12) {
       if (view.getUint16(field, little) === ORIENTATION) return view.getUint16(field + 8, little);
     }

@@ -1,22 +1,23 @@
-// Whatever the file format, 8-bit grey pixels: edge/imaging/radiograph.py for what a browser reads.
+// Reads an image file as 8-bit grey pixels: edge/imaging/radiograph.py for the formats that a browser reads.
 
 import {damaged, identify} from "./format.js";
 import {collector, upright} from "./pixels.js";
 import {readPng} from "./png.js";
 
-const MOST_BYTES = 64 * 2 ** 20;
-const MOST_PIXELS = 64e6;
-const MOST_WIDTH = 16384; // of a canvas, in any browser
-const STRIP_PIXELS = 2 ** 22; // read back at once; some phones have no canvas of more than four times as many
+const MAX_BYTES = 64 * 2 ** 20;
+const MAX_PIXELS = 64e6;
+const MAX_WIDTH = 16384; // of a canvas in any browser
+const STRIP_PIXELS = 2 ** 22; // pixels read back at a time; some phones limit a canvas to four times as many
 
 const number = (value) => value.toLocaleString("en-GB");
 
-// Read a Blob of PNG, JPEG, WebP or BMP: {grey: {width, height, data: Uint8Array}, chroma, ...}. Its format is known by
-// content; EXIF orientation is honoured; transparency is laid on black. `chroma` is the mean of what the channels of a
-// pixel differ by, in grey levels; `jpegOrientation` is how a JPEG was turned, and 0 for others.
+// Reads a Blob of PNG, JPEG, WebP or BMP: {grey: {width, height, data: Uint8Array}, chroma, jpegOrientation}. The
+// content decides the format, EXIF orientation is applied, and transparency is composited on black. `chroma` is the
+// mean difference between a pixel's channels in grey levels; `jpegOrientation` is a JPEG's orientation, and 0
+// otherwise.
 export async function readRadiograph(blob) {
   if (blob.size === 0) throw new Error("the file is empty");
-  if (blob.size > MOST_BYTES) throw new Error(`${number(blob.size)} bytes; at most ${number(MOST_BYTES)} are read`);
+  if (blob.size > MAX_BYTES) throw new Error(`${number(blob.size)} bytes; at most ${number(MAX_BYTES)} are read`);
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const found = identify(bytes);
   if (found.format === "PNG") return {...await readPng(bytes, checkPixels), jpegOrientation: 0};
@@ -28,13 +29,13 @@ export async function readRadiograph(blob) {
 
 function checkPixels(width, height) {
   if (width < 1 || height < 1) throw damaged(`it has no pixels (${width} x ${height})`);
-  if (width * height > MOST_PIXELS) {
-    throw new Error(`${width} x ${height} pixels; at most ${number(MOST_PIXELS)} pixels are read`);
+  if (width * height > MAX_PIXELS) {
+    throw new Error(`${width} x ${height} pixels; at most ${number(MAX_PIXELS)} pixels are read`);
   }
 }
 
 async function decode({content, type, width, height}) {
-  if (width > MOST_WIDTH) throw new Error(`${width} pixels wide; at most ${number(MOST_WIDTH)} are, but in a PNG`);
+  if (width > MAX_WIDTH) throw new Error(`${width} pixels wide; at most ${number(MAX_WIDTH)} are read, or use PNG`);
   await checkCanvas();
   let bitmap;
   try {
@@ -44,7 +45,7 @@ async function decode({content, type, width, height}) {
     throw damaged("the browser cannot decode it");
   }
   try {
-    if (bitmap.width !== width || bitmap.height !== height) throw damaged("its size is not the one it tells");
+    if (bitmap.width !== width || bitmap.height !== height) throw damaged("its size differs from its header");
     const pixels = collector(width, height);
     const rows = Math.min(height, Math.max(1, Math.floor(STRIP_PIXELS / width)));
     const canvas = canvasOf(width, rows);
@@ -62,15 +63,15 @@ async function decode({content, type, width, height}) {
 function canvasOf(width, height) {
   const canvas = Object.assign(document.createElement("canvas"), {width, height});
   const context = canvas.getContext("2d", {willReadFrequently: true, colorSpace: "srgb"});
-  if (!context) throw new Error("this browser has no memory left for the image; close other pages, and try again");
+  if (!context) throw new Error("this browser has no memory left for the image; close other pages and try again");
   context.globalCompositeOperation = "copy";
   return context;
 }
 
 let canvasChecked = null;
 
-// Some browsers change what a page reads back from a canvas, so that it cannot tell one user from another; the answer
-// would then be another one, too.
+// Some browsers alter the pixels that a page reads from a canvas, as protection against fingerprinting. The prediction
+// would then be wrong.
 function checkCanvas() {
   canvasChecked ??= comparePattern();
   return canvasChecked;
@@ -85,6 +86,6 @@ async function comparePattern() {
   bitmap.close();
   if (!canvas.getImageData(0, 0, side, side).data.every((value, place) => value === data[place])) {
     throw new Error(
-      "this browser changes the pixels that a page reads, against tracking; allow canvas data here, or give a PNG");
+      "this browser alters the pixels that a page reads, to prevent tracking; allow canvas data here, or give a PNG");
   }
 }

@@ -1,23 +1,23 @@
-// What speaks against an image being a bone radiograph at all, or one fit to be scored: edge/prediction/image_checks.py, in its words.
+// Checks whether an image is a bone radiograph that can be scored: edge/prediction/image_checks.py, with its messages.
 
 import {constants} from "./constants.js";
 
-// Warnings by their kind, of a decoded image whose sides become `enlarged` times longer in the model's input. `negative` gives the unfamiliarity of the image with black and white
-// exchanged; it is asked only where it may tell.
-export async function doubts({grey, chroma}, enlarged, unfamiliarity, negative) {
-  const {texts, flat, enlarged_limit: enlargedLimit, colour_limit: colourLimit} = constants.doubts;
+// The warnings by kind, for a decoded image whose sides become `enlarged` times longer in the model's input. `negative`
+// gives the out-of-distribution score of the inverted image; it is called only when it is needed.
+export async function imageWarnings({grey, chroma}, enlarged, oodScore, negative) {
+  const {texts, flat, enlarged_limit: enlargedLimit, colour_limit: colourLimit} = constants.image_checks;
   let [darkest, brightest] = [255, 0];
   for (const value of grey.data) {
     if (value < darkest) darkest = value;
     if (value > brightest) brightest = value;
   }
   if (brightest - darkest < flat) return {blank: texts.blank};
-  const found = {};
-  if (enlarged > enlargedLimit) found.small = texts.small.replace("{size}", `${grey.width} x ${grey.height}`);
-  if (chroma > colourLimit) found.coloured = texts.coloured;
-  if (unfamiliarity !== null && unfamiliarity > 1) {
-    if (!found.coloured && await negative() <= 1) found.inverted = texts.inverted;
-    else found.unfamiliar = texts.unfamiliar.replace("{times}", unfamiliarity.toFixed(1));
+  const warnings = {};
+  if (enlarged > enlargedLimit) warnings.small = texts.small.replace("{size}", `${grey.width} x ${grey.height}`);
+  if (chroma > colourLimit) warnings.coloured = texts.coloured;
+  if (oodScore !== null && oodScore > 1) {
+    if (!warnings.coloured && await negative() <= 1) warnings.inverted = texts.inverted;
+    else warnings.unfamiliar = texts.unfamiliar.replace("{times}", oodScore.toFixed(1));
   }
-  return found;
+  return warnings;
 }

@@ -1,13 +1,13 @@
-// Whether an image looks like the radiographs that a model knows: edge/modelfile/out_of_distribution.py.
+// Measures how far an image is from a model's training data: edge/modelfile/out_of_distribution.py in JavaScript.
 
-// How unfamiliar features are, in shares of the limit of `out_of_distribution` in osteolite.json; above 1 it warns.
-export function unfamiliarityOf(features, {mean, scale, basis, limit}) {
+// The out-of-distribution score of features, divided by the limit in osteolite.json; above 1 there is a warning.
+export function oodScore(features, {mean, scale, basis, limit}) {
   const standard = Float64Array.from(features, (value, place) => (value - mean[place]) / scale[place]);
-  const left = Float64Array.from(standard);
+  const residual = Float64Array.from(standard);
   for (const direction of basis) {
     let along = 0;
     for (let place = 0; place < standard.length; place++) along += standard[place] * direction[place];
-    for (let place = 0; place < standard.length; place++) left[place] -= along * direction[place];
+    for (let place = 0; place < standard.length; place++) residual[place] -= along * direction[place];
   }
-  return left.reduce((sum, value) => sum + value * value, 0) / left.length / limit;
+  return residual.reduce((sum, value) => sum + value * value, 0) / residual.length / limit;
 }

@@ -1,8 +1,8 @@
-// From the pixels of a file to 8-bit grey ones, in the arithmetic of Pillow.
+// Converts a file's pixels to 8-bit grey with the arithmetic of Pillow.
 
-const SAMPLES = 64; // in each direction, that colours are looked for in
+const SAMPLES = 64; // in each direction, to measure the colour
 
-// Takes an image's rows of RGBA one after the other, top first: `add(rgba, rows)`, then `done()` gives {grey, chroma}.
+// Collects an image's rows of RGBA from the top: `add(rgba, rows)`; at the end `done()` gives {grey, chroma}.
 export function collector(width, height) {
   const data = new Uint8Array(width * height);
   const [columns, lines] = [sampled(width), sampled(height)];
@@ -22,14 +22,14 @@ export function collector(width, height) {
   return {add, done};
 }
 
-// How often each place is met where so many are taken evenly.
+// How often each place is hit by SAMPLES evenly spaced samples.
 function sampled(size) {
-  const found = new Map();
+  const counts = new Map();
   const step = size / SAMPLES;
   for (let sample = 0, at = step / 2; sample < SAMPLES; sample++, at += step) {
-    found.set(Math.trunc(at), (found.get(Math.trunc(at)) ?? 0) + 1);
+    counts.set(Math.trunc(at), (counts.get(Math.trunc(at)) ?? 0) + 1);
   }
-  return found;
+  return counts;
 }
 
 function onBlack(rgba, pixel) {
@@ -45,13 +45,13 @@ function spread(rgba, pixel) {
   return Math.max(red, green, blue) - Math.min(red, green, blue);
 }
 
-// A grey image put upright by its EXIF orientation.
+// A grey image turned upright by its EXIF orientation.
 export function upright({width, height, data}, orientation) {
   if (!(orientation >= 2 && orientation <= 8)) return {width, height, data};
   const turned = orientation >= 5;
   const [across, down] = turned ? [height, width] : [width, height];
   const [right, bottom] = [width - 1, height - 1];
-  const sources = { // where a pixel of the new image comes from
+  const sources = { // source of a pixel of the new image
     2: (x, y) => y * width + right - x,
     3: (x, y) => (bottom - y) * width + right - x,
     4: (x, y) => (bottom - y) * width + x,
@@ -61,7 +61,7 @@ export function upright({width, height, data}, orientation) {
     8: (x, y) => x * width + right - y,
   };
   const source = sources[orientation];
-  const made = new Uint8Array(data.length);
-  for (let y = 0, place = 0; y < down; y++) for (let x = 0; x < across; x++) made[place++] = data[source(x, y)];
-  return {width: across, height: down, data: made};
+  const turnedData = new Uint8Array(data.length);
+  for (let y = 0, place = 0; y < down; y++) for (let x = 0; x < across; x++) turnedData[place++] = data[source(x, y)];
+  return {width: across, height: down, data: turnedData};
 }

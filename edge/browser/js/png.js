@@ -1,25 +1,25 @@
-// PNG read here and not by the browser, which would cut 16 bits to 8, and may change pixels on their way.
+// Reads PNG. Browsers would cut 16 bits to 8 and may alter pixels.
 
 import {damaged, orientationIn, textAt, viewOf} from "./format.js";
 import {collector, upright} from "./pixels.js";
 
-const GREY = 0, RGB = 2, PALETTE = 3, GREY_ALPHA = 4, RGBA = 6; // kinds of colour, as the file numbers them
+const GREY = 0, RGB = 2, PALETTE = 3, GREY_ALPHA = 4, RGBA = 6; // colour types of the format
 const CHANNELS = {[GREY]: 1, [RGB]: 3, [PALETTE]: 1, [GREY_ALPHA]: 2, [RGBA]: 4};
 const DEPTHS = {
   [GREY]: [1, 2, 4, 8, 16], [RGB]: [8, 16], [PALETTE]: [1, 2, 4, 8], [GREY_ALPHA]: [8, 16], [RGBA]: [8, 16],
 };
-const CHECKED = new Set(["IHDR", "PLTE", "tRNS"]); // the pixels have a checksum of their own
+const CHECKED = new Set(["IHDR", "PLTE", "tRNS"]); // the pixels have their own checksum
 const BIT_DEPTHS = [8, 10, 12, 14, 16]; // radiographs of 10 to 14 bits are commonly stored in 16
-const MOST_BYTES = 2 ** 28; // of the pixels, unpacked
+const MAX_BYTES = 2 ** 28; // of the inflated pixels
 const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-// {grey, chroma} of a file's bytes. `check(width, height)` raises for a size that must not be decoded.
+// {grey, chroma} of a file's bytes. `check(width, height)` throws for a size that must not be decoded.
 export async function readPng(bytes, check) {
   const file = chunks(bytes);
   const {width, height, depth, colour, interlaced} = header(file.IHDR);
   check(width, height);
   if (file.acTL && viewOf(file.acTL).getUint32(0) > 1) {
-    throw new Error("the file holds several frames; save the one to score as a file of its own");
+    throw new Error("the file has several frames; save the one to score as a separate file");
   }
   const samples = await samplesOf(file.IDAT, {width, height, depth, colour, interlaced});
   const {grey, chroma} = depth === 16 && colour === GREY
@@ -28,7 +28,7 @@ export async function readPng(bytes, check) {
   return {grey: upright(grey, file.eXIf ? orientationIn(file.eXIf) : 1), chroma};
 }
 
-// Height x width x channels of them, of an image's packed bytes.
+// The samples of an image's compressed bytes, height x width x channels.
 async function samplesOf(packed, {width, height, depth, colour, interlaced}) {
   const channels = CHANNELS[colour];
   const bits = depth * channels;
@@ -36,8 +36,8 @@ async function samplesOf(packed, {width, height, depth, colour, interlaced}) {
   const sizes = passes.map(([left, top, across, down]) =>
     [Math.ceil((width - left) / across), Math.ceil((height - top) / down)].map((size) => Math.max(0, size)));
   const length = sizes.reduce((sum, [columns, rows]) => sum + (columns && rows * (1 + rowBytes(columns, bits))), 0);
-  if (length > MOST_BYTES) {
-    throw new Error(`${width} x ${height} pixels of ${bits} bits are too much; save it as 8-bit grey`);
+  if (length > MAX_BYTES) {
+    throw new Error(`${width} x ${height} pixels of ${bits} bits are too many; save it as 8-bit grey`);
   }
   const samples = new (depth === 16 ? Uint16Array : Uint8Array)(width * height * channels);
   const raw = await inflated(packed, length);
@@ -52,7 +52,7 @@ async function samplesOf(packed, {width, height, depth, colour, interlaced}) {
 
 const rowBytes = (columns, bits) => Math.ceil(columns * bits / 8);
 
-// Contents by name; IDAT's are a list. What comes after the pixels counts no more, but for EXIF.
+// The chunks by name; IDAT is a list. Only the first chunk of another name counts.
 function chunks(bytes) {
   const view = viewOf(bytes);
   const found = {IDAT: []};
@@ -64,7 +64,7 @@ function chunks(bytes) {
     else found[name] ??= content;
     if (place + 12 + length > bytes.length) break;
     if (CHECKED.has(name) && checksum(bytes, place + 4, 4 + length) !== view.getUint32(place + 8 + length)) {
-      throw damaged(`its part ${name} has another checksum`);
+      throw damaged(`its chunk ${name} has a wrong checksum`);
     }
     if (name === "IEND") break;
     place += 12 + length;
@@ -86,15 +86,15 @@ function header(content) {
   const view = viewOf(content);
   const [width, height, depth, colour] = [view.getUint32(0), view.getUint32(4), content[8], content[9]];
   if (!DEPTHS[colour]?.includes(depth) || content[10] || content[11] || content[12] > 1) {
-    throw damaged("its header describes no image");
+    throw damaged("its header is not valid");
   }
   return {width, height, depth, colour, interlaced: content[12] === 1};
 }
 
-// Exactly so many bytes, and no more, whatever the packed ones would become.
+// Inflates exactly `length` bytes, even if the data would inflate to more.
 async function inflated(parts, length) {
   if (typeof DecompressionStream === "undefined") {
-    throw new Error("this browser cannot read PNG here (it has no DecompressionStream); use a newer one");
+    throw new Error("this browser cannot read PNG (it has no DecompressionStream); use a newer one");
   }
   const found = new Uint8Array(length);
   const reader = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
@@ -115,7 +115,7 @@ async function inflated(parts, length) {
   return found;
 }
 
-// Undo the filters of a pass, row by row, and hand each row over; returns where the next pass starts.
+// Undoes the filters of a pass and passes each row to `take`; returns the start of the next pass.
 function unfilter(raw, start, columns, rows, bits, take) {
   const length = rowBytes(columns, bits);
   const step = Math.max(1, bits >> 3);
@@ -145,7 +145,7 @@ function predicted(filter, left, up, corner) {
   return toUp <= toCorner ? up : corner;
 }
 
-// Put a row's samples where they belong in the image.
+// Writes a row's samples to their places in the image.
 function spread(line, row, columns, {width, channels, depth, pass: [left, top, across, down]}, samples) {
   const mask = 2 ** depth - 1;
   for (let column = 0, sample = 0; column < columns; column++) {
@@ -161,9 +161,9 @@ function spread(line, row, columns, {width, channels, depth, pass: [left, top, a
   }
 }
 
-// 16-bit samples as the smallest of 8, 10, 12, 14 or 16 bits that holds their maximum.
+// Scales 16-bit samples to 8 bits from the smallest of 8, 10, 12, 14 or 16 bits that holds their maximum.
 function fromDeep(samples) {
-  const highest = samples.reduce((most, sample) => Math.max(most, sample), 0);
+  const highest = samples.reduce((maximum, sample) => Math.max(maximum, sample), 0);
   const bits = BIT_DEPTHS.find((depth) => highest < 2 ** depth);
   return Uint8Array.from(samples, (sample) => sample >> bits - 8);
 }
@@ -178,14 +178,14 @@ function coloured(samples, {width, height, depth, colour}, {PLTE: palette, tRNS:
     pixels.add(rgba, 1);
   }
   const found = pixels.done();
-  // Of 16 bits the upper 8 are kept; of colours that use 14 or fewer that leaves 6 at most.
+  // Only the upper 8 of 16 bits are kept, so colours that use 14 bits or fewer would keep at most 6.
   if (depth === 16 && (colour === RGB || colour === RGBA) && found.grey.data.every((value) => value < 64)) {
-    throw new Error("16-bit colours that fill 14 bits or fewer; save it with 8 bits, or as 16-bit grey");
+    throw new Error("16-bit colours that use 14 bits or fewer; save it with 8 bits, or as 16-bit grey");
   }
   return found;
 }
 
-// What writes the pixel of an index as RGBA into a row.
+// A function that writes one pixel as RGBA into a row.
 function pixelReader(samples, depth, colour, palette, clear) {
   const shift = depth === 16 ? 8 : 0;
   const scale = depth < 8 ? 255 / (2 ** depth - 1) : 1;

@@ -1,10 +1,10 @@
-// From a decoded radiograph to the model's input, as edge/preprocess.py does it: the same pixels, to the bit.
+// Prepares a decoded radiograph as the model's input: edge/preprocess.py in JavaScript, with bit-identical pixels.
 //
 // A spec is the `preprocessing` of osteolite.json: width, height, aspect, interpolation, channels, mean, std.
 
 import {resize, resizeFloats} from "./resize.js";
 
-// [width, height] that an image takes inside the input.
+// [width, height] of an image inside the input.
 export function fittedSize(spec, width, height) {
   if (spec.aspect === "squeeze") return [spec.width, spec.height];
   const ratio = Math.min(spec.width / width, spec.height / height);
@@ -17,7 +17,7 @@ export function enlargement(spec, width, height) {
   return Math.max(size[0] / width, size[1] / height);
 }
 
-// As Python's round: 0.5 is 0, and 1.5 and 2.5 are 2.
+// Rounds as Python does: 0.5 to 0, 1.5 and 2.5 to 2.
 export function roundHalfEven(value) {
   const below = Math.floor(value);
   const rest = value - below;
@@ -25,11 +25,11 @@ export function roundHalfEven(value) {
   return below % 2 === 0 ? below : below + 1;
 }
 
-// Left and top of what the image covers inside the input.
+// Left and top of the image inside the input.
 export const placeOf = (spec, [width, height]) =>
   [Math.floor((spec.width - width) / 2), Math.floor((spec.height - height) / 2)];
 
-// Resize a grey image {width, height, data} to the input's size: Uint8Array of height x width.
+// Resizes a grey image {width, height, data} to the input's size: Uint8Array of height x width.
 export function fit(grey, spec) {
   const size = fittedSize(spec, grey.width, grey.height);
   const pixels = resize(grey.data, grey.width, grey.height, ...size, spec.interpolation);
@@ -42,14 +42,14 @@ export function fit(grey, spec) {
   return canvas;
 }
 
-// The tensor value of each of the 256 grey values, computed in float32.
+// The tensor value of each of the 256 grey levels, computed in float32.
 export function greyLevels(spec) {
   const mean = Math.fround(spec.mean);
   const std = Math.fround(spec.std);
   return Float32Array.from({length: 256}, (_, value) => Math.fround(Math.fround(value - mean) / std));
 }
 
-// The model's input, (1, height, width, channels), of pixels that `fit` gave.
+// The model's input (1, height, width, channels) from the pixels of `fit`.
 export function tensorOf(pixels, spec) {
   const levels = greyLevels(spec);
   const channels = spec.channels === "rgb" ? 3 : 1;
@@ -60,7 +60,7 @@ export function tensorOf(pixels, spec) {
   return tensor;
 }
 
-// The map of what the image itself covers in the input, without the bars around it: {width, height, data}.
+// The part of a map that the image covers in the input, without the padding: {width, height, data}.
 export function contentOf(map, spec, width, height) {
   const whole = resizeFloats(map.values, map.columns, map.rows, spec.width, spec.height);
   const inner = fittedSize(spec, width, height);

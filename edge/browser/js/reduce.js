@@ -1,14 +1,14 @@
-// Of a JPEG file far larger than the model needs, edge decodes a reduced image (edge/imaging/jpeg.py); a browser decodes all of
-// it, and it is reduced here. Both take the mean of the pixels that become one, here of rounded ones: some
-// differ by one grey level.
+// Reduces a JPEG that is much larger than the model needs. Python decodes it at a reduced size (edge/imaging/jpeg.py);
+// a browser decodes it whole, so it is reduced here. Both average blocks of pixels, but the browser rounds them first:
+// some pixels differ by one grey level.
 
 import {fittedSize, roundHalfEven} from "./preprocess.js";
 
-const LEFT = 1.5; // times the size that is needed, at least, after a reduction
-const FROM_RIGHT = new Set([2, 3, 6, 7]); // EXIF orientations that put the first pixel of the file there
+const MIN_RATIO = 1.5; // of the reduced size to the needed size
+const FROM_RIGHT = new Set([2, 3, 6, 7]); // EXIF orientations with the file's first pixel on this side
 const FROM_BOTTOM = new Set([3, 4, 7, 8]);
 
-// The grey image that is fitted to a spec, of one that `readRadiograph` gave.
+// The grey image to fit to a spec, from the result of `readRadiograph`.
 export function forInput({grey, jpegOrientation}, spec) {
   const scale = jpegOrientation ? scaleOf(grey, spec) : 1;
   return scale === 1 ? grey : reduced(grey, scale, jpegOrientation);
@@ -17,18 +17,18 @@ export function forInput({grey, jpegOrientation}, spec) {
 function scaleOf({width, height}, spec) {
   const needed = fittedSize(spec, width, height);
   const scales = [8, 4, 2].filter((scale) =>
-    Math.floor(width / scale) >= LEFT * needed[0] && Math.floor(height / scale) >= LEFT * needed[1]);
+    Math.floor(width / scale) >= MIN_RATIO * needed[0] && Math.floor(height / scale) >= MIN_RATIO * needed[1]);
   const after = (scale) => fittedSize(spec, Math.ceil(width / scale), Math.ceil(height / scale));
   return scales.find((scale) => String(after(scale)) === String(needed)) ?? 1;
 }
 
-// A file's blocks start at its first pixel, wherever that is when the image is upright; beyond its last one, encoders
-// repeat that one.
+// Blocks start at the file's first pixel, wherever that is in the upright image. Beyond the last pixel, encoders repeat
+// it.
 function reduced({width, height, data}, scale, orientation) {
   const [across, down] = [Math.ceil(width / scale), Math.ceil(height / scale)];
   const columns = placesOf(width, across, scale, FROM_RIGHT.has(orientation));
   const rows = placesOf(height, down, scale, FROM_BOTTOM.has(orientation));
-  const made = new Uint8Array(across * down);
+  const means = new Uint8Array(across * down);
   const sums = new Uint32Array(across);
   for (let row = 0; row < down; row++) {
     sums.fill(0);
@@ -39,13 +39,13 @@ function reduced({width, height, data}, scale, orientation) {
       }
     }
     for (let column = 0; column < across; column++) {
-      made[row * across + column] = roundHalfEven(sums[column] / scale ** 2); // always up would brighten the image
+      means[row * across + column] = roundHalfEven(sums[column] / scale ** 2); // halves up would brighten it
     }
   }
-  return {width: across, height: down, data: made};
+  return {width: across, height: down, data: means};
 }
 
-// The places of the pixels that become one, side by side.
+// The source places of the pixels in the blocks, in order.
 function placesOf(size, count, scale, fromEnd) {
   const missing = count * scale - size;
   return Int32Array.from({length: count * scale}, (_, place) =>

@@ -1,21 +1,21 @@
-// LiteRT.js, the runtime of browsers, as it lies beside these modules: its WebAssembly is packed, and unpacked here.
+// Loads LiteRT.js from the folder beside these modules and unpacks its compressed WebAssembly.
 
 const FOLDER = new URL("../third_party/litertjs/", import.meta.url);
 const GZIP = [0x1f, 0x8b];
 
-const loaded = new Map(); // by the name of the build
+const loaded = new Map(); // runtimes by build name
 
-// The runtime for an accelerator, "wasm" or "webgpu": {library, threads, build}. It is loaded once, and kept.
+// The runtime for an accelerator, "wasm" or "webgpu": {library, threads, build}. Each is loaded once.
 //
-// On the processor threads help, which only a cross-origin isolated page may have. On the GPU the build with JSPI can
-// leave single operators to the processor. Both need relaxed SIMD; "compat" runs wherever LiteRT.js does.
+// On the CPU the threaded build is faster, but it needs a cross-origin isolated page. On the GPU the JSPI build can run
+// single operators on the CPU. Both need relaxed SIMD; "compat" runs wherever LiteRT.js does.
 export async function loadRuntime(accelerator) {
   const {supportsFeature} = await import(new URL("index.js", FOLDER).href);
-  const wanted = accelerator === "webgpu" ? "jspi" : "threads";
-  const usable = await supportsFeature("relaxedSimd") && await supportsFeature(wanted);
-  const build = usable ? {jspi: "jspi", threads: "threaded"}[wanted] : "compat";
+  const feature = accelerator === "webgpu" ? "jspi" : "threads";
+  const usable = await supportsFeature("relaxedSimd") && await supportsFeature(feature);
+  const build = usable ? {jspi: "jspi", threads: "threaded"}[feature] : "compat";
   if (!loaded.has(build)) {
-    // One after the other: the loader hands itself over in a global variable.
+    // One after the other, because the loader uses a global variable.
     loaded.set(build, Promise.allSettled(loaded.values()).then(() => load(build)));
     loaded.get(build).catch(() => loaded.delete(build));
   }
@@ -23,7 +23,7 @@ export async function loadRuntime(accelerator) {
 }
 
 async function load(build) {
-  // The library keeps one runtime; under an address of its own it is another instance, with another runtime.
+  // An instance of the library has one runtime; a different address makes a new instance.
   const library = await import(new URL(`index.js?${build}`, FOLDER).href);
   const name = `litert_wasm_${build}_internal`;
   globalThis.Module = {wasmBinary: await unpacked(new URL(`${name}.wasm.gz`, FOLDER))};
@@ -31,10 +31,10 @@ async function load(build) {
   return {library, threads: liteRtWasm.getThreadCount(), build};
 }
 
-// A server may have told the browser to unpack the file already; its first bytes say.
+// The first bytes tell whether the browser has already unpacked the file on behalf of the server.
 async function unpacked(url) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname} cannot be fetched (${response.status}); look at the connection`);
+  if (!response.ok) throw new Error(`${url.pathname} cannot be fetched (${response.status}); check the connection`);
   const content = new Uint8Array(await response.arrayBuffer());
   if (!GZIP.every((byte, place) => content[place] === byte)) return content;
   if (typeof DecompressionStream === "undefined") {

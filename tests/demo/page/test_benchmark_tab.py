@@ -1,8 +1,9 @@
-"""The measurement that a visitor starts: by the real command, one at a time, ended with the page, and kept."""
+"""The measurement that a visitor starts, with the real command: progress, saved results, cancellation."""
 
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,13 @@ import pytest
 
 from osteolite.demo.page.tabs import benchmark
 from osteolite.demo.service import benchmark_job
-from osteolite.demo.service.benchmark_job import kept_report, kept_results, measure
+from osteolite.demo.service.benchmark_job import measure, saved_report, saved_results
 from osteolite.edge.errors import OsteoliteError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-FIGURES: dict[str, Any] = {
+RESULTS: dict[str, Any] = {
     "schema": 2,
     "conditions": {"machine": "A <board>", "cores": 2, "started": "2026-11-22T06:02:18+00:00", "load_average": [1, 2]},
     "left_out": {"b.tflite, 2 threads": "no memory"},
@@ -49,90 +50,91 @@ FIGURES: dict[str, Any] = {
     ],
 }
 
+measure_once = partial(measure, launches=(1, 1), poll_seconds=0.05)
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(benchmark_job, "LAUNCHES", (1, 1))
-    monkeypatch.setattr(benchmark_job, "_STEP", 0.05)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def measured(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Any]]]:
-    """A cache folder with the figures of the tiny model, and what was seen while they were made."""
+    """A cache folder with the results of the tiny model, and the page's updates during the measurement."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
-        patch.setattr(benchmark_job, "LAUNCHES", (1, 1))
-        patch.setattr(benchmark_job, "_STEP", 0.05)
-        assert kept_results([tiny_model]) is None
-        show = benchmark._handlers([tiny_model], True)[0]
-        yield folder, list(show())
+        assert saved_results([tiny_model]) is None
+        start = benchmark.handlers([tiny_model], True, measure_once)[0]
+        yield folder, list(start())
 
 
-def test_a_measurement_says_how_far_it_is_and_keeps_its_figures(
+def test_measurement_reports_progress_and_saves_its_results(
     measured: tuple[Path, list[Any]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, seen = measured
+    folder, updates = measured
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    assert "starting" in seen[0][0]
-    assert any("launch 1 of 1" in step[0] for step in seen)
-    found = kept_results([tiny_model])
+    assert "starting" in updates[0][0]
+    assert any("launch 1 of 1" in step[0] for step in updates)
+    found = saved_results([tiny_model])
     assert found is not None
-    assert [(one["file"], one["threads"]) for one in found["results"]] == [(tiny_model.name, 1), (tiny_model.name, 2)]
-    (kept,) = (folder / "osteolite" / "demo").iterdir()
-    assert sorted(path.name for path in kept.iterdir()) == ["benchmark.html", "benchmark.json"]
-    progress, table, *_ = seen[-1]
+    assert [(result["file"], result["threads"]) for result in found["results"]] == [
+        (tiny_model.name, 1),
+        (tiny_model.name, 2),
+    ]
+    (saved,) = (folder / "osteolite" / "demo").iterdir()
+    assert sorted(path.name for path in saved.iterdir()) == ["benchmark.html", "benchmark.json"]
+    progress, table, *_ = updates[-1]
     assert progress == ""
     assert table.count("<tr><td") == 2
     assert "too short: 1 launches, 6 are needed" in table
-    report = kept_report([tiny_model])
+    report = saved_report([tiny_model])
     assert report is not None
     assert "<script" not in report
 
 
-def test_what_was_kept_is_shown_when_the_page_starts_again(
+def test_saved_results_are_shown_after_a_restart(
     measured: tuple[Path, list[Any]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(measured[0]))
-    for may_measure in (True, False):
-        _, show, show_report, _ = benchmark._handlers([tiny_model], may_measure)
+    for can_measure in (True, False):
+        _, show, show_report, _ = benchmark.handlers([tiny_model], can_measure)
         assert show()[1] == measured[1][-1][1]
         page = show_report()
         assert 'sandbox=""' in page
         assert 'download="osteolite-benchmark.html"' in page
 
 
-def test_other_models_have_no_figures(measured: Any, tiny_int8_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_models_have_no_results(measured: Any, tiny_int8_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(measured[0]))
-    _, show, show_report, _ = benchmark._handlers([tiny_int8_model], False)
+    _, show, show_report, _ = benchmark.handlers([tiny_int8_model], False)
     assert "have not been measured on this machine" in show()[1]
     assert "measure again" in show_report()
 
 
-def test_one_measurement_at_a_time_and_closing_it_ends_all_its_processes(tiny_model: Path, cache: Path) -> None:
+def test_only_one_measurement_runs_and_closing_it_kills_its_processes(tiny_model: Path, cache: Path) -> None:
     assert not benchmark_job.is_measuring()
-    running = measure([tiny_model])
-    while next(running).launch == 0:  # until its processes are there
+    running = measure_once([tiny_model])
+    while next(running).launch == 0:  # until its processes have started
         pass
     assert benchmark_job.is_measuring()
-    group = _started(os.getpid())
+    group = _descendants(os.getpid())
     assert group
-    with pytest.raises(OsteoliteError, match="a measurement is under way on this machine"):
+    with pytest.raises(OsteoliteError, match="a measurement is running on this machine"):
         next(measure([tiny_model]))
-    _, show, *_ = benchmark._handlers([tiny_model], True)
-    assert "under way" in show()[0]
+    _, show, *_ = benchmark.handlers([tiny_model], True)
+    assert "is running" in show()[0]
     running.close()
     assert not benchmark_job.is_measuring()
     for process in group:
         _wait_for_end(process)
-    assert kept_results([tiny_model]) is None
+    assert saved_results([tiny_model]) is None
     assert list((cache / "osteolite" / "demo").glob("*/*")) == []
 
 
-def _started(by: int) -> list[int]:
-    """The processes of the sessions that children of a process lead."""
+def _descendants(parent: int) -> list[int]:
+    """The processes in the sessions whose leaders are children of `parent`."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -141,7 +143,7 @@ def _started(by: int) -> list[int]:
             except OSError:
                 continue
             leader = int(fields[3])
-            if _parent(leader) == by:
+            if _parent(leader) == parent:
                 found.append(int(folder.name))
     return found
 
@@ -156,7 +158,7 @@ def _parent(process: int) -> int:
 def _wait_for_end(process: int) -> None:
     deadline = time.monotonic() + 60
     while _state(process) not in ("Z", ""):
-        assert time.monotonic() < deadline, f"process {process} goes on"
+        assert time.monotonic() < deadline, f"process {process} is still running"
         time.sleep(0.02)
 
 
@@ -168,7 +170,7 @@ def _state(process: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_measurement_ends_with_its_page_and_with_the_server(
+def test_measurement_ends_with_its_page_and_with_the_server(
     run_demo: Any, tiny_model: Path, chromium: "Browser", tmp_path: Path
 ) -> None:
     with run_demo(tmp_path, "--model", tiny_model) as server:
@@ -178,7 +180,7 @@ def test_a_measurement_ends_with_its_page_and_with_the_server(
             page.get_by_role("tab", name="Benchmark").click()
             page.get_by_role("button", name="Measure on this machine").click()
             page.get_by_text("launch 1 of 9").wait_for()
-            group = _started(server.process.pid)
+            group = _descendants(server.process.pid)
             assert len(group) > 1
             if number == 0:
                 page.close()
@@ -187,15 +189,15 @@ def test_a_measurement_ends_with_its_page_and_with_the_server(
             for process in group:
                 _wait_for_end(process)
         pages[1].close()
-        assert list(tmp_path.glob("osteolite/demo/*/benchmark.json")) == []  # neither came to its end
+        assert list(tmp_path.glob("osteolite/demo/*/benchmark.json")) == []  # neither measurement finished
         assert "Traceback" not in server.log.read_text()
 
 
-def test_what_the_command_says_is_shown_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_the_command_is_shown_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
     with pytest.raises(OsteoliteError, match=r"broken\.tflite: ") as caught:
-        list(measure([broken]))
+        list(measure_once([broken]))
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert not benchmark_job.is_measuring()
@@ -203,47 +205,40 @@ def test_what_the_command_says_is_shown_in_one_line(tmp_path: Path, monkeypatch:
     missing.mkdir()
     (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\", name='rich')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (last,) = list(benchmark._handlers([broken], True)[0]())[-1:]
+    (last,) = list(benchmark.handlers([broken], True, measure_once)[0]())[-1:]
     assert "pip install &#x27;osteolite[bench]&#x27;" in last[0]
 
 
-def test_a_measurement_that_does_not_end_is_ended(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_job, "_MOST_SECONDS", 0.2)
+def test_measurement_is_killed_at_its_time_limit(tiny_model: Path) -> None:
     with pytest.raises(OsteoliteError, match="did not end within"):
-        list(measure([tiny_model]))
+        list(measure_once([tiny_model], max_seconds=0.2))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="folders without permission are Unix's")
-def test_a_cache_that_cannot_be_written_is_one_line(
+@pytest.mark.skipif(os.name == "nt", reason="uses a Unix path")
+def test_unwritable_cache_is_reported_in_one_line(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(OsteoliteError, match="the figures cannot be kept"):
+    with pytest.raises(OsteoliteError, match="the results cannot be saved"):
         next(measure([tiny_model]))
-    assert kept_results([tiny_model]) is None
+    assert saved_results([tiny_model]) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff"])
-def test_figures_that_are_damaged_or_of_another_kind_are_none(tiny_model: Path, cache: Path, content: bytes) -> None:
-    folder = benchmark_job._folder([tiny_model.resolve()])
+def test_damaged_or_foreign_results_are_ignored(tiny_model: Path, cache: Path, content: bytes) -> None:
+    folder = benchmark_job.results_folder([tiny_model])
     folder.mkdir(parents=True)
     (folder / "benchmark.json").write_bytes(content)
-    assert kept_results([tiny_model]) is None
+    assert saved_results([tiny_model]) is None
 
 
-def test_the_number_of_launches_keeps_to_about_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-    monkeypatch.setattr(benchmark_job, "LAUNCHES", (1, 9))
-    monkeypatch.setattr(benchmark_job, "_watch", lambda arguments, launches: asked.append(arguments) or iter(()))
-    for number in (1, 2, 5, 40):
-        list(benchmark_job._run([Path(f"{index}.tflite") for index in range(number)], Path("out")))
-    launches = [int(call[call.index("--launches") + 1]) for call in asked if "--launches" in call]
-    assert launches == [9, 6, 2, 1]
+def test_launches_are_few_enough_for_a_minute() -> None:
+    assert [benchmark_job.launch_count(files) for files in (1, 2, 5, 40)] == [9, 6, 2, 1]
 
 
-def test_the_table_says_what_is_valid_and_why_the_rest_is_not() -> None:
-    html = benchmark._results(FIGURES)
+def test_table_shows_validity_and_reasons() -> None:
+    html = benchmark.results(RESULTS)
     assert "Measured on 2026-11-22 at 06:02 UTC: 1 of 2 results are valid" in html
     for cell in ("int8", "yes", "12.17", "11.09 to 14.40", "16.54", "379", "2.84", "73.4"):
         assert f">{cell}</td>" in html

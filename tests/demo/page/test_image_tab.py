@@ -1,4 +1,4 @@
-"""The page for one image in a real browser: real server, the model that ships, drawn radiographs."""
+"""The "One image" tab in a real browser, with the shipped model and drawn radiographs."""
 
 import io
 import re
@@ -26,7 +26,7 @@ OpenPage = Callable[..., AbstractContextManager["Page"]]
 
 
 def bone(seed: int) -> Image.Image:
-    """A bright shaft on dark ground, with a line across it."""
+    """A bright shaft on a dark background, with a line across it."""
     grey = np.full((480, 360), 24.0)
     grey[40:440, 140:220] = 190
     grey[200 + 20 * seed : 206 + 20 * seed, 130:230] = 40
@@ -35,7 +35,7 @@ def bone(seed: int) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def png(encode: Callable[..., bytes], shared_data: Path) -> bytes:
-    """A fractured radiograph, in which the model sees something that speaks for it."""
+    """A fractured radiograph with a heatmap that is not empty."""
     with Image.open(sorted((shared_data / "fracatlas" / "fullres" / "Fractured").iterdir())[0]) as original:
         content = encode(original.convert("L").resize((360, 480)), "PNG")
     activation = FractureClassifier().predict(content).activation_map
@@ -65,15 +65,15 @@ def open_page(chromium: "Browser", server: Any) -> OpenPage:
         context = chromium.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
         page = context.new_page()
         page.set_default_timeout(60_000)
-        broken, asked = list[str](), list[str]()
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        errors, requests = list[str](), list[str]()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(server.url)
         page.wait_for_selector(".osteo-waiting")
         try:
             yield page
-            assert broken == []
-            assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
+            assert errors == []
+            assert [url for url in requests if not url.startswith((server.url, "data:", "blob:"))] == []
             assert page.evaluate("window.hacked") is None
         finally:
             context.close()
@@ -100,9 +100,7 @@ def widest(page: "Page") -> int:
     return width
 
 
-def test_an_upload_is_answered_with_a_heatmap_whose_opacity_is_the_browsers_own_affair(
-    open_page: OpenPage, png: bytes
-) -> None:
+def test_upload_is_scored_and_heatmap_opacity_needs_no_request(open_page: OpenPage, png: bytes) -> None:
     expected = FractureClassifier().predict(png)
     with open_page() as page:
         answer(page, png)
@@ -114,9 +112,9 @@ def test_an_upload_is_answered_with_a_heatmap_whose_opacity_is_the_browsers_own_
         boxes = ".osteo-layers, .osteo-layers img"
         measured = "nodes => new Set(nodes.map(node => JSON.stringify(node.getBoundingClientRect()))).size"
         assert page.locator(boxes).count() == 3
-        assert page.locator(boxes).evaluate_all(measured) == 1  # it lies over the radiograph, all of it
-        asked = list[str]()
-        page.on("request", lambda request: asked.append(request.url))
+        assert page.locator(boxes).evaluate_all(measured) == 1  # the heatmap covers the whole radiograph
+        requests = list[str]()
+        page.on("request", lambda request: requests.append(request.url))
         slider = page.get_by_label("Heatmap opacity")
         slider.focus()
         slider.press("Home")
@@ -126,40 +124,36 @@ def test_an_upload_is_answered_with_a_heatmap_whose_opacity_is_the_browsers_own_
         assert heat.evaluate("node => getComputedStyle(node).opacity") == "1"
         coloured = np.asarray(Image.open(io.BytesIO(page.locator(".osteo-layers").screenshot())).convert("RGB"))
         before = np.asarray(Image.open(io.BytesIO(clear)).convert("RGB"))
-        assert np.ptp(before.astype(int), axis=2).max() < 8  # grey alone
+        assert np.ptp(before.astype(int), axis=2).max() < 8  # only grey
         assert np.ptp(coloured.astype(int), axis=2).max() > 40
-        assert [url for url in asked if not url.startswith("data:")] == []
+        assert [url for url in requests if not url.startswith("data:")] == []
 
 
-def test_the_threshold_slider_says_the_label_and_what_the_model_card_states_there(
-    open_page: OpenPage, png: bytes
-) -> None:
+def test_threshold_slider_shows_label_and_stated_metrics(open_page: OpenPage, png: bytes) -> None:
     evaluation = SHIPPED.details["evaluation"]
     stated = {round(point[0], 2): point[1:] for point in evaluation["operating_points"]}
     probability = FractureClassifier().predict(png).fracture_probability
     own = SHIPPED.details["threshold"]["value"]
     with open_page() as page:
         answer(page, png)
-        said, slider = page.locator(".osteo-said"), page.get_by_label("Another threshold")
-        assert f"{own:.3f} (the model's own)" in said.inner_text()
-        assert f"({evaluation['count']} images, {evaluation['fractured']} fractured)" in said.inner_text()
+        outcome, slider = page.locator(".osteo-outcome"), page.get_by_label("Another threshold")
+        assert f"{own:.3f} (the model's own)" in outcome.inner_text()
+        assert f"({evaluation['count']} images, {evaluation['fractured']} fractured)" in outcome.inner_text()
         for threshold in (0.01, 0.6, 0.99):
             slider.fill(str(threshold))
             label = "Fractured" if probability >= threshold else "Normal"
-            assert f"At {threshold:.2f} the label is {label}." in said.inner_text()
+            assert f"At {threshold:.2f} the label is {label}." in outcome.inner_text()
             sensitivity, specificity = stated[threshold]
-            assert f"sensitivity {sensitivity:.3f} and specificity {specificity:.3f}" in said.inner_text()
+            assert f"sensitivity {sensitivity:.3f} and specificity {specificity:.3f}" in outcome.inner_text()
         slider.press("ArrowLeft")
-        assert "At 0.98 " in said.inner_text()
+        assert "At 0.98 " in outcome.inner_text()
         page.get_by_role("button", name="Back to the model's own").press("Enter")
-        assert f"{own:.3f} (the model's own)" in said.inner_text()
+        assert f"{own:.3f} (the model's own)" in outcome.inner_text()
         assert float(slider.input_value()) == pytest.approx(own, abs=0.005)
-        assert page.evaluate("document.activeElement.className") == "osteo-at"
+        assert page.evaluate("document.activeElement.className") == "osteo-threshold-input"
 
 
-def test_another_model_is_asked_about_the_same_upload_and_may_have_no_heatmap(
-    open_page: OpenPage, png: bytes, tiny_int8_model: Path
-) -> None:
+def test_another_model_scores_the_same_upload(open_page: OpenPage, png: bytes, tiny_int8_model: Path) -> None:
     probability = FractureClassifier(tiny_int8_model).predict(png).fracture_probability
     with open_page() as page:
         answer(page, png)
@@ -167,16 +161,16 @@ def test_another_model_is_asked_about_the_same_upload_and_may_have_no_heatmap(
         page.wait_for_selector("text=This model gives no heatmap")
         assert f"{probability:.3f}" in page.locator(".osteo-answer").inner_text()
         assert page.locator(".osteo-opacity").count() == 0
-        assert "states no sensitivity" in page.locator(".osteo-said").inner_text()
+        assert "states no sensitivity" in page.locator(".osteo-outcome").inner_text()
         page.get_by_label("Another threshold").fill("0.99")
-        assert "At 0.99 the label is Normal." in page.locator(".osteo-said").inner_text()
+        assert "At 0.99 the label is Normal." in page.locator(".osteo-outcome").inner_text()
 
 
-def test_all_models_side_by_side_with_what_differs(open_page: OpenPage, png: bytes, tiny_int8_model: Path) -> None:
+def test_comparison_shows_all_models_with_differences(open_page: OpenPage, png: bytes, tiny_int8_model: Path) -> None:
     first, second = (FractureClassifier(path).predict(png).fracture_probability for path in (None, tiny_int8_model))
     with open_page() as page:
         page.get_by_role("button", name="Compare all models").click()
-        page.wait_for_selector("text=no radiograph is held here")
+        page.wait_for_selector("text=there is no radiograph to compare")
         answer(page, png)
         page.get_by_role("button", name="Compare all models").click()
         page.wait_for_selector(".osteo-compared")
@@ -188,12 +182,12 @@ def test_all_models_side_by_side_with_what_differs(open_page: OpenPage, png: byt
         assert f"{second - first:+.3f}" in shown[1]
         assert f"{shipped_model().stat().st_size / 1e6:.2f} MB" in shown[0]
         assert all(re.search(r"time \d+\.\d ms", text) for text in shown)
-        assert cards.locator("img").count() == 1  # of the one model with a map
+        assert cards.locator("img").count() == 1  # only one model has a map
         answer(page, png)
-        page.wait_for_selector(".osteo-compared", state="detached")  # it was of the image before
+        page.wait_for_selector(".osteo-compared", state="detached")  # it belonged to the previous image
 
 
-def test_an_example_is_chosen_by_keyboard(open_page: OpenPage, encode: Any) -> None:
+def test_example_can_be_chosen_by_keyboard(open_page: OpenPage, encode: Any) -> None:
     expected = FractureClassifier().predict(encode(bone(3), "PNG"))
     with open_page() as page:
         chosen = page.locator(".osteo-examples button").nth(1)
@@ -205,7 +199,7 @@ def test_an_example_is_chosen_by_keyboard(open_page: OpenPage, encode: Any) -> N
         assert f"{expected.fracture_probability:.3f}" in page.locator(".osteo-answer").inner_text()
 
 
-def test_a_bad_upload_is_a_line_in_the_page_and_the_next_one_is_scored(
+def test_bad_upload_is_reported_and_the_next_one_is_scored(
     open_page: OpenPage, png: bytes, hollow_png: Any, server: Any
 ) -> None:
     bad = {
@@ -219,19 +213,19 @@ def test_a_bad_upload_is_a_line_in_the_page_and_the_next_one_is_scored(
         for message, content in bad.items():
             upload(page, content, "PATIENT_NAME.png")
             page.wait_for_selector(f"[role=alert]:has-text('{message}')")
-            assert page.locator(".osteo-result").count() == 0  # the last answer is not taken for this one's
+            assert page.locator(".osteo-result").count() == 0  # the previous prediction is gone
         answer(page, png)
     assert "PATIENT_NAME" not in server.log.read_text()
 
 
-def test_a_photograph_is_answered_with_a_warning(open_page: OpenPage, encode: Any) -> None:
+def test_photograph_gets_a_warning(open_page: OpenPage, encode: Any) -> None:
     colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300))
     with open_page() as page:
         answer(page, encode(colours, "JPEG"))
-        assert "has colours" in page.locator(".osteo-doubts[role=alert]").inner_text()
+        assert "has colours" in page.locator(".osteo-warnings[role=alert]").inner_text()
 
 
-def test_the_model_card_of_each_model_is_shown_as_text(open_page: OpenPage) -> None:
+def test_model_card_is_shown_escaped(open_page: OpenPage) -> None:
     with open_page() as page:
         page.get_by_role("tab", name="About").click()
         page.wait_for_selector(".osteo-about")
@@ -244,7 +238,7 @@ def test_the_model_card_of_each_model_is_shown_as_text(open_page: OpenPage) -> N
         assert page.locator(".osteo-about img").count() == 0
 
 
-def test_it_fits_a_phone_and_shows_the_answer_at_once(open_page: OpenPage, png: bytes) -> None:
+def test_page_fits_a_phone_and_scrolls_to_the_prediction(open_page: OpenPage, png: bytes) -> None:
     with open_page(PHONE) as page:
         assert widest(page) == PHONE[0]
         answer(page, png)
@@ -258,14 +252,19 @@ def test_it_fits_a_phone_and_shows_the_answer_at_once(open_page: OpenPage, png: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_it_says_can_be_read_in_both_colour_schemes(open_page: OpenPage, png: bytes, scheme: str) -> None:
+def test_text_has_enough_contrast_in_both_colour_schemes(open_page: OpenPage, png: bytes, scheme: str) -> None:
     with open_page(scheme=scheme) as page:
         answer(page, png)
-        ground = page.locator(".osteo-answer").evaluate("node => getComputedStyle(node).backgroundColor")
-        assert (luminance(ground) < 0.2) == (scheme == "dark")
-        for part in (".osteo-answer h2", ".osteo-answer .osteo-note", ".osteo-answer .osteo-kicker", ".osteo-said b"):
+        background = page.locator(".osteo-answer").evaluate("node => getComputedStyle(node).backgroundColor")
+        assert (luminance(background) < 0.2) == (scheme == "dark")
+        for part in (
+            ".osteo-answer h2",
+            ".osteo-answer .osteo-note",
+            ".osteo-answer .osteo-kicker",
+            ".osteo-outcome b",
+        ):
             colour = page.locator(part).first.evaluate("node => getComputedStyle(node).color")
-            lighter, darker = sorted((luminance(colour), luminance(ground)), reverse=True)
+            lighter, darker = sorted((luminance(colour), luminance(background)), reverse=True)
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5, part
 
 

@@ -1,4 +1,4 @@
-"""The model card from whatever a model file says."""
+"""The model card for any content of a model file."""
 
 import hashlib
 from pathlib import Path
@@ -42,7 +42,7 @@ def described(values: dict[str, Any]) -> ModelDescription:
     return ModelDescription(base.name, base.variant, base.preprocessing, base.threshold, details=values)
 
 
-def test_the_card_of_the_model_that_ships_says_all_that_matters() -> None:
+def test_card_of_the_shipped_model_has_its_facts() -> None:
     path = shipped_model()
     details = read_description(path).details
     html = model_card(path, read_description(path))
@@ -65,20 +65,20 @@ def test_the_card_of_the_model_that_ships_says_all_that_matters() -> None:
     assert len(html) < 30_000
 
 
-def test_a_file_that_says_little_has_a_card_too(tiny_model: Path) -> None:
+def test_file_without_details_has_a_card(tiny_model: Path) -> None:
     html = model_card(tiny_model, read_description(tiny_model))
     assert "tiny_float32" in html
-    assert "not stated; take it as research only" in html
+    assert "not stated; use it for research only" in html
     assert html.count("The file does not say.") >= 5
 
 
-def test_the_card_of_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
+def test_card_reports_a_missing_file(tmp_path: Path) -> None:
     assert "no longer there" in model_card(tmp_path / "gone.tflite", described({}))
 
 
 @settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(SECTIONS), JSON))
-def test_any_content_is_shown_as_text(values: dict[str, Any]) -> None:
+def test_any_content_is_escaped(values: dict[str, Any]) -> None:
     html = model_card(Path("none.tflite"), described(values))
     assert "<b>" not in html
 
@@ -95,6 +95,6 @@ def test_any_content_is_shown_as_text(values: dict[str, Any]) -> None:
     ],
     ids=["long list", "many names", "long text", "large", "large interval", "deep"],
 )
-def test_a_card_stays_small_whatever_a_file_lists(value: Any) -> None:
+def test_card_size_is_limited(value: Any) -> None:
     html = model_card(Path("none.tflite"), described(dict.fromkeys(SECTIONS, value)))
     assert len(html) < 200_000

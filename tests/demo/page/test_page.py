@@ -1,5 +1,6 @@
-"""The page as its clients use it: a real server, real uploads."""
+"""The page and its API on a real server with real uploads."""
 
+import asyncio
 import io
 import json
 import signal
@@ -9,15 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio
 import httpx
 import numpy as np
 import pytest
+from gradio import processing_utils
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from osteolite.demo.page import answer_card
+from osteolite.demo.page.page import build_page
 from osteolite.demo.service.model_set import LIMITS, ModelSet
+from osteolite.demo.service.uploads import FILE_SECONDS
 from osteolite.edge.prediction.classifier import FractureClassifier
 
 
@@ -58,7 +63,7 @@ def png(encode: Callable[..., bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["tiny_float32", "tiny_int8"])
-def test_the_chosen_model_answers_as_the_classifier_does(predict: Any, models: Any, png: bytes, name: str) -> None:
+def test_api_gives_the_prediction_of_the_classifier(predict: Any, models: Any, png: bytes, name: str) -> None:
     expected = FractureClassifier(models[name]).predict(png).to_dict()
     found = predict(png, model=name)
     assert (
@@ -68,19 +73,19 @@ def test_the_chosen_model_answers_as_the_classifier_does(predict: Any, models: A
     assert found["model"] == name
 
 
-def test_without_a_choice_the_first_model_answers(predict: Any, png: bytes) -> None:
+def test_api_uses_the_first_model_by_default(predict: Any, png: bytes) -> None:
     assert predict(png)["model"] == "tiny_float32"
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("depth", [8, 12, 16])
-def test_what_is_scored_is_what_was_uploaded(
+def test_uploaded_bytes_are_scored_unchanged(
     predict: Any, models: Any, encode: Any, image_format: str, depth: int
 ) -> None:
     samples = np.random.default_rng(depth).integers(0, 1 << depth, (90, 120))
     content = encode(Image.fromarray(samples.astype(np.uint8 if depth == 8 else np.uint16)), image_format)
     expected = FractureClassifier(models["tiny_float32"]).predict(content)
-    # The name lies: content decides.
+    # The suffix is wrong: the content decides the format.
     assert predict(content, "image.jpg")["fracture_probability"] == expected.to_dict()["fracture_probability"]
 
 
@@ -95,7 +100,7 @@ def bad_uploads(png: bytes, encode: Callable[..., bytes], hollow: Callable[[int,
     }
 
 
-def test_a_bad_upload_says_what_is_wrong_and_the_next_one_is_scored(
+def test_bad_upload_is_an_error_and_the_next_one_is_scored(
     predict: Any, server: Any, png: bytes, encode: Any, hollow_png: Any
 ) -> None:
     good = predict(png)["fracture_probability"]
@@ -109,12 +114,12 @@ def test_a_bad_upload_says_what_is_wrong_and_the_next_one_is_scored(
     assert "Traceback" not in server.log.read_text()
 
 
-def test_no_image_is_an_error_and_not_an_answer(client: Client) -> None:
+def test_missing_image_is_an_error(client: Client) -> None:
     with pytest.raises(AppError, match="no image"):
         client.predict(image=None, api_name="/predict")
 
 
-def test_a_file_over_the_limit_is_refused_before_it_is_stored(server: Any) -> None:
+def test_file_over_the_limit_is_refused_before_it_is_stored(server: Any) -> None:
     large = io.BytesIO(bytes(LIMITS.max_bytes + 1))
     answer = httpx.post(f"{server.url}gradio_api/upload", files={"files": ("large.png", large)}, timeout=120)
     assert answer.status_code == 413
@@ -122,35 +127,35 @@ def test_a_file_over_the_limit_is_refused_before_it_is_stored(server: Any) -> No
     assert not any(file.stat().st_size > LIMITS.max_bytes / 2 for file in server.temporary.rglob("*"))
 
 
-def test_the_server_fetches_no_address(client: Client, server: Any) -> None:
+def test_server_downloads_no_url(client: Client, server: Any) -> None:
     elsewhere = {"path": f"{server.url}theme.css", "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(AppError, match="fetches no addresses"):
+    with pytest.raises(AppError, match="this page downloads nothing"):
         client.predict(image=elsewhere, api_name="/predict")
 
 
-def test_the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is_for(server: Any) -> None:
+def test_page_configuration_is_private_and_states_the_use(server: Any) -> None:
     html = httpx.get(server.url).text
     config = httpx.get(f"{server.url}config").json()
     assert answer_card.NOTE in html
     assert config["analytics_enabled"] is False
     assert config["max_file_size"] == LIMITS.max_bytes
-    assert [e["api_name"] for e in config["dependencies"] if e["api_visibility"] == "public"] == ["predict"]
+    assert [event["api_name"] for event in config["dependencies"] if event["api_visibility"] == "public"] == ["predict"]
 
 
 class Visitor:
-    """A person's browser, without the browser: the events of the page that API clients cannot call."""
+    """Sends the page's events as a browser does; API clients cannot call them."""
 
     def __init__(self, url: str, name: str) -> None:
         self.api, self.name = f"{url}gradio_api", name
         config = httpx.get(f"{url}config").json()
-        labels = {one["id"]: one["props"].get("label") or one["props"].get("value") for one in config["components"]}
+        labels = {part["id"]: part["props"].get("label") or part["props"].get("value") for part in config["components"]}
         self.events: dict[tuple[str, str], int] = {}
         for event in config["dependencies"]:
             for component, trigger in event["targets"]:
                 self.events.setdefault((str(labels.get(component)), trigger), event["id"])
 
     def upload(self, content: bytes, model: str) -> str:
-        """Return the answer on the page."""
+        """Upload an image and return the HTML of the answer."""
         (path,) = httpx.post(f"{self.api}/upload", files={"files": ("image.png", content)}).json()
         emptied, answer, compared = self._fire(
             ("Radiograph", "upload"), {"path": path, "meta": {"_type": "gradio.FileData"}}, model
@@ -177,7 +182,7 @@ class Visitor:
         raise AssertionError("the server ended the stream without an answer")
 
 
-def test_the_page_keeps_each_persons_upload_apart(server: Any, models: Any, png: bytes, encode: Any) -> None:
+def test_each_session_has_its_own_upload(server: Any, models: Any, png: bytes, encode: Any) -> None:
     black = encode(Image.new("L", (40, 40)), "PNG")
     ada, ben = Visitor(server.url, "ada"), Visitor(server.url, "ben")
     first = ada.upload(png, "tiny_float32")
@@ -189,19 +194,19 @@ def test_the_page_keeps_each_persons_upload_apart(server: Any, models: Any, png:
         assert f"<b>{probability:.3f}</b>" in visitor.choose("tiny_int8")
         assert f"<b>{probability:.3f}</b>" in visitor.compare()
     assert "not an image" in ben.upload(b"no image", "tiny_float32")
-    assert ben.choose("tiny_float32") == answer_card.waiting()
-    assert "no radiograph is held here" in ben.compare()
+    assert ben.choose("tiny_float32") == answer_card.placeholder()
+    assert "there is no radiograph to compare" in ben.compare()
     assert "The model says" in ada.choose("tiny_float32")
 
 
-def test_twenty_people_at_once_all_get_their_own_answers(server: Any, models: Any, encode: Any) -> None:
+def test_twenty_simultaneous_visitors_get_their_own_predictions(server: Any, models: Any, encode: Any) -> None:
     classifier, found = FractureClassifier(models["tiny_float32"]), dict[int, list[str]]()
     images = {level: encode(Image.new("L", (64, 64), level), "PNG") for level in range(5, 245, 12)}
     assert len(images) == 20
 
     def visit(level: int) -> None:
-        person = Visitor(server.url, f"person{level}")
-        found[level] = [person.upload(images[level], "tiny_float32"), person.choose("tiny_int8"), person.compare()]
+        visitor = Visitor(server.url, f"visitor{level}")
+        found[level] = [visitor.upload(images[level], "tiny_float32"), visitor.choose("tiny_int8"), visitor.compare()]
 
     threads = [threading.Thread(target=visit, args=(level,)) for level in images]
     for thread in threads:
@@ -216,23 +221,21 @@ def test_twenty_people_at_once_all_get_their_own_answers(server: Any, models: An
         assert expected in compared
 
 
-def test_a_closed_page_is_forgotten(server: Any, png: bytes) -> None:
+def test_closing_the_page_drops_its_upload(server: Any, png: bytes) -> None:
     eve = Visitor(server.url, "eve")
     with httpx.stream("GET", f"{eve.api}/heartbeat/{eve.name}", timeout=60) as heartbeat:
         lines = heartbeat.iter_lines()
         next(lines)
         eve.upload(png, "tiny_float32")
-        assert eve.choose("tiny_float32") != answer_card.waiting()
+        assert eve.choose("tiny_float32") != answer_card.placeholder()
     for _ in range(100):
-        if eve.choose("tiny_float32") == answer_card.waiting():
+        if eve.choose("tiny_float32") == answer_card.placeholder():
             return
         time.sleep(0.1)
-    raise AssertionError("the upload of a closed page is still held")
+    raise AssertionError("the upload of a closed page is still kept")
 
 
-def test_it_ends_cleanly_with_the_uploads_and_without_tensorflow(
-    run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes
-) -> None:
+def test_server_ends_cleanly_and_deletes_uploads(run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes) -> None:
     with run_demo(tmp_path, "--model", tiny_model) as server:
         answer = httpx.post(f"{server.url}gradio_api/upload", files={"files": ("image.png", png)})
         assert answer.status_code == 200
@@ -244,35 +247,23 @@ def test_it_ends_cleanly_with_the_uploads_and_without_tensorflow(
         assert server.log.read_text().endswith("heavy: []\n")
 
 
-@pytest.fixture(scope="module")
-def scorer(models: dict[str, Path]) -> ModelSet:
-    return ModelSet(map(str, models.values()))
+def test_gradio_downloads_through_the_function_that_the_page_replaces(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new version of Gradio that downloads in another way must fail here."""
+    before = processing_utils.async_ssrf_protected_download
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", before)  # restored after the test
+    build_page(ModelSet([str(tiny_model)]), [], can_measure=False)
+    with pytest.raises(gradio.Error, match="this page downloads nothing"):
+        asyncio.run(gradio.File().async_move_resource_to_block_cache("https://example.org/image.png"))
 
 
-def test_the_radiograph_to_show_is_the_one_that_was_scored(scorer: ModelSet, png: bytes) -> None:
-    prediction, shown = scorer.predict_with_image(png, "tiny_float32")
-    assert (shown.mode, shown.size) == ("L", (200, 300))
-    assert FractureClassifier(scorer.path("tiny_float32")).predict(shown).fracture_probability == pytest.approx(
-        prediction.fracture_probability
-    )
-
-
-def test_models_of_one_name_stay_apart(tiny_model: Path) -> None:
-    assert ModelSet([str(tiny_model)] * 3).names == ["tiny_float32", "tiny_float32 #2", "tiny_float32 #3"]
-
-
-def test_scoring_is_safe_between_threads(scorer: ModelSet, encode: Any) -> None:
-    images = [encode(Image.new("L", (64, 64), level), "PNG") for level in range(0, 256, 32)]
-    expected = [scorer.score(image, "tiny_float32").fracture_probability for image in images]
-    found: dict[int, set[float]] = {number: set() for number in range(len(images))}
-
-    def score(number: int) -> None:
-        for _ in range(50):
-            found[number].add(scorer.score(images[number], "tiny_float32").fracture_probability)
-
-    threads = [threading.Thread(target=score, args=(number,)) for number in found]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found[number] for number in found] == [{probability} for probability in expected]
+@pytest.mark.parametrize("seconds", [FILE_SECONDS, 2])
+def test_uploaded_files_are_deleted_in_time(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    before = processing_utils.async_ssrf_protected_download
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", before)  # restored after the test
+    page = build_page(ModelSet([str(tiny_model)]), [], can_measure=False, file_seconds=seconds)
+    assert page.delete_cache is not None
+    interval, age = page.delete_cache
+    assert interval + age == seconds
+    assert interval > 0

@@ -1,4 +1,4 @@
-"""What the panel says of other thresholds, from whatever a file states."""
+"""The threshold panel for any content of a model card."""
 
 import json
 from html import unescape
@@ -23,19 +23,19 @@ def described(tiny: Any) -> Any:
     return description
 
 
-def test_the_nearest_point_is_stated_with_the_part_and_its_size(described: Any) -> None:
+def test_panel_states_the_nearest_point_and_the_test_set(described: Any) -> None:
     evaluation = {"part": "test", "unit": "image", "count": 1580, "fractured": 106, "operating_points": POINTS}
     html = panel(PREDICTION, described(evaluation=evaluation))
-    assert "On the test part (1,580 images, 106 fractured) of its training data" in html
-    assert '<span data-say="sensitivity">0.700</span>' in html
-    assert '<span data-say="specificity">0.800</span>' in html
-    assert '<span data-say="point">0.39</span>' in html
+    assert "On the test split (1,580 images, 106 fractured) of its training data" in html
+    assert '<span data-field="sensitivity">0.700</span>' in html
+    assert '<span data-field="specificity">0.800</span>' in html
+    assert '<span data-field="point">0.39</span>' in html
     assert json.loads(unescape(html.partition('data-points="')[2].partition('"')[0])) == POINTS
 
 
-def test_studies_are_counted_as_such_and_what_is_missing_is_left_out(described: Any) -> None:
+def test_panel_counts_studies_and_omits_missing_facts(described: Any) -> None:
     evaluation = {"unit": "study", "count": 7, "operating_points": POINTS}
-    assert "On a part (7 studies) of its training data" in panel(PREDICTION, described(evaluation=evaluation))
+    assert "On a split (7 studies) of its training data" in panel(PREDICTION, described(evaluation=evaluation))
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,17 @@ def test_studies_are_counted_as_such_and_what_is_missing_is_left_out(described: 
         [[0.5, 0.5, 0.5]] * 1001,
     ],
 )
-def test_points_that_make_no_sense_are_none(described: Any, points: Any) -> None:
+def test_invalid_points_are_ignored(described: Any, points: Any) -> None:
     description = described(evaluation={"operating_points": points})
     assert operating_points(description) == []
     assert "states no sensitivity and specificity" in panel(PREDICTION, description)
 
 
 @pytest.mark.parametrize("evaluation", [None, [], "none", 3])
-def test_a_card_without_an_evaluation_states_nothing(described: Any, evaluation: Any) -> None:
+def test_card_without_evaluation_has_no_points(described: Any, evaluation: Any) -> None:
     assert operating_points(described(evaluation=evaluation)) == []
 
 
-def test_what_a_file_says_of_its_part_is_text(described: Any) -> None:
+def test_text_of_the_evaluation_is_escaped(described: Any) -> None:
     evaluation = {"part": "<script>", "count": "<script>", "unit": "<script>", "operating_points": POINTS}
     assert "<script" not in panel(PREDICTION, described(evaluation=evaluation))

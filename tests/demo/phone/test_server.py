@@ -1,4 +1,4 @@
-"""`osteolite phone --serve`: the listed files to anybody, anything else to nobody."""
+"""`osteolite phone --serve`: it serves the listed files and nothing else."""
 
 import http.client
 import re
@@ -38,7 +38,7 @@ def ask(port: int, method: str, path: str, **headers: str) -> Answer:
     return answer
 
 
-def test_it_serves_what_the_folder_would_hold(serving: Any, tiny_model: Path) -> None:
+def test_files_of_the_folder_are_served(serving: Any, tiny_model: Path) -> None:
     contents = page_contents([str(tiny_model)])
     for name, content in contents.items():
         status, headers, body = ask(serving.port, "GET", f"/{name}")
@@ -59,9 +59,9 @@ def test_it_serves_what_the_folder_would_hold(serving: Any, tiny_model: Path) ->
         ("/models/tiny_float32.tflite", "application/octet-stream"),
     ],
 )
-def test_types_and_headers(serving: Any, path: str, kind: str) -> None:
+def test_content_type_and_headers(serving: Any, path: str, kind: str) -> None:
     _, headers, _ = ask(serving.port, "GET", path)
-    wanted = {
+    expected = {
         "Content-Type": kind,
         "Content-Security-Policy": POLICY,
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -70,10 +70,10 @@ def test_types_and_headers(serving: Any, path: str, kind: str) -> None:
         "Referrer-Policy": "no-referrer",
         "Server": "osteolite",
     }
-    assert {name: headers[name] for name in wanted} == wanted
+    assert {name: headers[name] for name in expected} == expected
 
 
-def test_a_browser_that_has_it_gets_no_second_copy(serving: Any) -> None:
+def test_unchanged_file_is_not_sent_again(serving: Any) -> None:
     _, headers, body = ask(serving.port, "GET", "/app.js")
     status, again, nothing = ask(serving.port, "GET", "/app.js", If_None_Match=headers["ETag"])
     assert (status, nothing, again["ETag"]) == (304, b"", headers["ETag"])
@@ -81,7 +81,7 @@ def test_a_browser_that_has_it_gets_no_second_copy(serving: Any) -> None:
     assert (status, whole) == (200, body)
 
 
-def test_head_is_get_without_the_content(serving: Any) -> None:
+def test_head_has_the_headers_of_get(serving: Any) -> None:
     _, got, body = ask(serving.port, "GET", "/app.js")
     status, headers, nothing = ask(serving.port, "HEAD", "/app.js")
     assert (status, nothing, headers["Content-Length"]) == (200, b"", str(len(body)))
@@ -107,14 +107,14 @@ def test_head_is_get_without_the_content(serving: Any) -> None:
         "/" + 4000 * "a",
     ],
 )
-def test_nothing_outside_the_page_is_served(serving: Any, path: str) -> None:
+def test_other_paths_are_not_found(serving: Any, path: str) -> None:
     status, headers, body = ask(serving.port, "GET", path)
     assert (status, body) == (404, b"404 Not Found\n")
     assert headers["Content-Security-Policy"] == POLICY
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW"])
-def test_it_only_gives(serving: Any, method: str) -> None:
+def test_other_methods_are_refused(serving: Any, method: str) -> None:
     status, headers, body = ask(serving.port, method, "/app.js")
     assert (status, body) == (501, b"501 Not Implemented\n")
     assert headers["Connection"] == "close"
@@ -123,7 +123,7 @@ def test_it_only_gives(serving: Any, method: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n"]
 )
-def test_it_outlives_what_is_no_http(serving: Any, content: bytes) -> None:
+def test_server_survives_invalid_http(serving: Any, content: bytes) -> None:
     with socket.create_connection(("127.0.0.1", serving.port), 10) as connection:
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
@@ -131,38 +131,38 @@ def test_it_outlives_what_is_no_http(serving: Any, content: bytes) -> None:
     assert ask(serving.port, "GET", "/")[0] == 200
 
 
-def test_many_silent_connections_are_turned_away_and_the_next_is_served(serving: Any) -> None:
-    held = [socket.create_connection(("127.0.0.1", serving.port), 10) for _ in range(80)]  # less than it waits for
+def test_excess_connections_are_closed_and_later_ones_served(serving: Any) -> None:
+    held = [socket.create_connection(("127.0.0.1", serving.port), 10) for _ in range(80)]  # fewer than the backlog
     try:
-        assert held[-1].recv(1) == b""  # closed at once; the first ones are still waited for
+        assert held[-1].recv(1) == b""  # closed at once; the first ones stay open
     finally:
-        for one in held:
-            one.close()
+        for connection in held:
+            connection.close()
     for _ in range(200):
         try:
             assert ask(serving.port, "GET", "/")[0] == 200
             return
         except (ConnectionError, http.client.BadStatusLine):
             pass
-    pytest.fail("it serves nobody any more")
+    pytest.fail("the server does not serve any more")
 
 
-def test_it_says_where_it_is_and_what_browsers_want_of_an_address(serving: Any) -> None:
+def test_output_has_address_qr_code_and_instructions(serving: Any) -> None:
     log = serving.log.read_text("utf-8")
     (address,) = re.findall(r"The page for phones: (\S+)", log)
     assert re.fullmatch(rf"http://[\d.]+:{serving.port}/", address)
     assert f"adb reverse tcp:{serving.port} tcp:{serving.port}" in log
-    assert "neither installation, offline use, WebGPU nor threads" in log
-    # The code in the terminal, from half blocks back to modules: white is drawn, as on dark terminals.
+    assert "no installation, offline use, WebGPU or threads" in log
+    # Convert the half blocks in the terminal back to modules. White modules are drawn, for dark terminals.
     lines = [line for line in log.splitlines() if line and not set(line) - set("█▀▄ ")]
-    rows = [[(one in "█▀", one in "█▄") for one in line] for line in lines]
+    rows = [[(block in "█▀", block in "█▄") for block in line] for line in lines]
     matrix = [[not pair[half] for pair in row] for row in rows for half in (0, 1)]
     code = segno.make(address)
-    wanted = [[bool(module) for module in row] for row in code.matrix_iter(border=4)]
-    assert matrix[: len(wanted)] == wanted
+    expected = [[bool(module) for module in row] for row in code.matrix_iter(border=4)]
+    assert matrix[: len(expected)] == expected
 
 
-def test_a_visit_leaves_no_trace(serve_phone: Callable[..., Any], tiny_model: Path, tmp_path: Path) -> None:
+def test_visits_are_not_logged(serve_phone: Callable[..., Any], tiny_model: Path, tmp_path: Path) -> None:
     with serve_phone(tmp_path, "--model", tiny_model) as serving:
         before = serving.log.read_bytes()
         assert ask(serving.port, "GET", "/app.js?patient=Mustermann")[0] == 200
@@ -171,7 +171,7 @@ def test_a_visit_leaves_no_trace(serve_phone: Callable[..., Any], tiny_model: Pa
         assert serving.log.read_bytes() == before
 
 
-def test_it_ends_cleanly_while_a_phone_is_connected(
+def test_server_ends_cleanly_with_an_open_connection(
     serve_phone: Callable[..., Any], tiny_model: Path, tmp_path: Path
 ) -> None:
     with serve_phone(tmp_path, "--model", tiny_model) as serving:
@@ -182,7 +182,7 @@ def test_it_ends_cleanly_while_a_phone_is_connected(
         assert "Traceback" not in serving.log.read_text("utf-8")
 
 
-def test_a_taken_port_is_said(serving: Any, tiny_model: Path) -> None:
+def test_taken_port_is_reported(serving: Any, tiny_model: Path) -> None:
     from click.testing import CliRunner
 
     from osteolite.edge.cli import cli
@@ -190,4 +190,4 @@ def test_a_taken_port_is_said(serving: Any, tiny_model: Path) -> None:
     answer = CliRunner().invoke(cli, ["phone", "--model", str(tiny_model), "--serve", "--port", str(serving.port)])
     assert answer.exit_code == 2
     assert answer.output.startswith(f"osteolite: port {serving.port} cannot be used (")
-    assert "name another with --port" in answer.output
+    assert "choose another with --port" in answer.output

@@ -1,4 +1,4 @@
-"""What the server keeps to itself, and what becomes of an upload."""
+"""The server: allowed paths, login, deletion of uploads, queue, log."""
 
 import http.client
 import json
@@ -44,11 +44,11 @@ def file_data(path: str) -> dict[str, Any]:
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-# What is served
+# Allowed paths
 
 
 def get(url: str, path: str) -> tuple[int, bytes]:
-    """Ask for a path as it is written, which clients that tidy it up do not."""
+    """Request a path unchanged; most clients normalise it."""
     connection = http.client.HTTPConnection(httpx.URL(url).host, httpx.URL(url).port)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -57,34 +57,32 @@ def get(url: str, path: str) -> tuple[int, bytes]:
     return found
 
 
-def test_no_file_is_served_neither_of_this_machine_nor_of_another_person(
-    server: Any, tiny_model: Path, png: bytes
-) -> None:
+def test_no_file_of_the_machine_or_of_other_visitors_is_served(server: Any, tiny_model: Path, png: bytes) -> None:
     theirs = upload(server.url, png, "theirs.png")
     assert Path(theirs).read_bytes() == png
     secret = server.log.parent / "secret.txt"
     examples = next(server.temporary.glob("osteolite-demo-*/examples/*.png"))
     for path in map(str, ("/etc/passwd", secret, tiny_model, theirs, examples, Path(page.__file__))):
-        asked = [
+        forms = [
             path,
             quote(path, safe=""),
             f"../../../../../..{path}",
             f"..%2f..%2f..%2f..%2f..{quote(path, safe='')}",
         ]
-        for form in asked:
-            for way in ("gradio_api/file=", "gradio_api/file/", "file=", "file/", "static/", "assets/", "svelte/"):
-                status, content = get(server.url, f"/{way}{form.replace(' ', '%20')}")
-                assert status in (400, 403, 404), (way, form)
+        for form in forms:
+            for prefix in ("gradio_api/file=", "gradio_api/file/", "file=", "file/", "static/", "assets/", "svelte/"):
+                status, content = get(server.url, f"/{prefix}{form.replace(' ', '%20')}")
+                assert status in (400, 403, 404), (prefix, form)
                 assert not any(text in content for text in (b"the secret", b"root:", png[:20], b"TFL3"))
 
 
-def test_it_fetches_nothing_for_anybody(server: Any) -> None:
-    for way in ("gradio_api/file=", "gradio_api/proxy=", "gradio_api/file%3D"):
-        answer = httpx.get(f"{server.url}{way}https://example.com/")
-        assert (answer.status_code, answer.text) == (404, "there is nothing here\n")
+def test_server_downloads_no_url(server: Any) -> None:
+    for prefix in ("gradio_api/file=", "gradio_api/proxy=", "gradio_api/file%3D"):
+        answer = httpx.get(f"{server.url}{prefix}https://example.com/")
+        assert (answer.status_code, answer.text) == (404, "not found\n")
 
 
-def test_what_the_page_is_made_of_is_served(server: Any) -> None:
+def test_files_of_the_page_are_served(server: Any) -> None:
     html = httpx.get(server.url).text
     parts = set(re.findall(r'(?:src|href)="\.?/?((?:static|assets|theme|gradio_api)[^"]*)"', html))
     assert any(part.endswith(".js") for part in parts)
@@ -92,8 +90,8 @@ def test_what_the_page_is_made_of_is_served(server: Any) -> None:
         assert httpx.get(f"{server.url}{part}").status_code == 200, part
 
 
-def test_an_image_is_scored_by_its_upload_alone(server: Any, png: bytes) -> None:
-    """An API client cannot have the server read a file of its own."""
+def test_only_uploads_are_scored(server: Any, png: bytes) -> None:
+    """An API client cannot make the server read one of its files."""
     client = Client(server.url, verbose=False)
     assert client.predict(image=file_data(upload(server.url, png, "a.png")), api_name="/predict")["label"]
     for path in ("/etc/passwd", str(server.log), f"{server.temporary}/../server.log"):
@@ -103,24 +101,22 @@ def test_an_image_is_scored_by_its_upload_alone(server: Any, png: bytes) -> None
     client.close()
 
 
-# Name and password
+# Login
 
 
-def test_with_an_account_nobody_else_gets_in(
-    run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes, encode: Any
-) -> None:
+def test_only_the_account_gets_in(run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes, encode: Any) -> None:
     image = tmp_path / "image.png"
     image.write_bytes(png)
     with run_demo(tmp_path, "--model", tiny_model, OSTEOLITE_AUTH="ada:se:cret") as server:
-        assert "it asks for name and password" in server.log.read_text()
+        assert "name and password required" in server.log.read_text()
         assert "cret" not in server.log.read_text()
-        for way in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=a", "gradio_api/openapi.json"):
-            assert httpx.get(f"{server.url}{way}").status_code == 401, way
+        for path in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=a", "gradio_api/openapi.json"):
+            assert httpx.get(f"{server.url}{path}").status_code == 401, path
         files = {"files": ("image.png", png)}
         assert httpx.post(f"{server.url}gradio_api/upload", files=files).status_code == 401
-        for way in ("gradio_api/call/predict", "gradio_api/queue/join"):
+        for path in ("gradio_api/call/predict", "gradio_api/queue/join"):
             body = {"data": [None, "tiny_float32"], "fn_index": 0, "session_hash": "a"}
-            assert httpx.post(f"{server.url}{way}", json=body).status_code == 401, way
+            assert httpx.post(f"{server.url}{path}", json=body).status_code == 401, path
         assert '"components":[],"dependencies":[]' in httpx.get(server.url).text
         for user, password in (("ada", "secret"), ("ada", ""), ("eve", "se:cret"), ("", "")):
             form = {"username": user, "password": password}
@@ -131,66 +127,60 @@ def test_with_an_account_nobody_else_gets_in(
         assert server.stop() == 0
 
 
-# What becomes of an upload
+# Uploads and queue
 
 
-HURRIED = """
-from osteolite.demo import server
-launch = server._launch
-def hurried(page, *rest):
-    print("delete_cache:", page.delete_cache)
-    page.delete_cache = (1, 1)
-    launch(page, *rest)
-server._launch = hurried
+# Serves the page with the options of the command line, and deletes uploads after 2 seconds.
+SHORT_LIVED = """
+import sys
+from osteolite.demo.server.server import serve
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+serve([options["--model"]], int(options["--port"]), file_seconds=2)
 """
+# Replaces the model by one that waits until the file `go` exists.
 WAITING = """
 import pathlib, time
-from osteolite.demo.service.model_set import Scorer
-score = Scorer.score
-def waiting(self, *rest, **options):
+from osteolite.demo.service.model_set import ModelSet
+score = ModelSet.score
+def wait_and_score(self, *rest, **options):
     while not pathlib.Path("go").exists():
         time.sleep(0.02)
     return score(self, *rest, **options)
-Scorer.score = waiting
+ModelSet.score = wait_and_score
 """
 
 
-def test_an_upload_is_deleted_after_the_time_stated(
-    run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes
-) -> None:
-    with run_demo(tmp_path, "--model", tiny_model, code=HURRIED) as server:
-        found = re.search(r"delete_cache: \((\d+), (\d+)\)", server.log.read_text())
-        assert found
-        assert int(found[1]) + int(found[2]) == page.UPLOAD_SECONDS
+def test_upload_is_deleted(run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes) -> None:
+    with run_demo(tmp_path, "--model", tiny_model, code=SHORT_LIVED) as server:
         path = Path(upload(server.url, png, "image.png"))
         deadline = time.monotonic() + 60
         while path.exists():
-            assert time.monotonic() < deadline, "the upload is still there"
+            assert time.monotonic() < deadline, "the upload still exists"
             time.sleep(0.1)
 
 
-def test_a_full_queue_says_so_and_those_in_it_are_answered(
+def test_full_queue_refuses_requests_and_serves_the_waiting_ones(
     run_demo: Any, tiny_model: Path, tmp_path: Path, png: bytes
 ) -> None:
     with run_demo(tmp_path, "--model", tiny_model, code=WAITING) as server:
-        way = f"{server.url}gradio_api/call/predict"
+        address = f"{server.url}gradio_api/call/predict"
         body = {"data": [file_data(upload(server.url, png, "image.png")), "tiny_float32"]}
         with httpx.Client(timeout=60) as client:
-            answers = [client.post(way, json=body) for _ in range(page.QUEUE + 10)]
+            answers = [client.post(address, json=body) for _ in range(page.QUEUE_SIZE + 10)]
             waiting = [answer.json()["event_id"] for answer in answers if answer.status_code == 200]
-            assert len(waiting) >= 20  # people at once
+            assert len(waiting) >= 20  # simultaneous visitors
             assert answers[-1].status_code == 503
             assert "Queue is full" in answers[-1].text
             (tmp_path / "go").touch()
             for event in waiting:
-                found = client.get(f"{way}/{event}").text.partition("data: ")[2]
+                found = client.get(f"{address}/{event}").text.partition("data: ")[2]
                 assert json.loads(found)[0]["label"] == "fractured"
 
 
 # The log
 
 
-def test_nothing_of_an_upload_is_in_the_log_whatever_goes_wrong(server: Any, png: bytes) -> None:
+def test_log_never_names_an_upload(server: Any, png: bytes) -> None:
     client = Client(server.url, verbose=False)
     path = Path(upload(server.url, png, f"{NAME}.png"))
     assert NAME in path.name
@@ -226,7 +216,7 @@ def test_nothing_of_an_upload_is_in_the_log_whatever_goes_wrong(server: Any, png
     assert server.process.poll() is None
 
 
-def test_a_traceback_says_where_and_not_what(capsys: pytest.CaptureFixture[str]) -> None:
+def test_traceback_has_the_place_but_not_the_message(capsys: pytest.CaptureFixture[str]) -> None:
     import traceback
 
     def fail() -> None:
@@ -244,20 +234,20 @@ def test_a_traceback_says_where_and_not_what(capsys: pytest.CaptureFixture[str])
                     traceback.print_exc()
             else:
                 traceback.print_exc()
-        said = capsys.readouterr().err
-        assert "in fail" in said
-        assert "FileNotFoundError" in said
-        assert (f"No such file: {NAME}" in said) == (not inside)
-        assert (f"'{NAME}'" in said) == (not inside)
+        log = capsys.readouterr().err
+        assert "in fail" in log
+        assert "FileNotFoundError" in log
+        assert (f"No such file: {NAME}" in log) == (not inside)
+        assert (f"'{NAME}'" in log) == (not inside)
 
 
-# Where it listens
+# Address
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the one address of the loopback")
-def test_it_listens_where_a_space_asks_and_says_so(run_demo: Any, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
+def test_server_listens_on_the_address_of_the_variable(run_demo: Any, tiny_model: Path, tmp_path: Path) -> None:
     with run_demo(tmp_path, "--model", tiny_model, GRADIO_SERVER_NAME="127.0.0.2") as server:
-        assert "for all who reach 127.0.0.2" in server.log.read_text()
+        assert "everyone who reaches 127.0.0.2" in server.log.read_text()
         assert httpx.get(server.url).status_code == 200
         assert server.stop() == 0
         assert list(server.temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Which images the page offers to try it on."""
+"""The example images of the page."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from osteolite.demo.service import examples
-from osteolite.demo.service.examples import MOST, example_files
+from osteolite.demo.service.examples import MAX_EXAMPLES, example_files
 from osteolite.edge.errors import UsageError
 
 DRAWN = Path(examples.__file__).parent / "drawn"
@@ -36,7 +36,7 @@ def png(encode: Callable[..., bytes]) -> bytes:
     return encode(Image.new("L", (40, 30), 90), "PNG")
 
 
-def test_without_a_folder_they_are_drawn_and_say_so(into: Path) -> None:
+def test_default_examples_are_drawn_and_named_so(into: Path) -> None:
     found = example_files(None, into)
     assert found == sorted(into.iterdir())
     assert any("fractured" in path.name for path in found)
@@ -46,7 +46,7 @@ def test_without_a_folder_they_are_drawn_and_say_so(into: Path) -> None:
         assert path.stat().st_size < 30_000
 
 
-def test_the_drawn_ones_come_from_the_program_beside_them(tmp_path: Path) -> None:
+def test_drawn_examples_come_from_the_program_in_their_readme(tmp_path: Path) -> None:
     [program] = re.findall(r"^```python\n(.*?)^```$", (DRAWN / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     names = sorted(path.name for path in DRAWN.glob("*.png"))
@@ -56,7 +56,7 @@ def test_the_drawn_ones_come_from_the_program_beside_them(tmp_path: Path) -> Non
             np.testing.assert_array_equal(np.asarray(shipped), np.asarray(drawn))
 
 
-def test_of_a_folder_the_readable_images_are_taken_by_name(folder: Path, into: Path, png: bytes) -> None:
+def test_readable_images_of_a_folder_are_taken_by_name(folder: Path, into: Path, png: bytes) -> None:
     for name, content in {"b.png": png, "a": png, "c.png": b"no image", ".hidden.png": png, "d.png": png[:60]}.items():
         (folder / name).write_bytes(content)
     found = example_files(folder, into)
@@ -64,23 +64,25 @@ def test_of_a_folder_the_readable_images_are_taken_by_name(folder: Path, into: P
     assert all(path.parent == into and path.read_bytes() == png for path in found)
 
 
-def test_there_is_an_end_to_them(folder: Path, into: Path, png: bytes) -> None:
-    for number in range(MOST + 3):
+def test_number_of_examples_is_limited(folder: Path, into: Path, png: bytes) -> None:
+    for number in range(MAX_EXAMPLES + 3):
         (folder / f"{number:02d}.png").write_bytes(png)
-    assert [path.name for path in example_files(folder, into)] == [f"{number:02d}.png" for number in range(MOST)]
+    assert [path.name for path in example_files(folder, into)] == [
+        f"{number:02d}.png" for number in range(MAX_EXAMPLES)
+    ]
 
 
-def test_no_link_leads_out_of_the_folder(folder: Path, into: Path, png: bytes, tmp_path: Path) -> None:
+def test_links_and_subfolders_are_ignored(folder: Path, into: Path, png: bytes, tmp_path: Path) -> None:
     (tmp_path / "private.png").write_bytes(png)
     (folder / "link.png").symlink_to(tmp_path / "private.png")
     (folder / "deeper").mkdir()
     (folder / "deeper" / "image.png").write_bytes(png)
-    with pytest.raises(UsageError, match="no image that can be read"):
+    with pytest.raises(UsageError, match="no readable image"):
         example_files(folder, into)
     assert list(into.iterdir()) == []
 
 
-def test_nothing_to_offer_is_an_error_in_one_line(folder: Path, into: Path, tmp_path: Path) -> None:
+def test_folder_without_images_is_an_error_in_one_line(folder: Path, into: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it is empty"):
         example_files(folder, into)
     (folder / "notes.txt").write_text("no image")

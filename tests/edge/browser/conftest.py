@@ -1,4 +1,4 @@
-"""Fixtures: a page that has the modules of edge/browser, served as a static folder would be."""
+"""Fixtures: a page with the modules of edge/browser, on a static server."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ _ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page's files and what is put into `contents`, by path."""
+    """Serves the page's files and the entries of `contents`, by path."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class Server(ThreadingHTTPServer):
             "/test.html": b"<!doctype html><title>Test</title><body></body>",
             "/constants.json": json.dumps(constants()).encode(),
         }
-        self.encoded: set[str] = set()  # suffixes of files that are sent as if they were packed for the way
+        self.encoded: set[str] = set()  # suffixes of files sent with Content-Encoding: gzip
         self.isolated = isolated
 
     @property
@@ -74,7 +74,7 @@ def _serving(isolated: bool) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """Of a page that may use threads."""
+    """A server whose pages may use threads."""
     with _serving(isolated=True) as server:
         yield server
 
@@ -89,24 +89,24 @@ def page(chromium: "Browser", server: Server) -> Iterator["Page"]:
 
 
 @pytest.fixture(scope="module")
-def ask(page: "Page", server: Server) -> Callable[..., Any]:
-    """Calls a JavaScript function of the modules `js`, `bytes(name)` and `given`, with files that it can ask for."""
+def evaluate(page: "Page", server: Server) -> Callable[..., Any]:
+    """Call a JavaScript function with the modules `js`, `bytes(name)` to read one of the files, and an argument."""
 
-    def call(function: str, given: Any = None, files: dict[str, bytes] | None = None) -> Any:
-        server.contents |= {f"/given/{name}": content for name, content in (files or {}).items()}
+    def call(function: str, argument: Any = None, files: dict[str, bytes] | None = None) -> Any:
+        server.contents |= {f"/files/{name}": content for name, content in (files or {}).items()}
         return page.evaluate(
-            f"""async (given) => {{
+            f"""async (argument) => {{
               const names = ["image", "preprocess", "classifier", "heatmap", "modelfile", "resize", "reduce"];
               const js = Object.assign({{}}, ...await Promise.all(names.map((name) => import(`/js/${{name}}.js`))));
-              const bytes = async (name) => new Uint8Array(await (await fetch(`/given/${{name}}`)).arrayBuffer());
+              const bytes = async (name) => new Uint8Array(await (await fetch(`/files/${{name}}`)).arrayBuffer());
               const base64 = (array) => {{
                 let [text, rest] = ["", new Uint8Array(array.buffer, array.byteOffset, array.byteLength)];
                 for (; rest.length; rest = rest.subarray(9999)) text += String.fromCharCode(...rest.subarray(0, 9999));
                 return btoa(text);
               }};
-              return await ({function})(js, bytes, given, base64);
+              return await ({function})(js, bytes, argument, base64);
             }}""",
-            given,
+            argument,
         )
 
     return call

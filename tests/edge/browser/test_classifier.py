@@ -1,4 +1,4 @@
-"""The page answers as edge/prediction/classifier.py and edge/prediction/router.py do, from a file to a probability."""
+"""The page's predictions equal those of edge/prediction/classifier.py and edge/prediction/router.py."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -33,25 +33,25 @@ _PREDICT = """async (js, bytes, {model, names, accelerator}) => {
 
 
 @pytest.fixture(scope="module")
-def predict(ask: Callable[..., Any]) -> Callable[..., Any]:
-    """The page's predictions of files, or the error."""
+def predict(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """The page's predictions for files, or its error message."""
 
     def call(model: bytes, files: dict[str, bytes], accelerator: str = "wasm") -> Any:
-        given = {"model": "model.tflite", "names": list(files), "accelerator": accelerator}
-        return ask(_PREDICT, given, {"model.tflite": model, **files})
+        argument = {"model": "model.tflite", "names": list(files), "accelerator": accelerator}
+        return evaluate(_PREDICT, argument, {"model.tflite": model, **files})
 
     return call
 
 
-def assert_same(found: dict[str, Any], expected: Prediction, near: float = 1e-6) -> None:
-    assert found["fractureProbability"] == pytest.approx(expected.fracture_probability, abs=near)
+def assert_same(found: dict[str, Any], expected: Prediction, tolerance: float = 1e-6) -> None:
+    assert found["fractureProbability"] == pytest.approx(expected.fracture_probability, abs=tolerance)
     assert (found["label"], found["threshold"]) == (expected.label, expected.threshold)
     assert (found["model"], found["warnings"]) == (expected.model, expected.warnings)
     assert (found["bodyPart"], found["applied"]) == (expected.body_part, "wasm")
     if expected.ood_score is None:
-        assert found["unfamiliarity"] is None
+        assert found["oodScore"] is None
     else:
-        assert found["unfamiliarity"] == pytest.approx(expected.ood_score, rel=1e-4)
+        assert found["oodScore"] == pytest.approx(expected.ood_score, rel=1e-4)
     if expected.activation_map is None:
         assert found["activationMap"] is None
     else:
@@ -60,10 +60,8 @@ def assert_same(found: dict[str, Any], expected: Prediction, near: float = 1e-6)
 
 
 @pytest.mark.slow
-def test_real_radiographs_and_photographs_get_the_answers_of_python(
-    predict: Callable[..., Any], shared_data: Path
-) -> None:
-    """With the model that ships, on the processor."""
+def test_real_images_get_the_predictions_of_python(predict: Callable[..., Any], shared_data: Path) -> None:
+    """With the shipped model on the CPU."""
     paths = sorted((shared_data / "fracatlas" / "images").glob("*/*.jpg"))
     paths = paths[:: len(paths) // 50][:50]
     paths += [path for path in sorted((shared_data / "ood").iterdir()) if path.suffix in (".png", ".bmp")]
@@ -77,14 +75,14 @@ def test_real_radiographs_and_photographs_get_the_answers_of_python(
 
 
 @pytest.mark.slow
-def test_originals_of_several_megapixels_are_near(
-    ask: Callable[..., Any], predict: Callable[..., Any], shared_data: Path
+def test_images_of_several_megapixels_get_similar_predictions(
+    evaluate: Callable[..., Any], predict: Callable[..., Any], shared_data: Path
 ) -> None:
-    """Python's decoder reduces them before it rounds; of a grey level, int8 makes some hundredths."""
+    """Python's decoder reduces them before rounding; a grey level changes an int8 prediction by some hundredths."""
     paths = sorted((shared_data / "fracatlas" / "fullres").glob("*/*.jpg"))[::5]
     files = {path.name: path.read_bytes() for path in paths}
     classifier = FractureClassifier(threads=1)
-    pixels = ask(
+    pixels = evaluate(
         """async (js, bytes, {spec, names}) => Promise.all(names.map(async (name) =>
           Array.from(js.fit(js.forInput(await js.readRadiograph(new Blob([await bytes(name)])), spec), spec))))""",
         {"spec": classifier.spec.to_dict(), "names": list(files)},
@@ -114,7 +112,7 @@ def greys() -> dict[str, bytes]:
     return found
 
 
-def test_a_model_of_other_calibration_and_preprocessing(
+def test_other_calibration_and_preprocessing(
     predict: Callable[..., Any], greys: dict[str, bytes], tiny_model: Path, save_model: Callable[..., Path], tiny: Any
 ) -> None:
     three = save_model(
@@ -131,10 +129,10 @@ def test_a_model_of_other_calibration_and_preprocessing(
         assert set(found[0]["milliseconds"]) == {"preprocess", "invoke", "check"}
 
 
-def test_a_negative_is_told(
+def test_inverted_image_gets_a_warning(
     predict: Callable[..., Any], save_model: Callable[..., Path], tiny: Any, encode: Callable[..., bytes]
 ) -> None:
-    """The one feature is the mean of the input, and known radiographs are dark."""
+    """The only feature is the mean of the input, and the training data is dark."""
     limits = {"limit": 2.5, "mean": [-0.8], "scale": [0.2], "basis": []}
     model = save_model(tiny.mean(twice=True), out_of_distribution=limits)
     ramp = Image.linear_gradient("L")
@@ -149,7 +147,7 @@ def test_a_negative_is_told(
         assert_same(one, FractureClassifier(model).predict(content))
 
 
-def test_a_router_asks_the_model_of_the_part(
+def test_router_uses_the_model_of_the_body_part(
     predict: Callable[..., Any], greys: dict[str, bytes], tiny_router: Path, tiny: Any, tmp_path: Path
 ) -> None:
     own = tmp_path / "leg.tflite"
@@ -158,26 +156,26 @@ def test_a_router_asks_the_model_of_the_part(
     other = tmp_path / "router.tflite"
     stages = dict.fromkeys(("leg", "hand"), own.read_bytes())
     write_model(other, tiny.mean(outputs=2), tiny.description(name="other", **described), stages)
-    for router, part in ((tiny_router, "hand"), (other, "leg")):
+    for router, body_part in ((tiny_router, "hand"), (other, "leg")):
         found = predict(router.read_bytes(), greys)
         for one, content in zip(found, greys.values(), strict=True):
             assert_same(one, Router(router).predict(content))
-            assert (one["bodyPart"], one["bodyPartProbability"]) == (part, 0.5)
+            assert (one["bodyPart"], one["bodyPartProbability"]) == (body_part, 0.5)
             assert "load" in one["milliseconds"]
 
 
 @pytest.mark.slow
-def test_the_gpu_answers_nearly_alike(predict: Callable[..., Any], greys: dict[str, bytes], tiny_model: Path) -> None:
+def test_gpu_gives_similar_predictions(predict: Callable[..., Any], greys: dict[str, bytes], tiny_model: Path) -> None:
     found = predict(tiny_model.read_bytes(), greys, "webgpu")
     if isinstance(found, str) and "no usable GPU" in found:
-        pytest.skip("needs a Chromium with a GPU in software")
+        pytest.skip("needs a Chromium with a software GPU")
     classifier = FractureClassifier(tiny_model)
     for one, content in zip(found, greys.values(), strict=True):
         assert (one["applied"], one["reason"]) == ("webgpu", "")
         assert one["fractureProbability"] == pytest.approx(classifier.predict(content).fracture_probability, abs=1e-3)
 
 
-def test_what_is_no_model_is_refused_in_one_line(
+def test_unusable_model_is_refused_in_one_line(
     predict: Callable[..., Any],
     greys: dict[str, bytes],
     tiny_model: Path,
@@ -194,14 +192,14 @@ def test_what_is_no_model_is_refused_in_one_line(
         "a TFLite model without osteolite": whole[:-30],
         "archive is damaged": whole[:-6] + b"\xff" * 4 + whole[-2:],
         "SHA-256": whole[:300] + bytes([whole[300] ^ 1]) + whole[301:],
-        "outside what is allowed (schema 7": whole.replace(b'"schema":1', b'"schema":7'),
+        "is not valid (schema 7": whole.replace(b'"schema":1', b'"schema":7'),
         "(its threshold)": whole.replace(b'"value":0.4', b'"value":4.0'),
         "(the size of its input)": whole.replace(b'"width":32', b'"width":-2'),
         "float32 of 1,33,32,1 is needed": whole.replace(b'"height":32', b'"height":33'),
         "(its aspect)": whole.replace(b'"width":32', b'"aspect":3'),
         "runtime refuses the model": tiny_int8_model.read_bytes(),
         "gives no fracture probability": save_model(tiny.mean(outputs=2), **parts).read_bytes(),
-        "2 in all are needed": save_router(save_model, tiny, whole).read_bytes(),
+        "2 logits are needed": save_router(save_model, tiny, whole).read_bytes(),
         "stage": router[:-4000] + router[-4000:].replace(b"stages/hand", b"stages/hard"),
     }
     for reason, content in cases.items():
@@ -210,7 +208,7 @@ def test_what_is_no_model_is_refused_in_one_line(
 
 
 def save_router(save_model: Callable[..., Path], tiny: Any, stage: bytes) -> Path:
-    """Whose network gives one number for two parts."""
+    """A router whose network gives one logit for two body parts."""
     path = save_model(tiny.mean())
     described = {"kind": "router", "labels": ["hand", "leg"], "probability_calibration": {"temperature": 1.0}}
     write_model(path, tiny.mean(outputs=1), tiny.description(**described), dict.fromkeys(("hand", "leg"), stage))
@@ -233,15 +231,15 @@ _OPEN = """async ([path, before]) => {
 
 @pytest.fixture
 def open_page(chromium: "Browser", server: Any, tiny_model: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the tiny model in a page of its own; what the server does is as set on it."""
-    server.contents["/given/tiny.tflite"] = tiny_model.read_bytes()
+    """Open the tiny model in a new page, with the server as it is configured."""
+    server.contents["/files/tiny.tflite"] = tiny_model.read_bytes()
     pages = []
 
     def call(before: str = "") -> Any:
         page = chromium.new_context().new_page()
         pages.append(page)
         page.goto(f"{server.address}/test.html")
-        return page.evaluate(_OPEN, ["/given/tiny.tflite", before])
+        return page.evaluate(_OPEN, ["/files/tiny.tflite", before])
 
     yield call
     for page in pages:
@@ -249,8 +247,8 @@ def open_page(chromium: "Browser", server: Any, tiny_model: Path) -> Iterator[Ca
     server.isolated, server.encoded = True, set()
 
 
-def test_the_page_runs_wherever_it_lies(open_page: Callable[..., Any], server: Any) -> None:
-    """With threads where the server allows them; unpacked by the browser or by the page itself."""
+def test_page_runs_on_any_host(open_page: Callable[..., Any], server: Any) -> None:
+    """With threads if the server allows them, and with the runtime unpacked by the browser or by the page."""
     usual = open_page()
     assert usual["build"] == "threaded"
     server.encoded = {".gz"}
@@ -258,5 +256,5 @@ def test_the_page_runs_wherever_it_lies(open_page: Callable[..., Any], server: A
     assert "unpack" not in open_page("old")
     server.isolated, server.encoded = False, set()
     assert open_page() == {**usual, "build": "compat"}
-    said = open_page("old")
-    assert said == "this browser cannot unpack the runtime (it has no DecompressionStream); use a newer one"
+    message = open_page("old")
+    assert message == "this browser cannot unpack the runtime (it has no DecompressionStream); use a newer one"

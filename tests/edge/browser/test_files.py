@@ -1,4 +1,4 @@
-"""What lies in edge/browser: the runtime as npm has it, and a folder small enough for a phone."""
+"""The files of edge/browser: the runtime from npm, no other host, and a size for phones."""
 
 import gzip
 import hashlib
@@ -10,10 +10,10 @@ from osteolite.edge.browser import constants, page_files, runtime_name
 from osteolite.edge.modelfile.shipped import shipped_model
 
 VENDORED = "third_party/litertjs/"
-_MOST_BYTES = 15_000_000  # of a page's folder with the model that ships
+_MAX_BYTES = 15_000_000  # size of a page's folder with the shipped model
 
 
-def test_the_runtime_is_the_one_that_npm_has() -> None:
+def test_runtime_has_the_recorded_digests() -> None:
     files = {name.removeprefix(VENDORED): path for name, path in page_files().items() if name.startswith(VENDORED)}
     about = json.loads(files.pop("litertjs.json").read_text())
     assert "Apache License" in files.pop("LICENSE").read_text()
@@ -26,18 +26,18 @@ def test_the_runtime_is_the_one_that_npm_has() -> None:
     assert about["licence"] == "Apache-2.0"
 
 
-def test_each_build_is_whole_and_packed_without_a_date() -> None:
+def test_each_build_is_complete_and_compressed_without_a_date() -> None:
     packed = [path for name, path in page_files().items() if name.endswith(".wasm.gz")]
     assert len(packed) == 3
     for path in packed:
         content = path.read_bytes()
-        assert content[4:8] == bytes(4)  # of gzip's header: when
+        assert content[4:8] == bytes(4)  # the time in gzip's header
         assert gzip.decompress(content)[:4] == b"\0asm"
         assert path.with_name(path.name.removesuffix(".wasm.gz") + ".js").is_file()
 
 
-def test_nothing_is_asked_of_another_server() -> None:
-    """Neither a module of another address nor a name that only a map of imports would explain."""
+def test_no_file_refers_to_another_server() -> None:
+    """Modules are imported neither from another address nor by a bare name."""
     for name, path in page_files().items():
         if path.suffix in (".js", ".html", ".css") and not name.startswith(VENDORED):
             text = path.read_text()
@@ -46,17 +46,17 @@ def test_nothing_is_asked_of_another_server() -> None:
             assert "@litertjs/" not in path.read_text(), name
 
 
-def test_a_folder_with_the_model_that_ships_is_small() -> None:
-    assert sum(path.stat().st_size for path in page_files().values()) + shipped_model().stat().st_size < _MOST_BYTES
+def test_folder_with_the_shipped_model_is_small() -> None:
+    assert sum(path.stat().st_size for path in page_files().values()) + shipped_model().stat().st_size < _MAX_BYTES
 
 
-def test_the_constants_are_json() -> None:
+def test_constants_are_json() -> None:
     values = json.loads(json.dumps(constants(), allow_nan=False))
     assert len(values["heatmap"]["colours"]) == 256 and values["heatmap"]["colours"][0] == [0, 0, 4]
-    assert values["doubts"]["texts"].keys() == {"blank", "small", "coloured", "inverted", "unfamiliar"}
+    assert values["image_checks"]["texts"].keys() == {"blank", "small", "coloured", "inverted", "unfamiliar"}
 
 
-def test_the_list_of_files_needs_no_imaging() -> None:
+def test_list_of_files_needs_no_pillow() -> None:
     code = "import sys; from osteolite.edge.browser import page_files; page_files(); print('PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The page reads a file as edge.imaging.radiograph does: the same grey from the same bytes, the same refusals."""
+"""The page reads image files as edge.imaging.radiograph does: the same grey pixels and the same refusals."""
 
 import base64
 import itertools
@@ -32,7 +32,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png(samples: np.ndarray[Any, Any], colour: int, depth: int, *extra: bytes, interlaced: bool = False) -> bytes:
-    """A PNG as Pillow writes none: of (height, width, channels) samples, by passes or of 16-bit colours."""
+    """An interlaced or 16-bit colour PNG, which Pillow does not write, from (height, width, channels) samples."""
     height, width = samples.shape[:2]
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
     rows = []
@@ -55,7 +55,7 @@ def noise(mode: str, size: tuple[int, int] = (61, 47), seed: int = 1) -> Image.I
 
 
 def smooth(mode: str) -> Image.Image:
-    """As radiographs are: a coder of photographs keeps it."""
+    """Smooth like a radiograph, so that lossy compression changes it little."""
     return noise("RGB" if mode == "RGB" else "L", (9, 7)).resize((131, 93), Image.Resampling.BICUBIC)
 
 
@@ -106,9 +106,9 @@ def exact_files(encode: Callable[..., bytes]) -> dict[str, bytes]:
     return files
 
 
-def test_grey_is_the_same_to_the_bit(ask: Callable[..., Any], encode: Callable[..., bytes]) -> None:
+def test_grey_pixels_are_bit_identical(evaluate: Callable[..., Any], encode: Callable[..., bytes]) -> None:
     files = exact_files(encode)
-    for (name, content), found in zip(files.items(), ask(_READ, list(files), files), strict=True):
+    for (name, content), found in zip(files.items(), evaluate(_READ, list(files), files), strict=True):
         expected = decode(content)
         assert "error" not in found, (name, found)
         assert tuple(found["size"]) == expected.grey.size, name
@@ -117,15 +117,17 @@ def test_grey_is_the_same_to_the_bit(ask: Callable[..., Any], encode: Callable[.
         assert found["chroma"] == pytest.approx(expected.chroma, abs=1e-9), name
 
 
-def test_what_browsers_round_otherwise_is_near(ask: Callable[..., Any], encode: Callable[..., bytes]) -> None:
-    """Colours of a JPEG become RGB before they become grey; transparency of a WebP is multiplied in before."""
+def test_pixels_that_browsers_round_differently_are_similar(
+    evaluate: Callable[..., Any], encode: Callable[..., bytes]
+) -> None:
+    """Browsers convert JPEG colours to RGB before grey, and premultiply the transparency of WebP."""
     tint = smooth("L").point(lambda value: value * 3 // 4)
     files = {
         "colour.jpg": encode(smooth("RGB").convert("HSV").convert("RGB"), "JPEG", quality=95, subsampling=0),
         "tinted.jpg": encode(Image.merge("RGB", [smooth("L"), smooth("L"), tint]), "JPEG"),
         "alpha.webp": encode(noise("RGBA"), "WEBP", lossless=True, exact=True),
     }  # fmt: skip
-    for (name, content), found in zip(files.items(), ask(_READ, list(files), files), strict=True):
+    for (name, content), found in zip(files.items(), evaluate(_READ, list(files), files), strict=True):
         expected = decode(content)
         grey = np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(expected.grey.size[::-1])
         difference = np.abs(grey.astype(int) - np.asarray(expected.grey))
@@ -134,7 +136,7 @@ def test_what_browsers_round_otherwise_is_near(ask: Callable[..., Any], encode: 
 
 
 def bad_files(encode: Callable[..., bytes], hollow_png: Callable[[int, int], bytes]) -> dict[str, tuple[bytes, str]]:
-    """Of each, what the page says of it."""
+    """Unreadable files, each with a part of its error message."""
     jpeg, deep = encode(smooth("L"), "JPEG"), np.full((4, 4, 3), 16383)
     frame = jpeg.index(b"\xff\xc0") + 5
     vp8x = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\x3f" * 2 + b"\0\0"
@@ -157,53 +159,55 @@ def bad_files(encode: Callable[..., bytes], hollow_png: Callable[[int, int], byt
         "hollow.png": (hollow_png(300, 300), "cut short"),
         "bomb.png": (hollow_png(60000, 60000), "60000 x 60000 pixels; at most 64,000,000 pixels are read"),
         "bomb.jpg": (jpeg[:frame] + b"\xff\xff\xff\xff" + jpeg[frame + 4 :], "65535 x 65535 pixels; at most"),
-        "wide.jpg": (encode(noise("L", (16385, 1)), "JPEG"), "16385 pixels wide; at most 16,384 are, but in a PNG"),
+        "wide.jpg": (encode(noise("L", (16385, 1)), "JPEG"), "16385 pixels wide; at most 16,384 are read, or use PNG"),
         "bomb.bmp": (b"BM" + bytes(12) + struct.pack("<IiiHH", 40, 99999, -99999, 1, 8) + bytes(99), "99999 x 99999"),
         "bomb.webp": (vp8x, "4194304 x 4194304 pixels"),
         "none.bmp": (b"BM" + bytes(12) + struct.pack("<IiiHH", 40, 0, 7, 1, 8) + bytes(99), "no pixels (0 x 7)"),
-        "deep.png": (png(deep, 2, 16), "16-bit colours that fill 14 bits or fewer"),
+        "deep.png": (png(deep, 2, 16), "16-bit colours that use 14 bits or fewer"),
         "frames.png": (encode(noise("L"), "PNG", save_all=True, append_images=[noise("L", seed=9)]), "several frames"),
         "frames.webp": (encode(noise("RGB"), "WEBP", save_all=True, append_images=[noise("RGB", seed=9)]), "frames"),
     }  # fmt: skip
 
 
-def test_what_cannot_be_read_is_refused_in_one_line(
-    ask: Callable[..., Any], encode: Callable[..., bytes], hollow_png: Callable[[int, int], bytes]
+def test_unreadable_file_is_refused_in_one_line(
+    evaluate: Callable[..., Any], encode: Callable[..., bytes], hollow_png: Callable[[int, int], bytes]
 ) -> None:
     bad = bad_files(encode, hollow_png)
     files = {name: content for name, (content, _) in bad.items()}
-    for (name, (content, reason)), found in zip(bad.items(), ask(_READ, list(files), files), strict=True):
+    for (name, (content, reason)), found in zip(bad.items(), evaluate(_READ, list(files), files), strict=True):
         assert reason in found.get("error", ""), (name, found)
         assert "\n" not in found["error"], name
-        if name not in ("xray.tif", "cmyk.jpg", "wide.jpg"):  # which Python reads
+        if name not in ("xray.tif", "cmyk.jpg", "wide.jpg"):  # Python reads these
             with pytest.raises(ImageError):
                 decode(content)
 
 
-def test_a_file_over_the_limit_is_never_read(ask: Callable[..., Any]) -> None:
-    said = ask("(js) => js.readRadiograph(new Blob([new Uint8Array(2 ** 26 + 1)])).catch((error) => error.message)")
-    assert said == "67,108,865 bytes; at most 67,108,864 are read"
+def test_file_over_the_limit_is_not_read(evaluate: Callable[..., Any]) -> None:
+    message = evaluate(
+        "(js) => js.readRadiograph(new Blob([new Uint8Array(2 ** 26 + 1)])).catch((error) => error.message)"
+    )
+    assert message == "67,108,865 bytes; at most 67,108,864 are read"
 
 
-def test_a_name_and_a_type_that_lie_change_nothing(ask: Callable[..., Any], encode: Callable[..., bytes]) -> None:
-    found = ask(
+def test_wrong_name_and_type_are_ignored(evaluate: Callable[..., Any], encode: Callable[..., bytes]) -> None:
+    found = evaluate(
         """async (js, bytes) => {
-          const file = new File([await bytes("lie")], "xray.png", {type: "image/png"});
+          const file = new File([await bytes("image")], "xray.png", {type: "image/png"});
           return Array.from((await js.readRadiograph(file)).grey.data);
         }""",
-        files={"lie": encode(smooth("L"), "JPEG")},
+        files={"image": encode(smooth("L"), "JPEG")},
     )
     assert found == list(decode(encode(smooth("L"), "JPEG")).grey.tobytes())
 
 
-def test_a_browser_that_changes_pixels_is_noticed(page: Any, server: Any, encode: Callable[..., bytes]) -> None:
-    """As some do against tracking. A PNG needs no canvas."""
-    server.contents |= {"/given/f.jpg": encode(smooth("L"), "JPEG"), "/given/f.png": encode(smooth("L"), "PNG")}
+def test_browser_that_alters_pixels_is_refused(page: Any, server: Any, encode: Callable[..., bytes]) -> None:
+    """Some browsers do so to prevent tracking. A PNG needs no canvas."""
+    server.contents |= {"/files/f.jpg": encode(smooth("L"), "JPEG"), "/files/f.png": encode(smooth("L"), "PNG")}
     other = page.context.new_page()
     other.add_init_script(
-        """const kept = CanvasRenderingContext2D.prototype.getImageData;
+        """const original = CanvasRenderingContext2D.prototype.getImageData;
         CanvasRenderingContext2D.prototype.getImageData = function (...place) {
-          const found = kept.apply(this, place);
+          const found = original.apply(this, place);
           found.data[40] ^= 1;
           return found;
         };"""
@@ -211,20 +215,20 @@ def test_a_browser_that_changes_pixels_is_noticed(page: Any, server: Any, encode
     other.goto(f"{server.address}/test.html")
     read = """async (name) => {
       const {readRadiograph} = await import("/js/image.js");
-      const blob = await (await fetch(`/given/${name}`)).blob();
+      const blob = await (await fetch(`/files/${name}`)).blob();
       return readRadiograph(blob).then(({grey}) => grey.width, (error) => error.message);
     }"""
-    assert "this browser changes the pixels that a page reads" in other.evaluate(read, "f.jpg")
+    assert "this browser alters the pixels that a page reads" in other.evaluate(read, "f.jpg")
     assert other.evaluate(read, "f.png") == 131
     other.close()
 
 
-def test_a_large_jpeg_is_reduced_as_in_python(ask: Callable[..., Any], encode: Callable[..., bytes]) -> None:
-    """Of every orientation, with sides that are no whole number of blocks."""
+def test_large_jpeg_is_reduced_as_in_python(evaluate: Callable[..., Any], encode: Callable[..., bytes]) -> None:
+    """In every orientation, with sides that are not multiples of the block size."""
     spec = PreprocessingSpec(64, 64)
     picture = noise("L", (40, 30)).resize((801, 607), Image.Resampling.BICUBIC)
     files = {f"large{value}.jpg": encode(picture, "JPEG", quality=95, exif=orientation(value)) for value in range(1, 9)}
-    found = ask(
+    found = evaluate(
         """async (js, bytes, {spec, names}, base64) => Promise.all(names.map(async (name) => {
           const {width, height, data} = js.forInput(await js.readRadiograph(new Blob([await bytes(name)])), spec);
           return [width, height, base64(data)];

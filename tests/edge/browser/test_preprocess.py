@@ -1,4 +1,4 @@
-"""The page's preprocessing gives the same pixels as Pillow and edge/preprocess.py, to the bit."""
+"""The page's preprocessing is bit-identical to Pillow and edge/preprocess.py."""
 
 import base64
 from collections.abc import Callable
@@ -20,13 +20,13 @@ def array(text: str, dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def images() -> list[Image.Image]:
-    """Noise, whose extremes let sums leave 0 to 255, and edges."""
+    """Noise, whose extremes make filters exceed 0 to 255, and edges."""
     random = np.random.default_rng(5)
     found = [Image.fromarray(random.integers(0, 256, (height, width), np.uint8)) for width, height in _SIZES]
     return [*found, Image.fromarray((np.indices((90, 130)).sum(axis=0) // 9 % 2 * 255).astype(np.uint8))]
 
 
-def test_every_filter_gives_the_pixels_of_pillow(ask: Callable[..., Any]) -> None:
+def test_every_filter_matches_pillow(evaluate: Callable[..., Any]) -> None:
     pictures = images()
     cases = [
         (number, target, interpolation)
@@ -34,7 +34,7 @@ def test_every_filter_gives_the_pixels_of_pillow(ask: Callable[..., Any]) -> Non
         for target in _TARGETS
         for interpolation in _INTERPOLATIONS
     ]
-    found = ask(
+    found = evaluate(
         """async (js, bytes, {cases, sizes}, base64) => {
           const greys = await Promise.all(sizes.map((size, at) => bytes(`grey${at}`)));
           return cases.map(([number, target, interpolation]) =>
@@ -48,14 +48,14 @@ def test_every_filter_gives_the_pixels_of_pillow(ask: Callable[..., Any]) -> Non
         assert (array(text, np.uint8) == np.asarray(expected).ravel()).all(), (number, target, interpolation)
 
 
-def test_an_image_is_fitted_as_in_python(ask: Callable[..., Any]) -> None:
+def test_fitting_matches_python(evaluate: Callable[..., Any]) -> None:
     specs = [
         PreprocessingSpec(*size, aspect=aspect, interpolation="bilinear", channels=channels, mean=mean, std=std)
         for size in ((32, 48), (224, 224))
         for aspect in ("pad", "squeeze")
         for channels, mean, std in (("grey", 127.5, 127.5), ("rgb", 123.675, 58.4))
     ]
-    found = ask(
+    found = evaluate(
         """async (js, bytes, {specs, sizes}, base64) => {
           const greys = await Promise.all(sizes.map(async ([width, height], at) =>
             ({width, height, data: await bytes(`fit${at}`)})));
@@ -74,15 +74,15 @@ def test_an_image_is_fitted_as_in_python(ask: Callable[..., Any]) -> None:
         assert (array(tensor, np.float32) == preprocess(image, spec).ravel()).all()
 
 
-def test_every_size_is_fitted_alike(ask: Callable[..., Any]) -> None:
-    """Halves among them, which Python rounds to the even side."""
+def test_fitted_sizes_match_python(evaluate: Callable[..., Any]) -> None:
+    """Including halves, which Python rounds to the even number."""
     spec = PreprocessingSpec(96, 64)
     sizes = [(width, height) for width in range(1, 400, 3) for height in range(1, 400, 7)] + [
         (192, 3),
         (192, 5),
         (6, 256),
     ]
-    found = ask("(js, bytes, {spec, sizes}) => sizes.map((size) => js.fittedSize(spec, ...size))",
+    found = evaluate("(js, bytes, {spec, sizes}) => sizes.map((size) => js.fittedSize(spec, ...size))",
                 {"spec": spec.to_dict(), "sizes": sizes})  # fmt: skip
     expected = [spec.fitted_size(*size) for size in sizes]
     assert [tuple(one) for one in found] == expected
@@ -94,10 +94,10 @@ def test_every_size_is_fitted_alike(ask: Callable[..., Any]) -> None:
     assert len(halves) >= 3
 
 
-def test_a_map_becomes_the_colours_of_python(ask: Callable[..., Any]) -> None:
+def test_heatmap_colours_match_python(evaluate: Callable[..., Any]) -> None:
     spec = PreprocessingSpec(96, 128)
     maps = np.random.default_rng(3).normal(size=(3, 4, 3)).astype(np.float32) - np.float32([[[0]], [[0.5]], [[9]]])
-    found = ask(
+    found = evaluate(
         """async (js, bytes, spec, base64) => Promise.all([0, 1, 2].map(async (at) => {
           const map = {rows: 4, columns: 3, values: new Float32Array((await bytes(`map${at}`)).buffer)};
           const image = js.layer(map, spec, 373, 454);
@@ -111,4 +111,4 @@ def test_a_map_becomes_the_colours_of_python(ask: Callable[..., Any]) -> None:
         assert (height, width) == heat.shape
         assert np.abs(array(content, np.float32) - heat.ravel()).max() < 1e-6
         difference = np.abs(array(colours, np.uint8).astype(int) - np.asarray(layer(heat), int).ravel())
-        assert difference.reshape(-1, 4).max(axis=1).mean() < 0.01  # where rounding takes the next colour
+        assert difference.reshape(-1, 4).max(axis=1).mean() < 0.01  # rounding may choose the next colour

@@ -1,4 +1,4 @@
-"""The tab for several images as a person uses it: a real server and browser, good files, bad and hostile ones."""
+"""The "Several images" tab in a real browser, with good, bad and hostile files."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 from osteolite.demo.service.model_set import ModelSet
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 MARKUP = "{{value}} ${alert(1)} <img src=x onerror=alert(1)>.png"
 FORMULA = "=cmd.png"
@@ -30,16 +30,21 @@ def server(run_demo: Any, tiny_model: Path, tiny_int8_model: Path, tmp_path_fact
 
 @pytest.fixture
 def page(server: Any, chromium: "Browser") -> Iterator["Page"]:
-    """The tab on a phone's screen, without a word in the browser's log."""
+    """The tab at the size of a phone; the browser must log no error."""
     with chromium.new_context(viewport={"width": 390, "height": 844}) as context:
-        page, said = context.new_page(), list[str]()
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}") or dialog.dismiss())
+        page, errors = context.new_page(), list[str]()
+
+        def refuse(dialog: "Dialog") -> None:
+            errors.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", refuse)
         page.goto(server.url)
         page.get_by_role("tab", name="Several images").click()
         yield page
-        assert said == []
+        assert errors == []
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +69,12 @@ def cells(page: "Page", column: str) -> list[str]:
     )
 
 
-@pytest.mark.slow
-def test_files_and_a_zip_give_a_table_that_sorts_and_a_file(
-    page: "Page", server: Any, images: dict[str, bytes], tiny_model: Path, tmp_path: Path
-) -> None:
+NAMES = ["a.png", FORMULA, "set.zip/ward/c.png", "set.zip/../PATIENT_NAME.png", f"set.zip/{MARKUP}", "d.png"]
+
+
+@pytest.fixture
+def scored(page: "Page", images: dict[str, bytes]) -> "Page":
+    """The tab after scoring images, a file that is no image, and a zip archive with a hostile name."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("ward/c.png", images["c.png"])
@@ -75,41 +82,52 @@ def test_files_and_a_zip_give_a_table_that_sorts_and_a_file(
         archive.writestr(MARKUP, images[MARKUP])
     files = {"a.png": images["a.png"], FORMULA: b"no image", "set.zip": stream.getvalue(), "d.png": images["d.png"]}
     upload(page, files)
-    link = page.get_by_role("link", name="Download as CSV")
-    link.wait_for()
-    names = ["a.png", FORMULA, "set.zip/ward/c.png", "set.zip/../PATIENT_NAME.png", f"set.zip/{MARKUP}", "d.png"]
-    assert cells(page, "File") == names
-    scorer = ModelSet([str(tiny_model)])
-    answers = [scorer.score(images[name], "tiny_float32") for name in ("a.png", "c.png", MARKUP, "d.png")]
-    expected = [f"{one.fracture_probability:.3f}" for one in answers]
-    assert cells(page, "Probability") == [expected[0], "", expected[1], "", *expected[2:]]
-    assert page.locator(".osteo-summary").filter(visible=True).inner_text().startswith("6 images: ")
+    page.get_by_role("link", name="Download as CSV").wait_for()
+    return page
 
-    press = page.get_by_role("button", name="Probability").click
-    press()
-    assert cells(page, "Probability") == [*sorted(expected), "", ""]
-    assert page.locator(".osteo-table th[aria-sort=ascending]").inner_text().strip() == "Probability"
-    press()
-    assert cells(page, "Probability") == [*sorted(expected, reverse=True), "", ""]
-    page.get_by_role("button", name="No.").press("Enter")
-    assert cells(page, "File") == names
 
-    with page.expect_download() as download:
-        link.click()
+@pytest.fixture(scope="module")
+def probabilities(images: dict[str, bytes], tiny_model: Path) -> list[float]:
+    """The probabilities of the readable images, in the order of their rows."""
+    models = ModelSet([str(tiny_model)])
+    names = ("a.png", "c.png", MARKUP, "d.png")
+    return [models.score(images[name], "tiny_float32").fracture_probability for name in names]
+
+
+@pytest.mark.slow
+def test_table_has_a_row_for_each_image_and_sorts(scored: "Page", probabilities: list[float]) -> None:
+    assert cells(scored, "File") == NAMES
+    expected = [f"{probability:.3f}" for probability in probabilities]
+    assert cells(scored, "Probability") == [expected[0], "", expected[1], "", *expected[2:]]
+    assert scored.locator(".osteo-summary").filter(visible=True).inner_text().startswith("6 images: ")
+    press = scored.get_by_role("button", name="Probability").click
+    press()
+    assert cells(scored, "Probability") == [*sorted(expected), "", ""]
+    assert scored.locator(".osteo-table th[aria-sort=ascending]").inner_text().strip() == "Probability"
+    press()
+    assert cells(scored, "Probability") == [*sorted(expected, reverse=True), "", ""]
+    scored.get_by_role("button", name="No.").press("Enter")
+    assert cells(scored, "File") == NAMES
+    assert scored.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+def test_csv_has_the_rows_of_the_table(scored: "Page", probabilities: list[float], server: Any, tmp_path: Path) -> None:
+    with scored.expect_download() as download:
+        scored.get_by_role("link", name="Download as CSV").click()
     assert download.value.suggested_filename == "osteolite-results.csv"
     download.value.save_as(tmp_path / "results.csv")
     rows = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8-sig").splitlines()))
-    assert [row["file"] for row in rows] == [f"'{FORMULA}" if name == FORMULA else name for name in names]
+    assert [row["file"] for row in rows] == [f"'{FORMULA}" if name == FORMULA else name for name in NAMES]
     found = [float(row["fracture_probability"]) for row in rows if not row["error"]]
-    assert found == [round(one.fracture_probability, 6) for one in answers]
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert found == [round(probability, 6) for probability in probabilities]
     log = server.log.read_text()
     assert "PATIENT_NAME" not in log
     assert "Traceback" not in log
 
 
 @pytest.mark.slow
-def test_too_many_images_and_none_are_one_line_each(page: "Page", images: dict[str, bytes]) -> None:
+def test_no_images_and_too_many_are_reported_in_one_line(page: "Page", images: dict[str, bytes]) -> None:
     page.get_by_role("button", name="Score the images").click()
     page.get_by_text("no images; choose files first").wait_for()
     stream = io.BytesIO()
@@ -117,11 +135,11 @@ def test_too_many_images_and_none_are_one_line_each(page: "Page", images: dict[s
         for number in range(300):
             archive.writestr(f"{number}.png", images["a.png"])
     upload(page, {"many.zip": stream.getvalue()})
-    page.get_by_text("more than 200 images; upload at most so many at once").wait_for()
+    page.get_by_text("more than 200 images; upload at most that many at once").wait_for()
 
 
 @pytest.mark.slow
-def test_a_batch_can_be_cancelled_and_what_was_scored_stays(page: "Page", encode: Callable[..., bytes]) -> None:
+def test_cancelled_batch_keeps_the_scored_rows(page: "Page", encode: Callable[..., bytes]) -> None:
     large = encode(Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (2000, 10))), "PNG")  # a small file
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -135,6 +153,8 @@ def test_a_batch_can_be_cancelled_and_what_was_scored_stays(page: "Page", encode
     page.get_by_text("60 images: ").wait_for()
 
 
-def test_the_events_of_the_tab_are_no_api(server: Any) -> None:
-    told = httpx.get(f"{server.url}gradio_api/info").json()["named_endpoints"]
-    assert not {name for name in told if "score" in name or "cancel" in name or "measure" in name or "show" in name}
+def test_events_of_the_tab_are_not_in_the_api(server: Any) -> None:
+    endpoints = httpx.get(f"{server.url}gradio_api/info").json()["named_endpoints"]
+    assert not {
+        name for name in endpoints if "score" in name or "cancel" in name or "measure" in name or "show" in name
+    }
