@@ -110,7 +110,7 @@ def _from_file(stream: UntrustedFile, spec: "PreprocessingSpec | None", limits: 
     check_pixels(image.width, image.height, limits)
     # MPO, which phones write, is a JPEG whose further frames are previews of the first.
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UnsupportedImage("the file holds several frames; save the one to score as a file of its own")
+        raise UnsupportedImage("the file has several frames; save the one to score as a separate file")
     if image.format in ("JPEG", "MPO"):
         image = prepare_jpeg(image, stream, spec, turned=_orientation(image) in _TURNED)
     deep_colour = _is_deep_colour(image)
@@ -119,7 +119,7 @@ def _from_file(stream: UntrustedFile, spec: "PreprocessingSpec | None", limits: 
     decoded = _decoded(image, _orientation(image))
     # Pillow keeps the upper 8 of 16 bits, which leaves at most 6 for colours that use 14 or fewer.
     if deep_colour and np.asarray(decoded.grey).max() < 64:
-        raise UnsupportedImage("16-bit colours that fill 14 bits or fewer; save it with 8 bits, or as 16-bit grey")
+        raise UnsupportedImage("16-bit colours that use 14 bits or fewer; save it with 8 bits, or as 16-bit grey")
     return decoded
 
 

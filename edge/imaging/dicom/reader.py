@@ -183,7 +183,7 @@ def _check_modality(header: "Dataset", limits: Limits) -> None:
 
 def _check_kind(header: "Dataset", limits: Limits) -> None:
     if int(header.get("NumberOfFrames", 1)) > 1:
-        raise UnsupportedImage("the file holds several frames; save the one to score as a file of its own")
+        raise UnsupportedImage("the file has several frames; save the one to score as a separate file")
     check_pixels(_number(header, "Columns"), _number(header, "Rows"), limits)
     photometric, samples = str(_value(header, "PhotometricInterpretation")), _number(header, "SamplesPerPixel")
     if photometric == "PALETTE COLOR":
