@@ -97,7 +97,7 @@ def test_16_bit_colour_is_read_only_if_it_uses_all_bits(kind: str) -> None:
     samples = np.repeat(picture()[:, :, None].astype(np.uint16) * 257, 3, axis=2)
     assert difference(read_radiograph(DEEP_COLOUR[kind](samples)), picture()) <= 1
     with pytest.raises(UnsupportedImage, match="16-bit grey"):
-        read_radiograph(DEEP_COLOUR[kind](samples >> 4))
+        read_radiograph(DEEP_COLOUR[kind](samples >> np.uint16(4)))
 
 
 @pytest.mark.parametrize("samples", [picture(), picture().astype(np.uint16) << 4], ids=["8 bit", "12 bit"])

@@ -86,7 +86,8 @@ def test_watch_reports_its_state_from_start_to_end(
     folder = tmp_path / "in"
     folder.mkdir()
     Image.new("L", (40, 40)).save(folder / "JANE DOE.png")
-    command = [SCRIPT, "watch", folder, "--out", tmp_path / "results.jsonl", "--model", tiny_model, "--interval", "0.1"]
+    out = tmp_path / "results.jsonl"
+    command: list[str | Path] = [SCRIPT, "watch", folder, "--out", out, "--model", tiny_model, "--interval", "0.1"]
     with subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": address}, stderr=subprocess.PIPE) as process:
         assert receive(server) == {"READY": "1", "STATUS": "0 scored before"}
         messages = [receive(server) for _ in range(3)]
@@ -108,7 +109,7 @@ def test_a_hanging_decoder_stops_the_messages_and_its_image_is_scored_later(
     folder, out = tmp_path / "in", tmp_path / "results.jsonl"
     folder.mkdir()
     Image.new("L", (13, 13)).save(folder / "hang.png")
-    arguments = ["watch", folder, "--out", out, "--model", tiny_model, "--interval", "0.1"]
+    arguments: list[str | Path] = ["watch", folder, "--out", out, "--model", tiny_model, "--interval", "0.1"]
     with subprocess.Popen(
         [sys.executable, "-c", HANGING, *arguments], env={**os.environ, "NOTIFY_SOCKET": address}
     ) as process:
