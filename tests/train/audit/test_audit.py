@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from osteolite.edge.imaging.radiograph import read_radiograph
+from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.audit.audit import audit
 from osteolite.train.audit.page import choose_pairs
 from osteolite.train.data import pixel_cache
@@ -96,8 +98,12 @@ def test_the_table_and_the_page_agree(planted: Path, tmp_path: Path) -> None:
 
 def test_each_file_is_decoded_once(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[Path] = []
-    real = pixel_cache.read_radiograph
-    monkeypatch.setattr(pixel_cache, "read_radiograph", lambda path, spec: decoded.append(path) or real(path, spec))
+
+    def read(path: Path, spec: PreprocessingSpec) -> Image.Image:
+        decoded.append(path)
+        return read_radiograph(path, spec)
+
+    monkeypatch.setattr(pixel_cache, "read_radiograph", read)
     result = audit(planted, tmp_path, 1)
     assert len(choose_pairs(result)) == 5
     assert len(decoded) == len(set(decoded)) == 101

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from osteolite.edge.errors import DatasetError
+from osteolite.edge.imaging.radiograph import read_radiograph
 from osteolite.edge.preprocess import PreprocessingSpec
 from osteolite.train.data import pixel_cache
 from osteolite.train.data.catalogue import Catalogue
@@ -65,9 +66,8 @@ def test_a_file_of_several_rows_is_decoded_once(
 
     def read(path: Path, spec: PreprocessingSpec) -> Image.Image:
         decoded.append(path.name)
-        return real(path, spec)
+        return read_radiograph(path, spec)
 
-    real = pixel_cache.read_radiograph
     monkeypatch.setattr(pixel_cache, "read_radiograph", read)
     rows = dataset.rows  # the last one is the broken file
     images = read_images(dataset.with_rows([rows[2], rows[-1], rows[1], rows[2], rows[-1]]), SPEC, tmp_path / "cache")

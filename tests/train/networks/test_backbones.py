@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from osteolite.train.recipe import Model, Recipe, load_recipe, recipe_names
 SMALLEST = {"inceptionv3": 80}  # pixels; the others accept 64
 
 
-def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **model: object) -> Recipe:
+def recipe(backbone: str, channels: str = "rgb", side: int | None = None, **model: Any) -> Recipe:
     size = side or SMALLEST.get(backbone, 64)
     spec = PreprocessingSpec(size, size, channels=channels, mean=BACKBONES[backbone].mean, std=BACKBONES[backbone].std)
     base = load_recipe("phantoms")
-    return replace(base, preprocessing=spec, model=Model(backbone, weights="none", **model))  # type: ignore[arg-type]
+    return replace(base, preprocessing=spec, model=Model(backbone, weights="none", **model))
 
 
 @pytest.mark.slow

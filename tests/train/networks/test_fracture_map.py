@@ -129,7 +129,7 @@ def test_a_frozen_backbone_leaves_head_and_map_trainable() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 96), (64, 40)])
 def test_an_input_that_allows_no_map_is_refused(width: int, height: int) -> None:
-    with pytest.raises(UsageError, match=f"multiples of 32 pixels.*{width} x {height} pixels in mobilenetv2"):
+    with pytest.raises(UsageError, match=f"multiples of 32 pixels.*{width} x {height} pixels mobilenetv2"):
         build_model(with_map(width, height), None)
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from osteolite.train.networks.model import build_model, fracture_logits, set_tra
 from osteolite.train.recipe import Phase, Recipe, load_recipe
 
 
-def recipe(**model: object) -> Recipe:
+def recipe(**model: Any) -> Recipe:
     base = load_recipe("phantoms")
     spec = replace(base.preprocessing, width=32, height=32)
-    changed = replace(base.model, **{"backbone": "plain_cnn", "alpha": 1.0, **model})  # type: ignore[arg-type]
+    changed = replace(base.model, **{"backbone": "plain_cnn", "alpha": 1.0, **model})
     return replace(base, preprocessing=spec, model=changed)
 
 
