@@ -128,7 +128,7 @@ def test_a_network_learns_from_its_teacher_what_labels_do_not_contain(
 def test_a_teacher_of_another_split_is_refused(data: Path, known: Path, tmp_path: Path) -> None:
     other = recipe_file(tmp_path, str(known))
     other.write_text(other.read_text().replace("split_seed = 3", "split_seed = 4"))
-    with pytest.raises(UsageError, match=r"other data or another split.*name a teacher of the same data"):
+    with pytest.raises(UsageError, match=r"other data or another split.*name a teacher trained on the same data"):
         train(data, str(other), tmp_path / "run", None, 1)
 
 
