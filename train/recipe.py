@@ -96,10 +96,10 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Gate:
-    """The largest losses of a converted variant against the Keras model on the validation split."""
+    """Limits of what a converted variant may lose against the Keras model on the validation split."""
 
-    auroc_loss: float = 0.01
-    sensitivity_loss: float = 0.02  # at the threshold
+    auroc_loss: float = 0.01  # largest loss of AUROC
+    sensitivity_loss: float = 0.02  # largest loss of sensitivity at the threshold
     agreement: float = 0.97  # smallest share of equal decisions
 
 
