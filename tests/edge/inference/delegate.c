@@ -1,10 +1,9 @@
-/* A delegate for the tests of delegates: it claims what its options say, writes down what it claimed,
- * fails where it is told to, and computes nothing. The structures are those of TFLite's c/common.h,
- * as far as they are used.
+/* A delegate for tests. It claims the nodes that its options name, reports them, fails at the step that its options
+ * name, and computes nothing. The structures are those of TFLite's c/common.h, as far as they are used.
  *
- *   claim=all|none|even   which nodes of the execution plan (default: all)
- *   report=PATH           write their indices there
- *   fail=create|prepare|allocate|invoke
+ *   claim=all|none|even                   nodes of the execution plan to claim (default: all)
+ *   report=PATH                           file for the indices of the claimed nodes
+ *   fail=create|prepare|allocate|invoke   step that fails
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -54,7 +53,7 @@ struct Delegate {
 static char claim[16], fail[16], report[4096];
 
 static int succeed(Context* context, void* node) { return 0; }
-static int give_up(Context* context, void* node) { return 1; }
+static int refuse(Context* context, void* node) { return 1; }
 
 static int prepare(Context* context, Delegate* delegate) {
   if (!strcmp(fail, "prepare")) return 1;
@@ -70,8 +69,8 @@ static int prepare(Context* context, Delegate* delegate) {
   }
   if (file) fclose(file);
   Registration kernel = {.custom_name = "TestDelegate", .version = 1};
-  kernel.prepare = strcmp(fail, "allocate") ? succeed : give_up;
-  kernel.invoke = strcmp(fail, "invoke") ? succeed : give_up;
+  kernel.prepare = strcmp(fail, "allocate") ? succeed : refuse;
+  kernel.invoke = strcmp(fail, "invoke") ? succeed : refuse;
   int status = context->ReplaceNodeSubsets(context, kernel, claimed, delegate);
   free(claimed);
   return status;
@@ -90,7 +89,7 @@ Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count
   }
   Delegate* delegate = calloc(1, sizeof(Delegate));
   delegate->Prepare = prepare;
-  delegate->flags = 1; /* asked before the runtime prepares the operators, some of which only the library knows */
+  delegate->flags = 1; /* kTfLiteDelegateFlagsAllowDynamicTensors: the runtime calls Prepare before it prepares the operators */
   return delegate;
 }
 
