@@ -92,16 +92,16 @@ def test_the_applied_delegate_is_read(
 @pytest.mark.parametrize(
     ("text", "requested", "why"),
     [
-        ("nnapi_not_applied", "nnapi", "the processor ran the whole model"),
+        ("nnapi_not_applied", "nnapi", "the CPU ran the whole model"),
         ("nnapi_reference", "nnapi", "no driver for it, only nnapi-reference"),
         ("nnapi_reference_claims_all", "nnapi", "no driver for it, only nnapi-reference"),
-        ("nnapi_2019", "nnapi", "too old to say what ran the model"),
+        ("nnapi_2019", "nnapi", "too old to report what ran the model"),
         ("gpu_failed", "gpu", "Batch size mismatch"),
-        ("gpu_not_applied", "gpu", "the processor ran the whole model"),
-        ("gpu_unsupported", "gpu", "built without it, or the phone has none"),
-        ("gpu_full", "nnapi", "benchmark_model says nothing of it"),
-        ("nnapi_full", "gpu", "benchmark_model says nothing of it"),
-        ("cpu_2020", "xnnpack", "benchmark_model says nothing of it"),
+        ("gpu_not_applied", "gpu", "the CPU ran the whole model"),
+        ("gpu_unsupported", "gpu", "built without it, or the phone does not support it"),
+        ("gpu_full", "nnapi", "benchmark_model does not mention it"),
+        ("nnapi_full", "gpu", "benchmark_model does not mention it"),
+        ("cpu_2020", "xnnpack", "benchmark_model does not mention it"),
     ],
 )
 def test_a_time_of_the_cpu_is_never_taken_for_a_delegates(text: str, requested: str, why: str) -> None:
@@ -176,6 +176,6 @@ def test_a_damaged_output_is_parsed_or_refused(data: st.DataObject) -> None:
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(DeviceError, match="no measurement"):
+    with pytest.raises(DeviceError, match="not a valid time"):
         read_launch(TEXTS["cpu"].replace("median=8087", "median=1e999"))
     assert math.isfinite(read_launch(TEXTS["cpu"]).quantiles["p50"])

@@ -34,7 +34,7 @@ def test_a_changed_number_is_found_and_rewritten(tmp_path: Path) -> None:
     copy.write_text(f"{before}<!-- table: family -->{typed}", encoding="utf-8")
     checked = readme("--check", copy)
     assert checked.returncode == 1
-    assert "a table is not what the results say" in checked.stderr
+    assert "a table differs from the results" in checked.stderr
     assert "0.999 (0.998" in copy.read_text(encoding="utf-8")
     assert readme(copy).returncode == 0
     assert copy.read_text(encoding="utf-8") == text
