@@ -108,8 +108,19 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+# A test with one of these fixtures needs training, a browser, a server, an emulated board or a phone.
+SLOW_FIXTURES = {
+    *("phantom_run", "chromium", "page_server"),
+    *("server", "run_demo", "serve_phone", "host"),
+    *("sshd", "board", "connect", "pi", "pi32", "project"),
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the file that makes the slowest fixture first and those that only use it last, so that no process waits."""
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     users = {item.path for item in items if "phantom_run" in getattr(item, "fixturenames", ())}
     makers = {item.path for item in items if "files" in getattr(item, "fixturenames", ())}
     first = min(makers & users, default=None, key=lambda path: path.name != "test_variants.py")

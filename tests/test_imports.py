@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ROOMS = ("edge", "train", "convert", "benchmarks", "demo")
 MAY_IMPORT = {room: {room, "edge"} for room in ROOMS} | {"convert": {"convert", "edge", "train"}}
 # The packages and root modules of each room, by floor: each imports only itself and earlier floors.
