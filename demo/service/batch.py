@@ -19,7 +19,7 @@ from .model_set import LIMITS
 MAX_IMAGES = 200  # images of one batch, including those in archives
 MAX_BYTES = 512 * 1024 * 1024  # inflated size of all images of a batch
 _MAX_NAME = 160  # characters shown of a name
-_GONE = "the upload is no longer kept; upload it again"
+_GONE = "the upload has been deleted; upload it again"
 _INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories
 _FORMULA = tuple("=+-@")  # first characters that make a spreadsheet evaluate a cell
 

@@ -113,7 +113,7 @@ def test_deleted_upload_gives_a_row_with_an_error(
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    error = "the upload is no longer kept; upload it again"
+    error = "the upload has been deleted; upload it again"
     assert list(score_images([gone, lost], refuse_to_score)) == [
         Row(name, error=error) for name in ("gone.png", "lost.png")
     ]
