@@ -1,4 +1,4 @@
-"""Results of benchmarks that nobody measured: schema 2, with times from a fixed seed."""
+"""Synthetic results of benchmarks in schema 2, with times from a fixed seed."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 Result = dict[str, Any]
 
-# Milliseconds on one thread of a desktop, MB, AUROC: about what MobileNetV2 at 224 pixels comes to.
+# Milliseconds on one thread of a desktop, MB, AUROC: typical of MobileNetV2 at 224 pixels.
 VARIANTS = {
     "float32": (14.8, 8.97, 0.9229),
     "float16": (14.9, 4.59, 0.9229),
@@ -30,19 +30,10 @@ NASTY = '<script>alert(1)</script>$\\frac{$ & "quoted" [red]\u8108.tflite'
 def entry(
     variant: str = "int8", threads: int = 1, launches: tuple[float, ...] = (5.0, 5.1, 4.9), **over: Any
 ) -> Result:
-    """One entry of "results"; `over` replaces fields."""
-    p50 = float(np.exp(np.log(launches).mean())) if launches else None
-    spread = np.quantile(np.outer(launches, [0.96, 0.98, 1, 1.03, 1.2]), np.arange(0, 1.001, 0.025)) if launches else []
-    invoke = {
-        "p50": p50,
-        "p90": p50 and p50 * 1.08,
-        "p99": p50 and p50 * 1.4,
-        "runs": 200 * len(launches),
-        "intervals": {"p50": [p50 * 0.98, p50 * 1.02]} if p50 else {},
-        "launches": list(launches),
-        "distribution": [round(float(value), 3) for value in spread],
-    }
-    whole = {"p50": p50 * 1.2, "p90": p50 * 1.4, "p99": p50 * 1.9, "runs": 580} if p50 else None
+    """An entry of "results"; `over` replaces fields."""
+    invoke = _invoke(launches) if launches else None
+    p50 = invoke["p50"] if invoke else 0.0
+    whole = {"p50": p50 * 1.2, "p90": p50 * 1.4, "p99": p50 * 1.9, "runs": 580} if invoke else None
     return {
         "file": f"wrist_{variant}.tflite",
         "variant": variant,
@@ -54,7 +45,7 @@ def entry(
         "delegate": {"asked": "default", "applied": "xnnpack", "operators": {"taken": 62, "of": 65}, "reason": ""},
         "milliseconds": {
             "cold_start": {"import": 102.3, "load": 41.0, "first_invoke": 22.0, "process": 214.6},
-            "invoke": invoke if launches else None,
+            "invoke": invoke,
             "read": whole,
             "preprocess": whole,
             "whole": whole,
@@ -76,14 +67,28 @@ def entry(
     }
 
 
+def _invoke(launches: tuple[float, ...]) -> Result:
+    p50 = float(np.exp(np.log(launches).mean()))
+    spread = np.quantile(np.outer(launches, [0.96, 0.98, 1, 1.03, 1.2]), np.arange(0, 1.001, 0.025))
+    return {
+        "p50": p50,
+        "p90": p50 * 1.08,
+        "p99": p50 * 1.4,
+        "runs": 200 * len(launches),
+        "intervals": {"p50": [p50 * 0.98, p50 * 1.02]},
+        "launches": list(launches),
+        "distribution": [round(float(value), 3) for value in spread],
+    }
+
+
 def state(**over: Any) -> Result:
-    """What a machine says of itself at one moment."""
+    """The state of a machine at one moment."""
     quiet = {"governor": "performance", "frequency_mhz": 2500, "temperature_c": 48.5, "throttled": []}
     return {**quiet, "throttle_count": None, "on_battery": False, **over}
 
 
 def result(entries: list[Result], device: str = "local", **conditions: Any) -> Result:
-    """A whole result; `conditions` replaces some of them."""
+    """A whole file; `conditions` replaces some of its conditions."""
     return {
         "schema": 2,
         "device": device,
@@ -110,7 +115,7 @@ def result(entries: list[Result], device: str = "local", **conditions: Any) -> R
 
 
 def desktop() -> Result:
-    """Every variant and three peers, some not valid, with profile and scenarios."""
+    """Every variant and three peers, some of them not valid, with a profile and scenarios."""
     random = np.random.default_rng(0)
     entries = _entries(random, 1.0, {1: 1.0, 2: 0.55})
     for threads, share in ((1, 1.0), (2, 0.55)):
@@ -160,7 +165,7 @@ def _launches(random: np.random.Generator, around: float) -> tuple[float, ...]:
 
 
 def board() -> Result:
-    """A Raspberry Pi over ssh that became hot."""
+    """A Raspberry Pi over ssh that overheated."""
     entries = _entries(np.random.default_rng(1), 5.2, {1: 1.0, 2: 0.56, 4: 0.36})
     hot = state(governor="ondemand", frequency_mhz=1200, temperature_c=82.1, throttled=["soft temperature limit"])
     before = state(governor="ondemand", frequency_mhz=1500, temperature_c=51.1)
@@ -169,7 +174,7 @@ def board() -> Result:
 
 
 def phone() -> Result:
-    """An Android phone, which tells quantiles alone and scores no images."""
+    """An Android phone, which reports only quantiles and makes no predictions."""
     entries = _entries(np.random.default_rng(2), 1.9, {1: 1.0, 4: 0.34})
     for one in entries:
         invoke = one["milliseconds"]["invoke"]
@@ -184,12 +189,12 @@ def phone() -> Result:
 
 
 def realistic() -> dict[str, Result]:
-    """Three devices by their files, as `find_results` gives them."""
+    """Three devices by file name, as `find_results` returns them."""
     return {"desktop/benchmark.json": desktop(), "phone/benchmark.json": phone(), "pi4/benchmark.json": board()}
 
 
 def hostile() -> dict[str, Result]:
-    """The same with markup wherever a result holds text."""
+    """A file with markup in every text."""
     found = copy.deepcopy({NASTY: desktop()})
     for one in found[NASTY]["results"]:
         one |= {"file": NASTY, "variant": NASTY, "runtime": NASTY, "valid": False, "reasons": [NASTY]}
