@@ -33,7 +33,7 @@ def test_youden_threshold_is_near_the_best_sum_and_equals_no_score(seed: int) ->
     labels, scores = scored(200, seed)
 
     def total(threshold: float) -> float:
-        return (scores[labels == 1] >= threshold).mean() + (scores[labels == 0] < threshold).mean()
+        return float((scores[labels == 1] >= threshold).mean() + (scores[labels == 0] < threshold).mean())
 
     threshold = choose_threshold(labels, scores, np.arange(200), Threshold())
     assert total(threshold) >= max(map(total, scores)) - 0.12
