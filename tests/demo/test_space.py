@@ -61,7 +61,7 @@ def test_header_is_valid_for_the_hub(space: Path) -> None:
     assert values["colorTo"] in COLOURS
     assert len(values["short_description"]) <= 60
     assert len(values["emoji"]) == 1
-    card: dict[str, Any] = SpaceCardData(**values).to_dict()  # type: ignore[no-untyped-call] # not annotated there
+    card: dict[str, Any] = SpaceCardData(**values).to_dict()  # type: ignore[no-untyped-call]  # not annotated there
     assert set(values) <= set(card)
 
 

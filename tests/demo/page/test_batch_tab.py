@@ -15,7 +15,7 @@ from PIL import Image
 from osteolite.demo.service.model_set import ModelSet
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, Dialog, FilePayload, Page
 
 MARKUP = "{{value}} ${alert(1)} <img src=x onerror=alert(1)>.png"
 FORMULA = "=cmd.png"
@@ -55,8 +55,10 @@ def images(encode: Callable[..., bytes]) -> dict[str, bytes]:
 
 
 def upload(page: "Page", files: dict[str, bytes]) -> None:
-    chosen = [{"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files.items()]
-    page.locator("input[type=file][multiple]").set_input_files(chosen)  # type: ignore[arg-type]
+    chosen: list[FilePayload] = [
+        {"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files.items()
+    ]
+    page.locator("input[type=file][multiple]").set_input_files(chosen)
     page.get_by_role("button", name="Score the images").click()
 
 

@@ -96,7 +96,8 @@ def test_fitted_sizes_match_python(evaluate: Callable[..., Any]) -> None:
 
 def test_heatmap_colours_match_python(evaluate: Callable[..., Any]) -> None:
     spec = PreprocessingSpec(96, 128)
-    maps = np.random.default_rng(3).normal(size=(3, 4, 3)).astype(np.float32) - np.array([[[0]], [[0.5]], [[9]]], np.float32)
+    offsets = np.array([[[0]], [[0.5]], [[9]]], np.float32)
+    maps = np.random.default_rng(3).normal(size=(3, 4, 3)).astype(np.float32) - offsets
     found = evaluate(
         """async (js, bytes, spec, base64) => Promise.all([0, 1, 2].map(async (at) => {
           const map = {rows: 4, columns: 3, values: new Float32Array((await bytes(`map${at}`)).buffer)};
