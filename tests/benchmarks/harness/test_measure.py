@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import Any
@@ -177,21 +178,21 @@ def test_gpu_times_include_reading_the_outputs(tiny_model: Path, monkeypatch: py
         """Like `GpuEngine`, on a device that computes while the caller waits."""
 
         def __init__(self, model: Any) -> None:
-            self._plain = open_session(model)._engine
-            assert self._plain is not None
+            self._plain: Any = open_session(model)._engine
             self.inputs, self.outputs = self._plain.inputs, self._plain.outputs
-            self.operators = self._plain.operators  # type: ignore[attr-defined]
+            self.operators = self._plain.operators
 
         def input(self) -> np.ndarray:
-            return self._plain.input()  # type: ignore[union-attr]
+            pixels: np.ndarray = self._plain.input()
+            return pixels
 
         def run(self) -> list[np.ndarray]:
-            outputs = self._plain.run()  # type: ignore[union-attr]
+            outputs = self._plain.run()
             return [LazyTensor(one).read(one.size, one.dtype).reshape(one.shape) for one in outputs]
 
     monkeypatch.setattr(edge_compiled, "GpuEngine", AsynchronousEngine)
     monkeypatch.setattr(edge_compiled, "software_only", lambda: "")
-    loaded = load(Task(str(tiny_model), 1, "gpu"), None)  # type: ignore[arg-type]
+    loaded = load(Task(str(tiny_model), 1, "gpu"), ExitStack())
     assert loaded.about["applied"] == "gpu"
     served = Served(loaded)
     assert min(served.invoke(3)["milliseconds"]) >= 50

@@ -227,6 +227,6 @@ def test_an_error_is_printed_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
         raise UsageError("no such thing")
 
     with pytest.raises(SystemExit) as stopped:
-        record.run(fail)  # type: ignore[arg-type]
+        record.run(fail)  # type: ignore[arg-type]  # it is only called, without arguments
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "osteolite: no such thing\n"

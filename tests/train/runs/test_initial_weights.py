@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ from osteolite.train.recipe import Recipe, load_recipe, to_toml
 from osteolite.train.runs.initial_weights import describe_weights, find_weights
 
 
-def recipe(**model: object) -> Recipe:
+def recipe(**model: Any) -> Recipe:
     base = load_recipe("phantoms")
     spec = replace(base.preprocessing, width=48, height=48)
-    changed = replace(base.model, **{"backbone": "plain_cnn", "alpha": 1.0, **model})  # type: ignore[arg-type]
+    changed = replace(base.model, **{"backbone": "plain_cnn", "alpha": 1.0, **model})
     return replace(base, name="first", preprocessing=spec, model=changed)
 
 
