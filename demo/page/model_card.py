@@ -20,7 +20,7 @@ _NAMES = {
     "brier": "Brier score",
     "kappa": "Cohen's kappa",
     "part": "split",
-    "promise": "expected at this threshold",
+    "promise": "expected",
     "own_auroc": "the variant's own AUROC",
     "tp": "found fractures",
     "fn": "missed fractures",

@@ -77,9 +77,9 @@ function gateOf(gate) {
     Number.isFinite(gate.agreement) && `${(100 * gate.agreement).toFixed(1)} % of ${gate.images} images`;
   return [
     ["Gate", gate.passed ? "passed" : `not passed: ${gate.reasons.join("; ")}`],
-    ["Same label as the original", agreement],
+    ["Unchanged labels", agreement],
     ["Change of AUROC", gate.auroc && interval(gate.auroc)],
-    ["Largest change of a probability", Number.isFinite(gate.largest_difference) && decimal(gate.largest_difference)],
+    ["Largest change", Number.isFinite(gate.largest_difference) && `${decimal(gate.largest_difference)} in probability`],
   ];
 }
 
