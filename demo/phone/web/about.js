@@ -75,11 +75,12 @@ function gateOf(gate) {
   if (!gate) return [];
   const agreement =
     Number.isFinite(gate.agreement) && `${(100 * gate.agreement).toFixed(1)} % of ${gate.images} images`;
+  const largest = Number.isFinite(gate.largest_difference) && `${decimal(gate.largest_difference)} in probability`;
   return [
     ["Gate", gate.passed ? "passed" : `not passed: ${gate.reasons.join("; ")}`],
     ["Unchanged labels", agreement],
     ["Change of AUROC", gate.auroc && interval(gate.auroc)],
-    ["Largest change", Number.isFinite(gate.largest_difference) && `${decimal(gate.largest_difference)} in probability`],
+    ["Largest change", largest],
   ];
 }
 
@@ -87,7 +88,7 @@ function limitsOf({out_of_distribution: known}) {
   return [
     ["Use", "Research only. It gives no diagnosis, and a low probability does not rule out a fracture."],
     ["Images", "The metrics hold for images like the training data; other devices, body parts and ages may differ."],
-    ["Other images", known ? "It warns of many, but not all, images that are unlike its training data." :
+    ["Other images", known ? "It warns of images unlike its training data, but not of all of them." :
       "It does not detect images that are not radiographs."],
   ];
 }
