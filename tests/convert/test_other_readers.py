@@ -73,7 +73,7 @@ def browser_answers(
         pytest.skip("needs Chromium")
     folder = tmp_path_factory.mktemp("browser")
     for name, path in page_files().items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / name)
     tensor = source.calibration[0]
     (folder / "image.bin").write_bytes(tensor.tobytes())
