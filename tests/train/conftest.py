@@ -62,7 +62,7 @@ def finished_run(tmp_path: Path) -> Callable[..., Run]:
         run = Run(tmp_path / name)
         rows = {split: [change(row) for row in draw_rows(split, count, data)] for split, count in _COUNTS.items()}
         logits = {split: draw_logits(rows[split], seed, skill) for split in ("validation", "test")}
-        rule = Threshold("sensitivity", 0.9)  # quick
+        rule = Threshold("sensitivity", 0.9)  # the fastest rule
         made = replace(load_recipe("phantoms"), threshold=rule, **(recipe or {}))
         evaluation = evaluate_logits(rows, logits, made.threshold)
         write_text(run.path("recipe.toml"), to_toml(made))
