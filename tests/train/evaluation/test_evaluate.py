@@ -118,7 +118,7 @@ def test_known_images_are_left_out_and_similar_ones_count_once(greys: Path, tiny
         "clusters": 17,
     }
     assert (found["unit"], found["count"], found["images"]) == ("study", 17, 18)
-    with pytest.raises(DatasetError, match="every image of .* duplicates an image of"):
+    with pytest.raises(DatasetError, match=r"every image of .* duplicates an image of"):
         evaluate(tiny_model, known, None, known=known)
 
 
