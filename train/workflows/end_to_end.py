@@ -58,8 +58,8 @@ def run_all_steps(
         console.print(f"\n$ osteolite {name} {shlex.join(arguments)}", style="bold")
         command(name).main(list(arguments), standalone_mode=False, parent=ctx)
 
-    options = ("--weights", weights) if weights else ()
-    options += ("--allow-leaks",) if allow_leaks else ()
+    options = ["--weights", weights] if weights else []
+    options += ["--allow-leaks"] if allow_leaks else []
     if data is None:
         data = _draw_phantoms(folder, seed)
     call("train", data, "--recipe", recipe, "--out", str(folder), "--seed", str(seed), *options)

@@ -61,7 +61,8 @@ def draw(path: Path, size: tuple[int, int], box: tuple[float, float, float, floa
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with a normal image and four fractured ones, two of them smaller than when the boxes were drawn."""
     spots = {"a": (0.7, 0.1, 0.9, 0.4), "b": (0.1, 0.7, 0.4, 0.9), "c": (0.1, 0.1, 0.4, 0.3), "d": (0.6, 0.6, 0.9, 0.9)}
-    data, coco = tmp_path / "data", {"images": [], "annotations": []}  # type: dict[str, list[dict[str, Any]]]
+    data = tmp_path / "data"
+    coco: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     for number, (name, (width, height)) in enumerate(DRAWN.items()):
         scale = 0.5 if name in "ab" else 1.0
         draw(data / f"images/{name}.png", (round(width * scale), round(height * scale)), spots[name])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from osteolite.train.data.boxes import BOX_FILES
 from osteolite.train.data.layouts import read_dataset
-from osteolite.train.evaluation.explain import Explainer, play
+from osteolite.train.evaluation.explain import Explainer, play_pointing_game
 from osteolite.train.workflows.train import train
 
 BRIGHT = """
@@ -68,5 +68,5 @@ def test_training_on_boxes_localises_fractures(tmp_path: Path) -> None:
     assert run.recipe.model.fracture_map
     explainer = Explainer(run)
     assert explainer.method == "map"
-    (metrics,) = play(explainer)["layers"]
+    (metrics,) = play_pointing_game(explainer)["layers"]
     assert metrics["all"]["share"]["value"] > 3 * metrics["all"]["chance"]["value"]

@@ -271,7 +271,15 @@ def test_a_trained_router_converts_to_one_file_with_the_same_predictions(
         assert prediction.body_part_probability == pytest.approx(float(line["body_part_probability"]), abs=1e-3)
         assert prediction.fracture_probability == pytest.approx(float(line["fracture_probability"]), abs=1e-3)
     assert {line["body_part_answer"] for line in scored} == {"arm", "leg"}
-    command = [SCRIPT, "predict", found.root / scored[0]["file"], "--model", file, "--format", "jsonl"]
+    command: list[str | Path] = [
+        SCRIPT,
+        "predict",
+        found.root / scored[0]["file"],
+        "--model",
+        file,
+        "--format",
+        "jsonl",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     printed = json.loads(done.stdout)
     assert (printed["body_part"], printed["model"]) == (scored[0]["body_part_answer"], "tworouter_float32")

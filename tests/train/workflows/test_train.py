@@ -88,7 +88,7 @@ def test_a_folder_with_other_files_is_left_unchanged(phantoms: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", "--recipe", "phantoms"), "no folder"),
+        (("nowhere", "--recipe", "phantoms"), "neither a folder nor a .csv file"),
         (("DATA", "--recipe", "nothing"), "no recipe 'nothing'"),
         (("DATA", "--recipe", "phantoms", "--weights", "missing.h5"), "no such file"),
     ],
