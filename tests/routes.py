@@ -107,7 +107,7 @@ def routes(work: Path) -> dict[str, Route]:
         "predict": ["predict", str(image)],
         "train": ["train", str(data), "--recipe", str(ROOT / "tests" / "tiny.toml"), "--out", str(run)],
         "convert": ["convert", str(run), "--variants", "float32,int8"],
-        "bench": ["bench", str(model), "--data", str(run / "test.csv"), "--launches", "2", "--out", str(work / "bench")],
+        "bench": ["bench", str(model), "--data", str(run / "test.csv"), "--launches", "2", "--out", str(work / "out")],
     }
     return {name: trace(command, work / f"trace-{name}") for name, command in commands.items()}
 
