@@ -25,7 +25,9 @@ def exp(*logs: float) -> tuple[float, ...]:
         ((0.0, 0.02), (0.3, 0.3, 0.36, 0.36), 0.32, 2.776445 * 0.02),
     ],
 )
-def test_the_interval_is_that_of_welch(before: tuple, after: tuple, change: float, half: float) -> None:
+def test_the_interval_is_that_of_welch(
+    before: tuple[float, ...], after: tuple[float, ...], change: float, half: float
+) -> None:
     found = ratio_of(exp(*before), exp(*after))
     assert found is not None
     expected = exp(change, change - half, change + half)
@@ -42,6 +44,7 @@ def test_the_ratio_lies_inside_its_interval(before: list[float], after: list[flo
 
 def test_times_that_do_not_vary_have_an_interval_only_if_they_are_equal() -> None:
     assert ratio_of([5.0, 5.0], [5.0, 5.0, 5.0]) == Ratio(1.0, 1.0, 1.0)
-    assert ratio_of([5.0, 5.0], [10.0, 10.0]) == Ratio(pytest.approx(2.0))
+    coarse = ratio_of([5.0, 5.0], [10.0, 10.0])
+    assert coarse is not None and coarse.value == pytest.approx(2.0) and coarse.low is None and coarse.high is None
     found = ratio_of([5.0, 5.0, 5.0], [5.0, 5.5, 6.0])
     assert found is not None and found.low is not None and found.low < found.value

@@ -11,7 +11,7 @@ from osteolite.benchmarks.analysis.results_file import find_results, read_result
 from osteolite.benchmarks.published.results import RESULTS
 from osteolite.edge.errors import UsageError
 
-from ..results_made import desktop, entry, phone, realistic, result
+from ..results_made import Result, desktop, entry, phone, realistic, result
 
 
 def written(path: Path, found: Any) -> str:
@@ -21,21 +21,22 @@ def written(path: Path, found: Any) -> str:
 
 
 @pytest.mark.parametrize("found", [desktop(), phone(), result([])], ids=["desktop", "phone", "nothing"])
-def test_a_file_is_read_unchanged(tmp_path: Path, found: dict) -> None:
+def test_a_file_is_read_unchanged(tmp_path: Path, found: Result) -> None:
     file = written(tmp_path / "benchmark.json", found)
     assert read_results(file) == read_results(str(tmp_path)) == json.loads(json.dumps(found))
 
 
-def without(*path: str | int) -> dict:
+def without(*path: str | int) -> Result:
     """A file that lacks one field."""
-    found = inner = result([entry()])
+    found = result([entry()])
+    inner: Any = found
     for step in path[:-1]:
         inner = inner[step]
     del inner[path[-1]]
     return found
 
 
-def with_entry(**over: Any) -> dict:
+def with_entry(**over: Any) -> Result:
     return result([entry(**over)])
 
 

@@ -16,7 +16,7 @@ from osteolite.benchmarks.page.drawing import Drawn
 from osteolite.benchmarks.page.html import write_page
 from osteolite.benchmarks.page.plots import Shown
 
-from ..results_made import NASTY, board, desktop, entry, hostile, phone, realistic, result
+from ..results_made import NASTY, Result, board, desktop, entry, hostile, phone, realistic, result
 
 SECTIONS = [
     "Quality against latency",
@@ -58,7 +58,7 @@ class Page(HTMLParser):
         return [(str(one["alt"]), base64.b64decode(str(one["src"]).removeprefix(prefix))) for one in images]
 
 
-def shown(found: dict, title: str = "a board") -> Shown:
+def shown(found: Result, title: str = "a board") -> Shown:
     return Shown(title, found, result_names(found["results"]))
 
 
@@ -231,7 +231,7 @@ def test_plots_have_alternative_texts() -> None:
         {"launches": (5.0,), "runtime": None, "peak_mb": None, "steady_mb": None},
     ],
 )
-def test_odd_values_are_drawn_or_left_out(tmp_path: Path, over: dict) -> None:
+def test_odd_values_are_drawn_or_left_out(tmp_path: Path, over: Result) -> None:
     odd = entry(**{"launches": (5.0, 5.1), **over})
     if over.get("launches") == ():
         odd["milliseconds"]["invoke"] = {"p50": 0.0, "distribution": [0.0] * 41}  # of a clock that coarse

@@ -1,5 +1,6 @@
 """The comparison with LiteRT's own program runs both; their agreement is not tested."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,6 @@ def test_both_programs_run_in_every_round() -> None:
 
 
 def test_a_missing_program_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(MissingExtra, match="litert-benchmark is not installed"):
         agreement._litert(str(tiny_model), 1)

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from osteolite.benchmarks.harness import minimal, peers
-from osteolite.benchmarks.studies import answers, decoding, overhead, record, selection, startup, throughput, turns
+from osteolite.benchmarks.options import run
+from osteolite.benchmarks.studies import answers, decoding, overhead, selection, startup, throughput, turns
 from osteolite.edge import FractureClassifier
 from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.inference.engine import runtime_name
@@ -156,7 +157,7 @@ def test_images_are_selected_by_size_and_number(images: list[str]) -> None:
     folder = str(Path(images[0]).parent)
     assert sorted(selection.select([folder], (60, 40))) == sorted(images[:2])
     assert len(selection.select([folder], most=2)) == 2
-    with pytest.raises(UsageError, match="no image of that size"):
+    with pytest.raises(UsageError, match="no image has that size"):
         selection.select([folder], (1, 1))
     (Path(folder) / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"broken\.jpg cannot be read"):
@@ -227,6 +228,6 @@ def test_an_error_is_printed_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
         raise UsageError("no such thing")
 
     with pytest.raises(SystemExit) as stopped:
-        record.run(fail)  # type: ignore[arg-type]  # it is only called, without arguments
+        run(fail)  # type: ignore[arg-type]  # a click command is only called, without arguments
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "osteolite: no such thing\n"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -36,5 +37,5 @@ def test_wrong_predictions_and_a_stopped_server_are_counted(tiny_model: Path, im
     with crowd._page(str(tiny_model)) as (address, _, _):
         assert crowd.crowd(address, expected, 1, 0.5, 0).wrong > 0
         person = crowd.Person(address, "late")
-    with pytest.raises(crowd.httpx.HTTPError):
+    with pytest.raises(httpx.HTTPError):
         person.ask(Path(images[0]))

@@ -58,6 +58,10 @@ def run(phone: Phone, *files: Path, told: list[str] | None = None, **plan: objec
     return measure(Plan.from_dict(values), f"adb:{phone.serial}", (told if told is not None else []).append)
 
 
+def quiet(step: str) -> None:
+    """Ignore progress."""
+
+
 def case(measured: Measured, requested: str, threads: int = 4) -> Case:
     return next(one for one in measured.cases if (one.requested, one.threads) == (requested, threads))
 

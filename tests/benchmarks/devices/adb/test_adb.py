@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,7 +142,12 @@ def test_options_without_support_on_phones_are_left_out(
     phone: Phone, tiny_model: Path, benchmark_model: Callable[..., Path]
 ) -> None:
     benchmark_model()
-    unsupported = {"images": (("a.png", 1),), "peers": ("onnxruntime",), "batch": 8, "mlperf_seconds": 5.0}
+    unsupported: dict[str, Any] = {
+        "images": (("a.png", 1),),
+        "peers": ("onnxruntime",),
+        "batch": 8,
+        "mlperf_seconds": 5.0,
+    }
     measured = run(phone, tiny_model, delegates=("cpu",), threads=(1,), launches=1, **unsupported)
     assert set(measured.left_out) == set(unsupported)
     assert not run(phone, tiny_model, delegates=("cpu",), threads=(1,), launches=1).left_out
@@ -171,7 +177,7 @@ def test_an_old_build_without_a_median_is_noted(
 
 
 def test_named_delegates_run_on_files_of_other_tools(
-    phone: Phone, tiny_model: Path, benchmark_model: Callable[..., Path], tmp_path: Path, tiny: type
+    phone: Phone, tiny_model: Path, benchmark_model: Callable[..., Path], tmp_path: Path, tiny: Any
 ) -> None:
     benchmark_model(use_xnnpack="xnnpack_full")
     foreign = tmp_path / "-it's $(touch hacked) a file.tflite"

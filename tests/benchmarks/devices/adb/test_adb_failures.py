@@ -14,7 +14,7 @@ from osteolite.benchmarks.harness.records import Plan
 from osteolite.edge.errors import DeviceError, ModelFileError, UsageError
 
 from .adbd import Phone
-from .calls import adb, case, left_on, printing, run
+from .calls import adb, case, left_on, printing, quiet, run
 
 pytestmark = pytest.mark.skipif(not shutil.which("adb"), reason="needs adb (on Debian: apt install adb)")
 
@@ -127,7 +127,7 @@ def test_an_interrupted_run_removes_its_folder(
 def test_a_driver_that_hangs_is_stopped(phone: Phone, tiny_model: Path, benchmark_model: Callable[..., Path]) -> None:
     benchmark_model(use_gpu="exec sleep 600")
     plan = Plan((str(tiny_model),), delegates=("gpu",), launches=1)
-    measured = measure(plan, f"adb:{phone.serial}", [].append, seconds=1)
+    measured = measure(plan, f"adb:{phone.serial}", quiet, seconds=1)
     assert "stopped after 1 s" in case(measured, "gpu", threads=2).error
 
 
@@ -144,18 +144,18 @@ def test_a_phone_is_chosen_by_its_serial_number(
         pytest.skip(f"needs a computer without a phone of its own; {listed}")
     plan = Plan((str(tiny_model),), delegates=("cpu",), threads=(1,), launches=1)
     with pytest.raises(DeviceError, match="no phone: connect one with USB debugging"):
-        measure(plan, "adb", [].append)
+        measure(plan, "adb", quiet)
     first = connect()
-    assert measure(plan, "adb", [].append).cases[0].launches
+    assert measure(plan, "adb", quiet).cases[0].launches
     second = connect()
     with pytest.raises(
         UsageError, match=rf"several phones: .*{second.serial} \(device\).*; choose one, for example --device adb:"
     ) as raised:
-        measure(plan, "adb", [].append)
+        measure(plan, "adb", quiet)
     assert first.serial in str(raised.value)
-    assert measure(plan, f"adb:{second.serial}", [].append).device == f"adb:{second.serial}"
+    assert measure(plan, f"adb:{second.serial}", quiet).device == f"adb:{second.serial}"
     with pytest.raises(DeviceError, match=f"no phone 0123456789: give one of .*{first.serial}"):
-        measure(plan, "adb:0123456789", [].append)
+        measure(plan, "adb:0123456789", quiet)
 
 
 def test_a_phone_that_does_not_trust_this_computer_is_reported(server: None, tmp_path: Path, tiny_model: Path) -> None:
@@ -175,4 +175,4 @@ def test_a_missing_adb_is_reported(tiny_model: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         UsageError, match=r"adb cannot be started \(No such file or directory\); install .*platform-tools"
     ):
-        measure(Plan((str(tiny_model),)), "adb", [].append)
+        measure(Plan((str(tiny_model),)), "adb", quiet)
