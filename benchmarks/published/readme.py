@@ -75,7 +75,7 @@ def published_split() -> Lines:
     audit = {name: published(folder, f"{name}.json") for name in ("audit", "audit_repaired")}
     tests = [published(folder, f"{name}.json")["test"] for name in ("published_split", "repaired_split")]
     return [
-        ["`multiregion_mobilenetv2`, test part", "the set's own split", "repaired split"],
+        ["`multiregion_mobilenetv2`, test split", "published split", "repaired split"],
         ["test images that training has seen", *(_seen(one) for one in audit.values())],
         ["accuracy", *(percent_text(test["accuracy"]) for test in tests)],
         ["AUROC", *(interval_text(test["auroc"]) for test in tests)],

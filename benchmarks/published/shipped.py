@@ -25,7 +25,7 @@ def family() -> Lines:
         [
             *("model", "input", "MB", "times as fast as int8 MobileNetV2 1.0/224", "AUROC"),
             *("sensitivity at specificity 0.70", "calibration error", "hottest point in a box"),
-            *("decisions other than float32's", "AUROC on another data set, upright; with turned copies"),
+            *("decisions other than float32's", "AUROC on another data set, upright; with rotated copies"),
         ]
     ]
     for name in SHIPPED:
@@ -86,7 +86,7 @@ def _subgroup(title: str, one: dict[str, Any]) -> list[str]:
 
 def warnings() -> Lines:
     """The number of images with a warning; each model should warn on the first and third set, not on the second."""
-    titles = ["images without bones", "the test part", "its negatives"]
+    titles = ["images without bones", "test split", "negatives of the test split"]
     lines = [["model", *titles]]
     for name in SHIPPED:
         found = {kind: published(_FOLDER, name, f"{kind}.json") for kind in ("strange", "test", "negatives")}
@@ -101,9 +101,11 @@ def warnings() -> Lines:
 
 def elsewhere() -> Lines:
     """The performance on another data set, with and without the copies that its compiler rotated."""
-    lines = [["model", "turned copies", "clusters", "fractured", "AUROC", "sensitivity", "specificity", "warned of"]]
+    lines = [
+        ["model", "rotated copies", "clusters", "fractured", "AUROC", "sensitivity", "specificity", "with a warning"]
+    ]
     for name in SHIPPED:
-        for title, file in (("left out", "outside.json"), ("with them", "outside_turned.json")):
+        for title, file in (("excluded", "outside.json"), ("included", "outside_turned.json")):
             found = published(_FOLDER, name, file)
             told = [interval_text(found[key]) for key in ("auroc", "sensitivity", "specificity")]
             warned = f"{found['warnings']['images']} of {found['images']} images"
@@ -114,7 +116,13 @@ def elsewhere() -> Lines:
 def alterations() -> Lines:
     """The performance on the test split with every image altered in the same way."""
     found = {name: published(_FOLDER, name, "altered.json")["alterations"] for name in SHIPPED}
-    lines = [["the test part", *(f"AUROC of {name}" for name in SHIPPED), f"sensitivity, specificity of {DEFAULT}"]]
+    lines = [
+        [
+            "alteration of the test split",
+            *(f"AUROC of {name}" for name in SHIPPED),
+            f"sensitivity, specificity of {DEFAULT}",
+        ]
+    ]
     for title, ours in found[DEFAULT].items():
         aurocs = [f"{one[title]['auroc']:.3f}" for one in found.values()]
         lines.append([title, *aurocs, f"{ours['sensitivity']:.2f}, {ours['specificity']:.2f}"])
