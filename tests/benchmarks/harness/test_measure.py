@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, cycle, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -178,7 +178,7 @@ def test_gpu_times_include_reading_the_outputs(tiny_model: Path, monkeypatch: py
         """Like `GpuEngine`, on a device that computes while the caller waits."""
 
         def __init__(self, model: Any) -> None:
-            self._plain: Any = open_session(model)._engine
+            self._plain = cast(Any, open_session(model)._engine)  # without `operators` in its declared type
             self.inputs, self.outputs = self._plain.inputs, self._plain.outputs
             self.operators = self._plain.operators
 
