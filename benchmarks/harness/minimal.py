@@ -33,9 +33,8 @@ def tensor_of(image: Image.Image) -> Tensor:
 
 
 def open_interpreter(model: str, threads: int) -> Any:
-    from ai_edge_litert.interpreter import (
-        Interpreter,
-    )  # not at the top: peers with a runtime of their own must not load this one
+    # Imported here because peers with a runtime of their own must not load this one too.
+    from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=model, num_threads=threads)
     interpreter.allocate_tensors()
