@@ -23,7 +23,7 @@ from .sshd import Sshd
 def worker_runs(marker: str) -> bool:
     """Wait for a measuring process whose environment contains the marker."""
     end = time.monotonic() + PATIENCE
-    while not {*processes_with(marker)} & {*processes_with("benchmarks.worker", "cmdline")}:
+    while not {*processes_with(marker)} & {*processes_with("benchmarks.harness.worker", "cmdline")}:
         if time.monotonic() > end:
             return False
         time.sleep(0.01)
