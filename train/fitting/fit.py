@@ -180,15 +180,17 @@ class Fit:
         elif self.progress.phase:
             self.model.load_weights(self.folder / "weights.h5")
             copy_weights(self.model, self.replicas)
+            # The first epoch overwrites weights.h5; a run that is killed in it resumes from here.
+            self._save_checkpoint(manager)
         while self.progress.epoch < phase.epochs:
             if self.progress.best_epoch >= 0 and self.progress.epoch - self.progress.best_epoch > phase.patience:
                 console.print(f"{phase.name}: no improvement in {phase.patience} epochs, stopping early")
                 return
             scalars = self._run_epoch(phase, batches)
-            number = len(self.progress.history)
-            self.progress.checkpoint = Path(manager.save(checkpoint_number=number)).name
-            self._save_progress()
-            log_epoch(writer, number, {**scalars, "learning_rate": float(optimizer.learning_rate.numpy())})
+            self._save_checkpoint(manager)
+            log_epoch(
+                writer, len(self.progress.history), {**scalars, "learning_rate": float(optimizer.learning_rate.numpy())}
+            )
 
     def _optimizer(self, phase: Phase) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * self.steps, alpha=0.01)
@@ -231,6 +233,10 @@ class Fit:
     def _save_weights(self) -> None:
         with atomic_path(self.folder / "weights.h5") as temporary:
             self.model.save_weights(temporary, save_format="h5")
+
+    def _save_checkpoint(self, manager: Any) -> None:
+        self.progress.checkpoint = Path(manager.save(checkpoint_number=len(self.progress.history))).name
+        self._save_progress()
 
     def _save_progress(self) -> None:
         write_json(self.folder / "progress.json", asdict(self.progress))
