@@ -168,7 +168,8 @@ def chromium() -> Iterator["Browser"]:
 
 
 def _make_phantom_run(folder: Path) -> None:
-    command = [str(Path(sys.executable).with_name("osteolite")), "run", "--out", str(folder / "phantoms")]
+    osteolite, recipe = Path(sys.executable).with_name("osteolite"), Path(__file__).with_name("phantoms.toml")
+    command = [str(osteolite), "run", "--recipe", str(recipe), "--out", str(folder / "phantoms")]
     with (folder / "run.out").open("w") as out, (folder / "run.err").open("w") as err:
         code = subprocess.run(command, stdout=out, stderr=err, timeout=2400, check=False).returncode
     assert code == 0, (folder / "run.err").read_text()[-4000:]
@@ -176,5 +177,5 @@ def _make_phantom_run(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def phantom_run(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """The run folder of `osteolite run` with its defaults; its output is beside it in run.out and run.err."""
+    """The run folder of `osteolite run` on drawn phantoms; its output is beside it in run.out and run.err."""
     return made_once("run", _make_phantom_run) / "phantoms"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from osteolite.convert.tuning.search import candidates, largest
+from osteolite.train.data.phantoms import write_phantoms
 from osteolite.train.recipe import Recipe, load_recipe, to_toml
 from osteolite.train.runs.run_folder import Run
 
@@ -57,7 +58,7 @@ def search(run: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def small_run(tmp_path_factory: pytest.TempPathFactory, phantom_run: Path) -> Path:
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tune")
     (folder / "small.toml").write_text("""
 extends = "phantoms"
@@ -77,7 +78,7 @@ epochs = 2
 learning_rate = 2e-3
 unfrozen = 1.0
 """)
-    data = phantom_run.parent / "phantoms-data"
+    data = write_phantoms(folder / "data", 800, 5)
     command = [OSTEOLITE, "train", str(data), "--recipe", str(folder / "small.toml"), "--out", str(folder / "run")]
     subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
     return folder / "run"
@@ -89,9 +90,8 @@ def test_a_search_trains_only_candidates_that_may_win(small_run: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert [one["name"] for one in found["candidates"]].count("small") == 1
-    assert (
-        len(found["candidates"]) == 2
-    )  # the run has the smallest width; of the sizes 32, 48 and 64 px the second rounds to 64
+    # The run has the smallest width; of the sizes 32, 48 and 64 px the second rounds to 64.
+    assert len(found["candidates"]) == 2
     assert {Path(one["file"]).parent.parent.name for one in found["points"]} == {"run"}  # its input exceeds the other's
     assert found["choice"]["file"] in found["front"]
     assert (small_run / "tuning" / "tune.png").is_file()

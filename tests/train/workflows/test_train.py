@@ -13,7 +13,7 @@ import pytest
 
 from osteolite.train.data.phantoms import write_phantoms
 
-TINY = Path(__file__).parents[2] / "tiny.toml"
+TINY, PHANTOMS = (Path(__file__).parents[2] / name for name in ("tiny.toml", "phantoms.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_killed_run_is_resumed(phantoms: Path, tmp_path: Path) -> None:
 
 def test_a_run_folder_accepts_only_its_own_run(phantom_run: Path) -> None:
     run = json.loads((phantom_run / "run.json").read_text())
-    base = ["train", run["data"], "--recipe", "phantoms", "--out", str(phantom_run)]
+    base = ["train", run["data"], "--recipe", str(PHANTOMS), "--out", str(phantom_run)]
     name = str(Path(sys.executable).with_name("osteolite"))
     other = call(name, *base, "--seed", "2")
     assert other.returncode == 2
