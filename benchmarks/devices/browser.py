@@ -259,12 +259,14 @@ class _Page:
 
     def run(self, tell: Progress) -> dict[str, Any]:
         """Open the page in a new context, and wait for its results."""
-        told: list[str] = []
+        reported_steps: list[str] = []
         answered: list[str] = []
         failures: list[str] = []
         context = self.browser.new_context()
         page = context.new_page()
-        page.expose_function("reportStep", lambda step: told.append(step))  # Playwright accepts no built-in method
+        page.expose_function(
+            "reportStep", lambda step: reported_steps.append(step)
+        )  # Playwright accepts no built-in method
         page.expose_function("reportResult", lambda text: answered.append(text))
         page.on("crash", lambda _: failures.append("the page crashed"))
         page.on("pageerror", lambda error: failures.append(_line(error)))
@@ -272,9 +274,9 @@ class _Page:
         deadline = time.monotonic() + self.step_seconds
         while not (answered or failures):
             page.wait_for_timeout(50)
-            if told:
-                tell(told[-1])
-                told.clear()
+            if reported_steps:
+                tell(reported_steps[-1])
+                reported_steps.clear()
                 deadline = time.monotonic() + self.step_seconds
             if time.monotonic() > deadline:
                 failures.append(f"the page did not respond for {self.step_seconds:g} s")

@@ -58,8 +58,8 @@ def seeds() -> Lines:
     titles = ["AUROC", "sensitivity at specificity 0.70", "calibration error", "hottest point in a box"]
     lines = [["seed", *titles, "AUROC less that of float32"]]
     for name, one in found.items():
-        told = [interval_text(value) for value in _metrics(one)]
-        lines.append([name, *told, f"{one['against_run']['auroc_difference']['value']:+.4f}"])
+        cells = [interval_text(value) for value in _metrics(one)]
+        lines.append([name, *cells, f"{one['against_run']['auroc_difference']['value']:+.4f}"])
     if len(found) > 1:
         columns = [[one["value"] for one in column] for column in zip(*map(_metrics, found.values()), strict=True)]
         means = [f"{fmean(values):.3f} ({stdev(values):.3f})" for values in columns]
@@ -80,8 +80,8 @@ def subgroups() -> Lines:
 
 
 def _subgroup(title: str, one: dict[str, Any]) -> list[str]:
-    told = [interval_text(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
-    return [title, str(one["count"]), str(one["fractured"]), *told]
+    cells = [interval_text(one[key]) if key in one else "" for key in ("auroc", "sensitivity", "specificity", "ece")]
+    return [title, str(one["count"]), str(one["fractured"]), *cells]
 
 
 def warnings() -> Lines:
@@ -107,9 +107,9 @@ def elsewhere() -> Lines:
     for name in SHIPPED:
         for title, file in (("excluded", "outside.json"), ("included", "outside_turned.json")):
             found = published(_FOLDER, name, file)
-            told = [interval_text(found[key]) for key in ("auroc", "sensitivity", "specificity")]
+            cells = [interval_text(found[key]) for key in ("auroc", "sensitivity", "specificity")]
             warned = f"{found['warnings']['images']} of {found['images']} images"
-            lines.append([name, title, str(found["count"]), str(found["fractured"]), *told, warned])
+            lines.append([name, title, str(found["count"]), str(found["fractured"]), *cells, warned])
     return lines
 
 

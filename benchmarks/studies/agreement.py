@@ -53,11 +53,11 @@ def _litert(file: str, threads: int) -> float:
     if not program.exists():
         raise MissingExtra("litert-benchmark is not installed; install ai-edge-litert 2.1 or newer")
     with TemporaryDirectory() as folder:
-        told = Path(folder) / "told.json"
+        result_file = Path(folder) / "result.json"
         options = ["--num_threads", str(threads), "--warmup_runs", str(_WARM_UP), "--num_runs", str(_RUNS)]
-        command = [str(program), "--model", file, *options, "--result_json", str(told)]
+        command = [str(program), "--model", file, *options, "--result_json", str(result_file)]
         subprocess.run(command, capture_output=True, check=True)
-        return float(json.loads(told.read_text())["latency"]["median_ms"])
+        return float(json.loads(result_file.read_text())["latency"]["median_ms"])
 
 
 def compare(file: str, threads: int, rounds: int) -> dict[str, Any]:

@@ -112,10 +112,10 @@ def test_a_time_of_the_cpu_is_never_taken_for_a_delegates(text: str, requested: 
 
 
 def test_each_subgraph_counts_once() -> None:
-    told = (
+    messages = (
         "VERBOSE: Replacing {} node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions for graph {}."
     )
-    lines = [told.format("1 out of 9", 0), told.format("7 out of 9", 0), told.format("2 out of 4", 1)]
+    lines = [messages.format("1 out of 9", 0), messages.format("7 out of 9", 0), messages.format("2 out of 4", 1)]
     verdict = read_verdict("\n".join(["INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", *lines]), "")
     assert (verdict.operators_taken, verdict.operators) == (9, 13)
 

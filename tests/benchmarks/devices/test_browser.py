@@ -69,8 +69,8 @@ def test_a_browser_predicts_as_python_does(
     needs_chromium: None, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...], tmp_path: Path
 ) -> None:
     files = (str(tiny_int8_model), str(tmp_path / "none.tflite"), str(tiny_model))
-    told: list[str] = []
-    found = measure(Plan(files, delegates=("wasm",), launches=2, images=images), "browser", told.append)
+    messages: list[str] = []
+    found = measure(Plan(files, delegates=("wasm",), launches=2, images=images), "browser", messages.append)
     integer, missing, good = found.cases
     assert "INT8" in integer.error and not integer.launches
     assert "none.tflite" in missing.error and missing.bytes == 0
@@ -95,8 +95,8 @@ def test_a_browser_predicts_as_python_does(
     assert found.conditions["litert.js"] == runtime_name().split()[-1]
     assert "Chrom" in found.conditions["browser"] and "Mozilla" in found.conditions["system"]
     assert {"machine", "cores", "load_average", "started", "seconds", "before", "after"} <= set(found.conditions)
-    assert told[0].startswith("launch 1 of 2: ") and told[-1].startswith("launch 2 of 2: turn 10 of 10")
-    assert any(step.startswith("launch 1 of 2: scoring image") for step in told)
+    assert messages[0].startswith("launch 1 of 2: ") and messages[-1].startswith("launch 2 of 2: turn 10 of 10")
+    assert any(step.startswith("launch 1 of 2: scoring image") for step in messages)
 
 
 @pytest.mark.slow

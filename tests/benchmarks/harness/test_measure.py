@@ -26,14 +26,14 @@ from osteolite.edge.inference import gpu as edge_compiled
 from osteolite.edge.inference.opening import open_session
 
 
-def told(_: str) -> None:
+def ignore_progress(_: str) -> None:
     pass
 
 
 def test_accuracy_is_that_of_the_measured_engine(tiny_model: Path, bench_images: Path) -> None:
     """The scores are computed from the predictions of the code that was timed."""
     images = tuple(labelled_images(str(bench_images)))
-    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), ignore_progress).cases
     classifier = FractureClassifier(tiny_model)
     answers = [classifier.predict(path) for path, _ in images]
     assert case.probabilities == [answer.fracture_probability for answer in answers]
@@ -45,7 +45,7 @@ def test_accuracy_is_that_of_the_measured_engine(tiny_model: Path, bench_images:
 def test_a_router_is_measured_through_both_stages(tiny_router: Path, tiny_model: Path, bench_images: Path) -> None:
     images = tuple(labelled_images(str(bench_images)))
     plan = Plan((str(tiny_router), str(tiny_model)), (1,), launches=1, images=images)
-    whole, single = measure(plan, told).cases
+    whole, single = measure(plan, ignore_progress).cases
     assert (whole.variant, whole.probabilities) == ("float32", single.probabilities)
     assert np.median(whole.launches[0].invoke[0]) > 0
 
@@ -53,7 +53,7 @@ def test_a_router_is_measured_through_both_stages(tiny_router: Path, tiny_model:
 def test_memory_is_that_of_the_process(tiny_model: Path) -> None:
     """The caller's memory is not counted."""
     held = np.ones(100_000_000, np.float32)
-    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), ignore_progress).cases
     (launch,) = case.launches
     assert launch.peak_mb is not None
     assert launch.steady_mb is not None
@@ -61,7 +61,7 @@ def test_memory_is_that_of_the_process(tiny_model: Path) -> None:
 
 
 def test_cases_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model: Path) -> None:
-    cases = measure(Plan((str(tiny_model), str(tiny_int8_model)), (1,), launches=2), told).cases
+    cases = measure(Plan((str(tiny_model), str(tiny_int8_model)), (1,), launches=2), ignore_progress).cases
     assert [(case.variant, len(case.launches)) for case in cases] == [("float32", 2), ("int8", 2)]
     for case in cases:
         assert {len(launch.invoke) for launch in case.launches} == {10}
@@ -84,12 +84,12 @@ def test_a_launch_warms_up_until_turns_are_steady(
 
     ask = Worker.ask
     monkeypatch.setattr(Worker, "ask", timed)
-    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), ignore_progress).cases
     assert [(launch.warm_up, launch.steady) for launch in case.launches] == [(warm_up, steady)]
 
 
 def test_records_survive_json(tiny_model: Path) -> None:
-    measured = measure(Plan((str(tiny_model),), (1,), launches=1, batch=2), told)
+    measured = measure(Plan((str(tiny_model),), (1,), launches=1, batch=2), ignore_progress)
     assert Measured.from_dict(json.loads(json.dumps(measured.to_dict()))) == measured
 
 
@@ -101,7 +101,7 @@ def test_a_plan_survives_json() -> None:
 def test_an_unreadable_image_is_named(tiny_model: Path, bench_images: Path) -> None:
     (bench_images / "normal" / "broken.png").write_bytes(b"no image")
     images = tuple(labelled_images(str(bench_images)))
-    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, images=images), ignore_progress).cases
     assert "broken.png: not an image" in case.error
 
 
@@ -118,7 +118,7 @@ def test_a_killed_process_is_reported_and_the_others_continue(
         return ask(self, do, **values)
 
     monkeypatch.setattr(Worker, "ask", kill_the_first)
-    first, second = measure(Plan((str(tiny_model),), (1, 2), launches=1), told).cases
+    first, second = measure(Plan((str(tiny_model),), (1, 2), launches=1), ignore_progress).cases
     assert "ended with code -9" in first.error
     assert not second.error
     assert len(second.launches) == 1
@@ -131,20 +131,20 @@ def test_batches_are_timed(tiny_model: Path, tiny: Any) -> None:
         assert len(worker.ask("batch", size=4, runs=3)["milliseconds"]) == 3
     finally:
         worker.close()
-    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, batch=4), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (1,), launches=1, batch=4), ignore_progress).cases
     assert case.batch["size"] == 4
     assert case.batch["milliseconds"] > 0
 
 
 def test_mlperf_scenarios_run_for_the_given_time(tiny_model: Path) -> None:
-    (case,) = measure(Plan((str(tiny_model),), (2,), launches=1, mlperf_seconds=0.2), told).cases
+    (case,) = measure(Plan((str(tiny_model),), (2,), launches=1, mlperf_seconds=0.2), ignore_progress).cases
     assert sum(case.scenarios["single_stream"]["milliseconds"]) <= 250
     assert case.scenarios["offline"]["samples"] > 100
     assert case.scenarios["offline"]["seconds"] == pytest.approx(0.2, abs=0.2)
 
 
 def test_a_missing_peer_is_left_out(tiny_model: Path) -> None:
-    measured = measure(Plan((str(tiny_model),), (1,), launches=1, peers=("mediapipe",)), told)
+    measured = measure(Plan((str(tiny_model),), (1,), launches=1, peers=("mediapipe",)), ignore_progress)
     assert [case.engine for case in measured.cases] == ["osteolite"]
     assert "mediapipe" in next(iter(measured.left_out))
 
@@ -152,7 +152,7 @@ def test_a_missing_peer_is_left_out(tiny_model: Path) -> None:
 def test_cpu_use_of_another_program_is_detected(tiny_model: Path) -> None:
     loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), told).cases
+        (case,) = measure(Plan((str(tiny_model),), (1,), launches=1), ignore_progress).cases
     finally:
         loop.kill()
         loop.wait()

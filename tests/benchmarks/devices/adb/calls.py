@@ -53,9 +53,9 @@ def printing(what: str) -> str:
     return f"cat {quote(str(path))}" if path.is_file() else what
 
 
-def run(phone: Phone, *files: Path, told: list[str] | None = None, **plan: object) -> Measured:
+def run(phone: Phone, *files: Path, messages: list[str] | None = None, **plan: object) -> Measured:
     values: dict[str, object] = {"files": tuple(map(str, files)), "launches": 2, "threads": (1, 4), **plan}
-    return measure(Plan.from_dict(values), f"adb:{phone.serial}", (told if told is not None else []).append)
+    return measure(Plan.from_dict(values), f"adb:{phone.serial}", (messages if messages is not None else []).append)
 
 
 def quiet(step: str) -> None:

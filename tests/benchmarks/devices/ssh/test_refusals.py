@@ -52,11 +52,11 @@ def test_missing_packages_are_named(
     sshd: Sshd, there: Path, board: Callable[..., Path], tiny_model: Path, packages: tuple[str, ...], missing: str
 ) -> None:
     python = board(*packages)
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(DeviceError) as caught:
-        ssh.measure(plan_of(tiny_model), sshd.url(), told.append)
+        ssh.measure(plan_of(tiny_model), sshd.url(), messages.append)
     assert f"{python} lacks {missing}; run `{python} -m pip install" in str(caught.value)
-    assert not any("MB" in text for text in told), "nothing was sent"
+    assert not any("MB" in text for text in messages), "nothing was sent"
     assert gone(there)
 
 
@@ -140,10 +140,10 @@ def test_a_small_disk_is_refused_before_anything_is_sent(
     sshd: Sshd, there: Path, tiny_model: Path, small_disk: Callable[[str], None]
 ) -> None:
     small_disk("size=4m")
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(DeviceError, match=rf"{there} has \d\.\d MB free there, \d+\.\d MB are needed"):
-        ssh.measure(plan_of(tiny_model), sshd.url(), told.append)
-    assert not any("MB" in text for text in told)
+        ssh.measure(plan_of(tiny_model), sshd.url(), messages.append)
+    assert not any("MB" in text for text in messages)
     assert gone(there)
 
 

@@ -39,9 +39,9 @@ def images(tmp_path: Path) -> tuple[tuple[str, int], ...]:
 def test_files_and_images_are_measured_on_the_other_machine(
     sshd: Sshd, there: Path, tiny_model: Path, tiny_int8_model: Path, images: tuple[tuple[str, int], ...]
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     here = {str(path) for path in there.parent.rglob("*")}
-    measured = ssh.measure(plan_of(tiny_model, tiny_int8_model, images=images), sshd.url(), told.append)
+    measured = ssh.measure(plan_of(tiny_model, tiny_int8_model, images=images), sshd.url(), messages.append)
     assert measured.device == sshd.url()
     assert [(case.file, case.variant, case.error) for case in measured.cases] == [
         ("tiny_float32.tflite", "float32", ""),
@@ -53,9 +53,9 @@ def test_files_and_images_are_measured_on_the_other_machine(
     assert measured.cases[0].probabilities == pytest.approx(answers, abs=1e-6)
     assert all(case.launches[0].invoke and case.bytes for case in measured.cases)
     assert measured.conditions["cores"] == os.cpu_count()
-    assert any("MB" in text for text in told)
-    assert told[0] == "connecting to 127.0.0.1"
-    assert any(text.startswith("launch 1") for text in told), "progress of the other machine is passed on"
+    assert any("MB" in text for text in messages)
+    assert messages[0] == "connecting to 127.0.0.1"
+    assert any(text.startswith("launch 1") for text in messages), "progress of the other machine is passed on"
     assert gone(there)
     assert {str(path) for path in there.parent.rglob("*")} == here
     assert not ssh_clients()
@@ -114,11 +114,11 @@ def test_the_users_ssh_configuration_applies(sshd: Sshd, tiny_model: Path) -> No
 
 
 def test_a_password_in_the_name_is_not_reported(sshd: Sshd, tiny_model: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     name = sshd.url().replace("@", ":secret@")
-    measured = ssh.measure(plan_of(tiny_model), name, told.append)
+    measured = ssh.measure(plan_of(tiny_model), name, messages.append)
     assert measured.device == sshd.url()
-    assert "secret" not in json.dumps(measured.to_dict()) + "".join(told)
+    assert "secret" not in json.dumps(measured.to_dict()) + "".join(messages)
 
 
 def test_errors_name_the_local_file(sshd: Sshd, tmp_path: Path) -> None:
