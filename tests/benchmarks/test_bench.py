@@ -16,6 +16,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([OSTEOLITE, "bench", *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_json_csv_and_markdown_hold_every_file_at_every_thread_count(
     tiny_model: Path, tiny_int8_model: Path, bench_images: Path, tmp_path: Path
 ) -> None:

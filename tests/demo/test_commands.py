@@ -16,6 +16,8 @@ from PIL import Image
 
 from osteolite.edge.cli import cli
 
+pytestmark = pytest.mark.slow
+
 UNREACHABLE = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 

@@ -18,6 +18,8 @@ from osteolite.edge.browser import runtime_name
 from osteolite.edge.errors import DeviceError, ImageError, MissingExtra, UsageError
 from osteolite.edge.prediction.classifier import FractureClassifier
 
+pytestmark = pytest.mark.slow
+
 StandIn = Callable[..., Callable[[], dict[str, Content]]]
 
 pytest.importorskip("playwright", reason="needs Playwright")

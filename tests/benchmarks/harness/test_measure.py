@@ -60,6 +60,7 @@ def test_memory_is_that_of_the_process(tiny_model: Path) -> None:
     assert launch.steady_mb <= launch.peak_mb < held.nbytes / 2**20
 
 
+@pytest.mark.slow
 def test_cases_take_turns_in_several_launches(tiny_model: Path, tiny_int8_model: Path) -> None:
     cases = measure(Plan((str(tiny_model), str(tiny_int8_model)), (1,), launches=2), ignore_progress).cases
     assert [(case.variant, len(case.launches)) for case in cases] == [("float32", 2), ("int8", 2)]

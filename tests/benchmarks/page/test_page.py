@@ -70,6 +70,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained(page: Path) -> None:
     found = Page(page)
     assert {tag for tag, _ in found.tags}.isdisjoint({"script", "link", "iframe", "object"})

@@ -12,7 +12,7 @@ from osteolite.edge.modelfile.shipped import shipped_model
 
 @pytest.mark.slow
 def test_both_programs_run_in_every_round() -> None:
-    found = agreement.compare(str(shipped_model()), 2, 6)
+    found = agreement.compare(str(shipped_model("tiny")), 2, 6)
     assert len(found["bench_ms"]) == len(found["litert_ms"]) == 6
     assert min(found["bench_ms"]) > 0
     assert found["ratio"]["low"] <= found["ratio"]["median"] <= found["ratio"]["high"]

@@ -21,6 +21,8 @@ from osteolite.edge import FractureClassifier
 from osteolite.edge.errors import OsteoliteError, UsageError
 from osteolite.edge.inference.engine import runtime_name
 
+pytestmark = pytest.mark.slow
+
 SPEC = {"width": 32, "height": 48}
 
 

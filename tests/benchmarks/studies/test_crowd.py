@@ -10,6 +10,8 @@ from PIL import Image
 
 from osteolite.benchmarks.studies import crowd
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("gradio", reason="needs the extra demo")
 
 

@@ -30,6 +30,7 @@ def test_equal_probabilities_pass_without_any_loss() -> None:
     assert found.own_auroc.value == pytest.approx(roc_auc_score(LABELS, REFERENCE))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.floats(0, 0.002), st.integers(0, 100))
 def test_noise_of_the_size_of_quantisation_passes(size: float, seed: int) -> None:

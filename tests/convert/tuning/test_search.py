@@ -78,7 +78,7 @@ epochs = 2
 learning_rate = 2e-3
 unfrozen = 1.0
 """)
-    data = write_phantoms(folder / "data", 800, 5)
+    data = write_phantoms(folder / "data", 400, 5)
     command = [OSTEOLITE, "train", str(data), "--recipe", str(folder / "small.toml"), "--out", str(folder / "run")]
     subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
     return folder / "run"

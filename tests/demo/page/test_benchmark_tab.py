@@ -17,6 +17,8 @@ from osteolite.edge.errors import OsteoliteError
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+pytestmark = pytest.mark.slow
+
 RESULTS: dict[str, Any] = {
     "schema": 2,
     "conditions": {"machine": "A <board>", "cores": 2, "started": "2026-11-22T06:02:18+00:00", "load_average": [1, 2]},

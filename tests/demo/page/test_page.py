@@ -23,6 +23,8 @@ from osteolite.demo.service.model_set import LIMITS
 from osteolite.demo.service.uploads import FILE_SECONDS
 from osteolite.edge.prediction.classifier import FractureClassifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def models(tiny_model: Path, tiny_int8_model: Path) -> dict[str, Path]:

@@ -53,6 +53,7 @@ class Machine:
         path.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_each_file_gets_one_line_if_the_process_is_killed_at_any_time(
     folder: Path, out: Path, start: Start, seed: int

@@ -61,6 +61,7 @@ def found(planted: Path) -> dict[str, Any]:
     return findings
 
 
+@pytest.mark.slow
 def test_planted_copies_are_counted(found: dict[str, Any]) -> None:
     test, val = found["leaks"]["test"], found["leaks"]["val"]
     assert (test["images"], test["identical"], test["near_duplicate"]) == (20, 3, 5)
@@ -117,6 +118,7 @@ def test_data_without_splits_has_no_leaks(tmp_path: Path) -> None:
     assert result["leaks"]["test"]["identical_share"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_published_data_set_leaks_as_known(shared_data: Path) -> None:
     """97 % of its readable test files (485 of 500) and 88 % of its validation files are training files."""
     result = call("audit", shared_data / "kaggle_multiregion" / "manifest.csv", "--json")
@@ -128,6 +130,7 @@ def test_a_published_data_set_leaks_as_known(shared_data: Path) -> None:
     assert leaks["test"]["near_duplicate_share"] >= leaks["test"]["identical_share"]
 
 
+@pytest.mark.slow
 def test_fracatlas_has_four_sets_of_conflicting_duplicates(shared_data: Path, tmp_path: Path) -> None:
     result = audit(shared_data / "fracatlas", tmp_path, 1)
     assert result.findings["conflicting_groups"] == 4
@@ -137,6 +140,7 @@ def test_fracatlas_has_four_sets_of_conflicting_duplicates(shared_data: Path, tm
     assert {"body part", "view", "hardware"} <= set(result.findings["confounders"])
 
 
+@pytest.mark.slow
 def test_training_on_a_leaking_split_is_refused(planted: Path, tmp_path: Path) -> None:
     result = call("train", planted, "--recipe", TINY, "--out", tmp_path / "run")
     assert result.returncode == 3

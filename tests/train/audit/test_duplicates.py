@@ -82,6 +82,7 @@ def test_only_the_squeezed_and_rotated_copies_of_phantoms_are_found(tmp_path: Pa
     assert find_duplicates(images).near == tuple((i, i + 1) for i in range(0, 12, 2))
 
 
+@pytest.mark.slow
 def test_rotated_copies_of_squeezed_images_are_found_in_a_published_data_set(shared_data: Path, tmp_path: Path) -> None:
     """Original and rotated files share 69 numbers; by inspection, 64 of them are the same exposure."""
     catalogue = read_dataset(shared_data / "kaggle_multiregion")
@@ -130,6 +131,7 @@ def test_unrelated_images_are_no_duplicates(radiographs: list[Path], tmp_path: P
     assert find_duplicates(images).near == ()
 
 
+@pytest.mark.slow
 def test_known_near_duplicates_of_fracatlas_are_found(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "fracatlas"
     images = read_images(read_dataset(root), SPEC, tmp_path)

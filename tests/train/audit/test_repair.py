@@ -33,6 +33,7 @@ def leaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["beside", "within", "elsewhere"])
 def test_the_repaired_manifest_has_no_leak(leaking: Path, tmp_path: Path, place: str) -> None:
     folder = {"beside": leaking.parent, "within": leaking, "elsewhere": tmp_path}[place]
@@ -71,6 +72,7 @@ def test_the_split_depends_on_the_seed_alone(leaking: Path, tmp_path: Path) -> N
     assert one == same != other
 
 
+@pytest.mark.slow
 def test_groups_body_parts_and_views_are_kept(shared_data: Path, tmp_path: Path) -> None:
     data = shared_data / "fracatlas"
     repair(audit(data, tmp_path / "cache", 1), data, tmp_path / "clean.csv", 1)

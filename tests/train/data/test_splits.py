@@ -41,6 +41,7 @@ def test_no_group_is_in_two_splits_and_no_image_is_lost(rows: list[Row], seed: i
     assert result == split_by_group(catalogue(rows), 0.1, 0.2, seed)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(rows=grouped_rows(), seed=st.integers(0, 1000))
 def test_the_split_does_not_depend_on_file_names(rows: list[Row], seed: int) -> None:

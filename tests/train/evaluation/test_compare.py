@@ -17,6 +17,8 @@ from osteolite.train.evaluation.compare import DIFFERENCES, compare
 from osteolite.train.metrics.metrics import METRICS
 from osteolite.train.runs.run_folder import Run
 
+pytestmark = pytest.mark.slow
+
 
 def folders(*runs: Run) -> list[Path]:
     return [run.folder for run in runs]

@@ -146,6 +146,7 @@ def test_the_command_prints_sensitivity_and_warnings(greys: Path, tiny_model: Pa
     assert "clusters" not in printed
 
 
+@pytest.mark.slow
 def test_a_runs_own_split_is_compared_with_its_keras_model(finished_run: Callable[..., Run], tiny_model: Path) -> None:
     """The tiny model stands for a converted model with quite different predictions."""
     run = finished_run()

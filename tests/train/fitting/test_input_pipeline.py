@@ -43,6 +43,7 @@ def test_phantoms_give_the_bytes_of_the_device(tmp_path: Path, spec: Preprocessi
     assert assert_same_bytes(catalogue, spec, tmp_path / "cache", "test") == 20
 
 
+@pytest.mark.slow
 def test_every_radiograph_of_a_test_split_gives_the_bytes_of_the_device(tmp_path: Path, shared_data: Path) -> None:
     spec = load_recipe("fracatlas_mobilenetv2").preprocessing
     assert assert_same_bytes(read_dataset(shared_data / "fracatlas"), spec, tmp_path, "test") > 500

@@ -8,6 +8,7 @@ from osteolite.train.fitting.throughput import measure
 from osteolite.train.recipe import load_recipe
 
 
+@pytest.mark.slow
 def test_each_round_pairs_the_pipeline_with_the_ready_tensor() -> None:
     found = measure(load_recipe(str(Path(__file__).parents[2] / "short.toml")), rounds=3, steps=2)
     speeds, ratio = found["images_per_second"], found["ratio"]

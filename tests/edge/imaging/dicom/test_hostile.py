@@ -146,6 +146,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
 def test_decompression_bombs_take_little_memory(tmp_path: Path) -> None:
     deflated = dicom(RAMP, uid.DeflatedExplicitVRLittleEndian)
