@@ -66,19 +66,25 @@ name = "small"
 [preprocessing]
 width = 64
 height = 64
+[augmentation]
+rotation = 0.0
+zoom = 0.0
+brightness = 0.0
+contrast = 0.0
 [conversion]
 variants = ["float32", "int8"]
 calibration_images = 40
 [gate]
-agreement = 0.9
-sensitivity_loss = 0.1
+agreement = 0.8
+auroc_loss = 0.1
+sensitivity_loss = 0.3
 [[training.phases]]
 name = "all"
-epochs = 2
+epochs = 4
 learning_rate = 2e-3
 unfrozen = 1.0
 """)
-    data = write_phantoms(folder / "data", 400, 5)
+    data = write_phantoms(folder / "data", 800, 5)
     command = [OSTEOLITE, "train", str(data), "--recipe", str(folder / "small.toml"), "--out", str(folder / "run")]
     subprocess.run(command, capture_output=True, text=True, timeout=500, check=True)
     return folder / "run"
