@@ -11,7 +11,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from osteolite.demo.service.batch import Upload
+from osteolite.demo.service.model_set import ModelSet
 
 # The command line; at the end it prints which packages are loaded that a small device must do without.
 SERVER = """
@@ -86,3 +91,25 @@ def running(folder: Path, *arguments: str | Path, code: str = "", **environment:
 @pytest.fixture(scope="session")
 def run_demo() -> Callable[..., AbstractContextManager[Server]]:
     return running
+
+
+@pytest.fixture(scope="module")
+def batch_models(tiny_model: Path, tiny_router: Path) -> ModelSet:
+    return ModelSet([str(tiny_model), str(tiny_router)])
+
+
+@pytest.fixture(scope="module")
+def batch_images(encode: Callable[..., bytes]) -> list[bytes]:
+    """Images of decreasing brightness, each with a different prediction."""
+    ramp = np.linspace(0, 1, 1200).reshape(40, 30)
+    return [encode(Image.fromarray((level + 9 * ramp).astype(np.uint8)), "PNG") for level in (240, 220, 60, 0)]
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Callable[[str, bytes], Upload]:
+    def upload(name: str, content: bytes) -> Upload:
+        path = tmp_path / str(len(list(tmp_path.iterdir())))
+        path.write_bytes(content)
+        return Upload(name, path)
+
+    return upload

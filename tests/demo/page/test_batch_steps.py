@@ -2,40 +2,14 @@
 
 import os
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from osteolite.demo.page.tabs.batch import score_steps
 from osteolite.demo.service.batch import Upload
 from osteolite.demo.service.model_set import ModelSet
 from osteolite.edge.prediction.prediction import Prediction
-
-
-@pytest.fixture(scope="module")
-def models(tiny_model: Path, tiny_router: Path) -> ModelSet:
-    return ModelSet([str(tiny_model), str(tiny_router)])
-
-
-@pytest.fixture(scope="module")
-def images(encode: Callable[..., bytes]) -> list[bytes]:
-    """Images of decreasing brightness, each with a different prediction."""
-    ramp = np.linspace(0, 1, 1200).reshape(40, 30)
-    return [encode(Image.fromarray((level + 9 * ramp).astype(np.uint8)), "PNG") for level in (240, 220, 60, 0)]
-
-
-@pytest.fixture
-def upload(tmp_path: Path) -> Callable[[str, bytes], Upload]:
-    def upload(name: str, content: bytes) -> Upload:
-        path = tmp_path / str(len(list(tmp_path.iterdir())))
-        path.write_bytes(content)
-        return Upload(name, path)
-
-    return upload
 
 
 def refuse_to_score(image: bytes) -> Prediction:
@@ -47,9 +21,9 @@ def steps(uploads: list[Upload], score: Any, stopped: threading.Event, **options
     return [update[0] for update in score_steps(uploads, score, stopped, **options)]
 
 
-def test_progress_is_shown_before_the_table(models: ModelSet, images: list[bytes], upload: Any) -> None:
-    uploads = [upload(f"<b>{number}.png", image) for number, image in enumerate(images)]
-    seen = steps(uploads, lambda image: models.score(image, "tiny_float32"), threading.Event())
+def test_progress_is_shown_before_the_table(batch_models: ModelSet, batch_images: list[bytes], upload: Any) -> None:
+    uploads = [upload(f"<b>{number}.png", image) for number, image in enumerate(batch_images)]
+    seen = steps(uploads, lambda image: batch_models.score(image, "tiny_float32"), threading.Event())
     for number in range(5):
         assert f'value="{number}"' in seen[number]
         assert f"{number} of 4" in seen[number]
@@ -57,18 +31,18 @@ def test_progress_is_shown_before_the_table(models: ModelSet, images: list[bytes
     assert "<b>" not in "".join(seen)
     assert "&lt;b&gt;3.png" in seen[-1]
     assert "Body part" not in seen[-1]
-    assert "Body part" in steps(uploads, lambda image: models.score(image, "tiny_router"), threading.Event())[-1]
+    assert "Body part" in steps(uploads, lambda image: batch_models.score(image, "tiny_router"), threading.Event())[-1]
 
 
-def test_cancelling_shows_the_scored_rows(models: ModelSet, images: list[bytes], upload: Any) -> None:
+def test_cancelling_shows_the_scored_rows(batch_models: ModelSet, batch_images: list[bytes], upload: Any) -> None:
     stopped = threading.Event()
 
     def score(image: bytes) -> Any:
-        if image == images[1]:
+        if image == batch_images[1]:
             stopped.set()
-        return models.score(image, "tiny_float32")
+        return batch_models.score(image, "tiny_float32")
 
-    uploads = [upload(f"{number}.png", image) for number, image in enumerate(images)]
+    uploads = [upload(f"{number}.png", image) for number, image in enumerate(batch_images)]
     last = steps(uploads, score, stopped)[-1]
     assert "2 images: 2 fractured, 0 normal, 0 not scored. Cancelled after 2 of 4." in last
     assert "1.png" in last
@@ -81,8 +55,8 @@ def test_no_images_and_too_many_are_reported_in_one_line(upload: Any) -> None:
     assert "more than 0 images" in refused
 
 
-def test_starting_a_batch_renews_the_uploads(images: list[bytes], upload: Any) -> None:
-    uploads = [upload(f"{number}.png", image) for number, image in enumerate(images)]
+def test_starting_a_batch_renews_the_uploads(batch_images: list[bytes], upload: Any) -> None:
+    uploads = [upload(f"{number}.png", image) for number, image in enumerate(batch_images)]
     for uploaded in uploads:
         os.utime(uploaded.path, (0, 0))
     next(score_steps(uploads, refuse_to_score, threading.Event()))

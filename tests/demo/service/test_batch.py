@@ -4,43 +4,18 @@ import csv
 import io
 import unicodedata
 import zipfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from osteolite.demo.service.batch import Row, Upload, count_images, display_name, score_images, summary, to_csv
+from osteolite.demo.service.batch import Row, count_images, display_name, score_images, summary, to_csv
 from osteolite.demo.service.model_set import LIMITS, ModelSet
 from osteolite.edge.errors import InputError
 from osteolite.edge.prediction.prediction import Prediction
-
-
-@pytest.fixture(scope="module")
-def models(tiny_model: Path, tiny_router: Path) -> ModelSet:
-    return ModelSet([str(tiny_model), str(tiny_router)])
-
-
-@pytest.fixture(scope="module")
-def images(encode: Callable[..., bytes]) -> list[bytes]:
-    """Images of decreasing brightness, each with a different prediction."""
-    ramp = np.linspace(0, 1, 1200).reshape(40, 30)
-    return [encode(Image.fromarray((level + 9 * ramp).astype(np.uint8)), "PNG") for level in (240, 220, 60, 0)]
-
-
-@pytest.fixture
-def upload(tmp_path: Path) -> Callable[[str, bytes], Upload]:
-    def upload(name: str, content: bytes) -> Upload:
-        path = tmp_path / str(len(list(tmp_path.iterdir())))
-        path.write_bytes(content)
-        return Upload(name, path)
-
-    return upload
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -55,25 +30,32 @@ def refuse_to_score(image: bytes) -> Prediction:
     pytest.fail("an image was scored")
 
 
-def test_each_image_gives_a_row_in_order(models: ModelSet, images: list[bytes], upload: Any) -> None:
-    archive = zipped({"ward/b.png": images[1], "notes.txt": b"no image", "../x.png": images[0], "c.png": images[2]})
+def test_each_image_gives_a_row_in_order(batch_models: ModelSet, batch_images: list[bytes], upload: Any) -> None:
+    archive = zipped(
+        {"ward/b.png": batch_images[1], "notes.txt": b"no image", "../x.png": batch_images[0], "c.png": batch_images[2]}
+    )
     uploads = [
-        upload("z.png", images[3]),
+        upload("z.png", batch_images[3]),
         upload("C:\\scans\\set.zip", archive),
-        upload("bad.jpg", images[0][:60]),
+        upload("bad.jpg", batch_images[0][:60]),
         upload("cut.zip", archive[:-9]),
-        upload("/home/ann/a.png", images[0]),
+        upload("/home/ann/a.png", batch_images[0]),
         upload("none.zip", zipped({"ward/": b""})),
     ]
-    rows = list(score_images(uploads, lambda image: models.score(image, "tiny_float32")))
+    rows = list(score_images(uploads, lambda image: batch_models.score(image, "tiny_float32")))
     assert count_images(uploads) == len(rows)
     assert [row.file for row in rows] == [
         *("z.png", "set.zip/ward/b.png", "set.zip/notes.txt", "set.zip/../x.png", "set.zip/c.png"),
         *("bad.jpg", "cut.zip", "a.png", "none.zip"),
     ]
     assert [bool(row.error) for row in rows] == [False, False, True, True, False, True, True, False, True]
-    for row, image in ((rows[0], images[3]), (rows[1], images[1]), (rows[4], images[2]), (rows[7], images[0])):
-        expected = models.score(image, "tiny_float32")
+    for row, image in (
+        (rows[0], batch_images[3]),
+        (rows[1], batch_images[1]),
+        (rows[4], batch_images[2]),
+        (rows[7], batch_images[0]),
+    ):
+        expected = batch_models.score(image, "tiny_float32")
         assert (row.label, row.threshold, row.model) == (expected.label, expected.threshold, "tiny_float32")
         assert row.fracture_probability == round(expected.fracture_probability, 6)
         assert row.milliseconds is not None
@@ -82,15 +64,15 @@ def test_each_image_gives_a_row_in_order(models: ModelSet, images: list[bytes], 
     assert summary(rows) == "9 images: 2 fractured, 2 normal, 5 not scored"
 
 
-def test_router_gives_the_body_part(models: ModelSet, images: list[bytes], upload: Any) -> None:
-    (row,) = score_images([upload("a.png", images[0])], lambda image: models.score(image, "tiny_router"))
+def test_router_gives_the_body_part(batch_models: ModelSet, batch_images: list[bytes], upload: Any) -> None:
+    (row,) = score_images([upload("a.png", batch_images[0])], lambda image: batch_models.score(image, "tiny_router"))
     assert row.body_part == "hand"
     assert row.warnings == ""
 
 
-def test_images_are_read_one_at_a_time(upload: Any, images: list[bytes]) -> None:
+def test_images_are_read_one_at_a_time(upload: Any, batch_images: list[bytes]) -> None:
     read = []
-    uploads = [upload("a.png", images[0]), upload("b.zip", zipped({"b.png": b"b", "c.png": b"c"}))]
+    uploads = [upload("a.png", batch_images[0]), upload("b.zip", zipped({"b.png": b"b", "c.png": b"c"}))]
 
     def score(image: bytes) -> Any:
         read.append(image)
@@ -98,15 +80,15 @@ def test_images_are_read_one_at_a_time(upload: Any, images: list[bytes]) -> None
 
     rows = score_images(uploads, score)
     assert read == []
-    for number, expected in enumerate([images[0], b"b", b"c"], 1):
+    for number, expected in enumerate([batch_images[0], b"b", b"c"], 1):
         next(rows)
         assert (len(read), read[-1]) == (number, expected)
 
 
 def test_deleted_upload_gives_a_row_with_an_error(
-    upload: Any, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+    upload: Any, batch_images: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone, lost = upload("gone.png", images[0]), upload("lost.png", images[0])
+    gone, lost = upload("gone.png", batch_images[0]), upload("lost.png", batch_images[0])
     gone.path.unlink()
 
     def read_bytes(path: Path) -> bytes:  # just deleted
