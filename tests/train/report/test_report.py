@@ -132,7 +132,7 @@ def test_a_refused_variant_is_named_with_the_reason(finished_run: Callable[..., 
         {"variant": "float32", "bytes": 9e6, "compressed_bytes": 8e6, "gate": passed},
         {"variant": "int8", "bytes": 3e6, "compressed_bytes": 2e6, "gate": gate},
     ]
-    seen = {"images": 9, "from": "train part", "warnings": ["they are all too dark"]}
+    seen = {"images": 9, "from": "training split", "warnings": ["they are all too dark"]}
     write_json(run.path("models/conversion.json"), {"variants": variants, "quantisation_calibration": seen})
     words = read(run)
     assert "int8 was refused: this changes; and that." in words
