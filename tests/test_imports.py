@@ -182,3 +182,14 @@ def test_importing_edge_does_not_load_tensorflow() -> None:
     loaded = set(done.stdout.split())
     assert {"osteolite", "numpy", "PIL"} <= loaded
     assert not loaded & {"tensorflow", "tf_keras", "keras", "sklearn", "gradio", "rich", "matplotlib", "pydicom"}
+
+
+def test_a_prediction_starts_without_importlib_metadata() -> None:
+    """It takes a tenth of the start-up time; what needs it imports it on use."""
+    script = (
+        "import sys, osteolite.edge.commands.predict\n"
+        "import osteolite.edge.prediction.router, osteolite.edge.prediction.rows\n"
+        "print('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
