@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     users = {item.path for item in items if "phantom_run" in getattr(item, "fixturenames", ())}
     makers = {item.path for item in items if "files" in getattr(item, "fixturenames", ())}
     first = min(makers & users, default=None, key=lambda path: path.name != "test_variants.py")
-    items.sort(key=lambda item: 0 if item.path == first else 1 + (item.path in users))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    # Long files before short ones, so that both processes end at about the same time.
+    items.sort(key=lambda item: (item.path != first, item.path in users, -slow[item.path] * (item.path in users)))
     for item in items:
         if item.path in users:  # the first of them makes the run, and the others wait for it
             item.add_marker(pytest.mark.timeout(3000))
