@@ -25,7 +25,7 @@ help:
 	@echo 'make run DATA=FOLDER RECIPE=NAME  the same with your radiographs'
 	@echo '                                  (WEIGHTS=FILE for the starting weights, OUT=FOLDER for the run)'
 	@echo 'make run IMAGE=FILE               the same; the last step scores your radiograph with the shipped model'
-	@echo 'make check                        style, types and the quick tests (under 3 minutes)'
+	@echo 'make check                        style, types and the quick tests'
 	@echo 'make test                         style, types and all tests; ARGS="-k word" for some of them'
 	@echo 'make lint                         style and types'
 	@echo 'make routes                       trace the main commands and write their routes into CONTRIBUTING.md'
